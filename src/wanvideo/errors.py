@@ -1,0 +1,159 @@
+"""Every error that wanvideo raises on purpose.
+
+One base class carries what each surface needs: a message for people (what happened, with the numbers, and what to do
+next), a stable `code` and `category` for programs, `suggestions`, and `facts` (JSON values). They travel upward
+untouched and become an exit code, an HTTP status or a failed job in one place each.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import ClassVar, TypeAlias
+
+Fact: TypeAlias = str | int | float | bool | None
+
+
+class WanVideoError(Exception):
+    """Base of all errors of this package."""
+
+    code: ClassVar[str] = "INTERNAL"
+    category: ClassVar[str] = "server"
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        suggestions: Sequence[str] = (),
+        facts: Mapping[str, Fact] | None = None,
+    ) -> None:
+        super().__init__(message)
+        self.suggestions = tuple(suggestions)
+        self.facts = dict(facts or {})
+
+    @property
+    def message(self) -> str:
+        return str(self.args[0])
+
+
+# --- what the user asked for (exit code 2) ---------------------------------------------------------------------------
+
+
+class InvalidRequest(WanVideoError):
+    """A value of the request cannot be used; the message names it and the legal values."""
+
+    code = "INPUT_RANGE"
+    category = "input"
+
+
+class InvalidPrompt(InvalidRequest):
+    code = "INPUT_PROMPT"
+
+
+class InvalidSize(InvalidRequest):
+    code = "INPUT_SIZE"
+
+
+class InvalidFrames(InvalidRequest):
+    code = "INPUT_FRAMES"
+
+
+class InvalidImage(InvalidRequest):
+    """The file is missing, damaged, too large, or not an image that we read."""
+
+    code = "INPUT_IMAGE_BAD"
+
+
+class ImageRequired(InvalidRequest):
+    code = "INPUT_IMAGE_REQUIRED"
+
+
+class ImageNotTaken(InvalidRequest):
+    """The model takes no image, or no end image."""
+
+    code = "INPUT_IMAGE_NOT_TAKEN"
+
+
+class UnknownModel(InvalidRequest):
+    code = "MODEL_UNKNOWN"
+
+
+class InvalidMedia(InvalidRequest):
+    """The file given to `wan info` is no video that we can read."""
+
+    code = "INPUT_MEDIA_BAD"
+
+
+# --- models on disk --------------------------------------------------------------------------------------------------
+
+
+class ModelMissing(WanVideoError):
+    """The model is known but its files are not on disk."""
+
+    code = "MODEL_MISSING"
+    category = "model"
+
+
+class ModelIncomplete(WanVideoError):
+    """Files of the model are missing."""
+
+    code = "MODEL_INCOMPLETE"
+    category = "model"
+
+
+class ModelCorrupt(WanVideoError):
+    """A file is truncated, damaged, or not the format its name says."""
+
+    code = "MODEL_CORRUPT"
+    category = "model"
+
+
+class ModelMismatch(WanVideoError):
+    """The tensors do not fit the architecture: another model's checkpoint, or an unknown one."""
+
+    code = "MODEL_ARCH_UNKNOWN"
+    category = "model"
+
+
+# --- while generating ------------------------------------------------------------------------------------------------
+
+
+class NonFiniteLatents(WanVideoError):
+    """NaN or infinity appeared while denoising; stopped instead of writing a black video."""
+
+    code = "INFERENCE_NAN"
+    category = "inference"
+
+
+class NotEnoughMemory(WanVideoError):
+    code = "VRAM_OOM"
+    category = "vram"
+
+
+class IncompatibleState(WanVideoError):
+    """A saved denoising state belongs to another request or is damaged."""
+
+    code = "STATE_INCOMPATIBLE"
+    category = "inference"
+
+
+class Cancelled(WanVideoError):
+    code = "CANCELLED_USER"
+    category = "cancelled"
+
+
+# --- the result ------------------------------------------------------------------------------------------------------
+
+
+class OutputNotWritable(InvalidRequest):
+    """The output path cannot be written; found before anything is computed."""
+
+    code = "OUTPUT_NOT_WRITABLE"
+    category = "output"
+
+
+class DiskFull(WanVideoError):
+    code = "DISK_FULL"
+    category = "output"
+
+
+class EncodeFailed(WanVideoError):
+    code = "ENCODE_FAILED"
+    category = "output"

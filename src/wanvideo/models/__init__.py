@@ -1,0 +1,1 @@
+"""The networks: transformer, VAE and text encoder. `config` alone imports without torch."""

@@ -1,0 +1,122 @@
+"""The values that cross every layer: what is asked for, what will be done, and how far it is. No torch here."""
+
+import os
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import TYPE_CHECKING, TypeAlias
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
+
+ImageSource: TypeAlias = "str | os.PathLike[str] | Image"
+
+
+class Task(StrEnum):
+    """What a request is made from."""
+
+    TEXT_TO_VIDEO = "t2v"
+    IMAGE_TO_VIDEO = "i2v"
+
+
+class Solver(StrEnum):
+    """How the flow is integrated from noise to video."""
+
+    UNIPC = "unipc"
+    EULER = "euler"
+    DPMPP = "dpm++"
+
+
+class Phase(StrEnum):
+    """The parts of one generation, in their order."""
+
+    LOAD = "load"
+    ENCODE = "encode"
+    DENOISE = "denoise"
+    DECODE = "decode"
+    WRITE = "write"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GenerationRequest:
+    """What a user asks for. `None` everywhere means "the model's default"."""
+
+    prompt: str
+    negative_prompt: str | None = None  # "" is really empty
+    image: "ImageSource | None" = None  # first frame
+    end_image: "ImageSource | None" = None  # last frame
+    width: int | None = None  # pixels
+    height: int | None = None
+    frames: int | None = None  # 1 makes a still image
+    seconds: float | None = None  # instead of `frames`
+    steps: int | None = None
+    guidance: float | None = None  # of the high-noise expert, or of the only transformer; 1 = no guidance
+    guidance_low: float | None = None  # of the low-noise expert; unset follows `guidance` if that is set
+    shift: float | None = None
+    sigmas: tuple[float, ...] | None = None  # noise levels, 1 down to 0, instead of `steps` and `shift`
+    solver: Solver | None = None
+    seed: int | None = None  # unset draws one; the result says which
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Adjustment:
+    """One thing that was asked for and had to be changed."""
+
+    field: str
+    asked: str
+    used: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ResolvedRequest:
+    """A request that the model can run as it stands: every default filled in, every value legal."""
+
+    model: str
+    task: Task
+    prompt: str
+    negative_prompt: str
+    image: "ImageSource | None"
+    end_image: "ImageSource | None"
+    width: int  # pixels
+    height: int
+    frames: int  # 4 n + 1
+    fps: int
+    steps: int
+    guidance_high: float
+    guidance_low: float
+    shift: float
+    sigmas: tuple[float, ...] | None
+    solver: Solver
+    seed: int
+    adjustments: tuple[Adjustment, ...] = ()
+
+    @property
+    def seconds(self) -> float:
+        """Length of the clip."""
+        return self.frames / self.fps
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Preview:
+    """A cheap picture of the current guess: `frames` RGB images of `width` x `height`, 8 bit, row by row."""
+
+    width: int
+    height: int
+    frames: int
+    rgb: bytes
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Progress:
+    """How far one phase is. `step` of `steps` are done; `seconds` have passed since the phase began."""
+
+    phase: Phase
+    step: int
+    steps: int
+    seconds: float
+    expert: str | None = None  # "high" or "low" while a model with two experts denoises
+    preview: Preview | None = None
+
+    @property
+    def done(self) -> bool:
+        return self.step >= self.steps
