@@ -1,0 +1,26 @@
+"""What every test can rely on: no network, the same examples on every run, and no GPU test where there is no GPU."""
+
+import os
+
+import pytest
+from hypothesis import settings
+
+os.environ["HF_HUB_OFFLINE"] = "1"  # read when huggingface_hub is imported, by the reference implementations
+# Before torch is imported: its threads would wait for each other by spinning, which is slow where cores are shared.
+os.environ.setdefault("OMP_WAIT_POLICY", "passive")
+
+# Timing says nothing about correctness on a busy machine, and a random example would fail somebody else's change.
+settings.register_profile("suite", deadline=None, derandomize=True)
+settings.load_profile("suite")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Skip what is marked `gpu` on a machine without a CUDA device."""
+    on_gpu = [item for item in items if item.get_closest_marker("gpu")]
+    if not on_gpu:
+        return
+    import torch
+
+    if not torch.cuda.is_available():
+        for item in on_gpu:
+            item.add_marker(pytest.mark.skip(reason="needs a CUDA device"))

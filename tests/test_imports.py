@@ -1,0 +1,60 @@
+"""What may be missing: modules import without the libraries that they do not, or only sometimes, need."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+SRC = Path(__file__).parents[1] / "src"
+MODULES = sorted(
+    ".".join(path.relative_to(SRC).with_suffix("").parts).removesuffix(".__init__")
+    for path in (SRC / "wanvideo").rglob("*.py")
+)
+
+ENGINE = ("torch", "safetensors", "tokenizers", "ftfy", "av")  # the extra of that name
+REFERENCES = ("diffusers", "transformers", "huggingface_hub")  # used by tests alone
+
+LIGHT = (
+    "wanvideo",
+    "wanvideo.errors",
+    "wanvideo.request",
+    "wanvideo.models.config",
+    "wanvideo.weights.catalog",
+    "wanvideo.weights.headers",
+    "wanvideo.pipelines.adapt",
+    *(name for name in MODULES if name.startswith(("wanvideo.media", "wanvideo.cli"))),
+)
+
+IMPORT_WITHOUT = """
+import importlib, sys
+
+class Missing:
+    def find_spec(self, name, path=None, target=None):
+        if name.partition(".")[0] in missing:
+            raise ModuleNotFoundError(f"No module named {name!r}", name=name)
+
+missing, modules = (argument.split(",") for argument in sys.argv[1:])
+sys.meta_path.insert(0, Missing())
+for module in modules:
+    importlib.import_module(module)
+"""
+
+
+def import_without(missing: tuple[str, ...], *modules: str) -> subprocess.CompletedProcess[str]:
+    """Import `modules` in a new interpreter that does not find the packages `missing`."""
+    command = [sys.executable, "-W", "error", "-c", IMPORT_WITHOUT, ",".join(missing), ",".join(modules)]
+    return subprocess.run(command, capture_output=True, text=True, check=False)
+
+
+def test_the_blocker_blocks() -> None:
+    done = import_without(("json",), "json")
+    assert "No module named 'json'" in done.stderr
+
+
+def test_light_modules_import_with_the_base_install_alone() -> None:
+    done = import_without(ENGINE + REFERENCES, *LIGHT)
+    assert done.returncode == 0, done.stderr
+
+
+def test_every_module_imports_without_pyav_and_the_reference_implementations() -> None:
+    done = import_without(("av", *REFERENCES), *MODULES)
+    assert done.returncode == 0, done.stderr
