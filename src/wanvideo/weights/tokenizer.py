@@ -1,0 +1,109 @@
+"""Prompts -> token ids of UMT5."""
+
+import html
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+import torch
+from tokenizers import Tokenizer
+from torch import Tensor
+
+from wanvideo.errors import InvalidPrompt, ModelCorrupt, ModelMismatch
+from wanvideo.weights.headers import read_json
+
+# The length that the transformers were trained with.
+_TEXT_TOKENS: Final = 512
+
+
+def clean(prompt: str) -> str:
+    """Repair broken Unicode, undo HTML escapes (twice, for those escaped twice), and make all white space one blank.
+
+    Source: the official `wan/modules/tokenizers.py`.
+    """
+    import ftfy  # only here: its tables take long to import
+
+    prompt = html.unescape(html.unescape(ftfy.fix_text(prompt)))
+    return re.sub(r"\s+", " ", prompt).strip()
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class PromptTokens:
+    """Prompts as the text encoder takes them."""
+
+    ids: Tensor  # [B, S] int64
+    mask: Tensor  # [B, S] bool; True: token, False: padding
+    cut: tuple[int, ...]  # tokens at the end of each prompt that were too many
+
+
+@dataclass(frozen=True, slots=True)
+class PromptTokenizer:
+    """The tokenizer of one model. `text_tokens` is S, the length that every prompt is padded or cut to."""
+
+    tokenizer: Tokenizer
+    text_tokens: int
+    pad_id: int
+    end_id: int
+
+    @classmethod
+    def from_folder(cls, folder: Path) -> "PromptTokenizer":
+        """Read tokenizer.json and tokenizer_config.json.
+
+        Raises ModelIncomplete if one is missing, ModelCorrupt if one is damaged, ModelMismatch if there is no padding
+        or end token.
+        """
+        path = folder / "tokenizer.json"
+        try:
+            tokenizer = Tokenizer.from_file(str(path))
+        except Exception as error:  # the library raises nothing more special
+            read_json(path)  # a missing or foreign file has its own message
+            raise ModelCorrupt(f"{path} is not a tokenizer ({error}): delete it and download it again") from error
+        tokenizer.no_truncation()
+        tokenizer.no_padding()
+        config_path = folder / "tokenizer_config.json"
+        config = read_json(config_path)
+        return cls(
+            tokenizer=tokenizer,
+            text_tokens=_text_tokens(config_path, config),
+            pad_id=_special(config_path, config, tokenizer, "pad_token", "<pad>"),
+            end_id=_special(config_path, config, tokenizer, "eos_token", "</s>"),
+        )
+
+    @property
+    def vocab_size(self) -> int:
+        """Number of tokens, ids from 0."""
+        return self.tokenizer.get_vocab_size(with_added_tokens=True)
+
+    def encode(self, prompts: Sequence[str]) -> PromptTokens:
+        """Clean and tokenize B prompts; each ends with the end token, also where it had to be cut."""
+        ids = torch.full((len(prompts), self.text_tokens), self.pad_id, dtype=torch.int64)
+        mask = torch.zeros(ids.shape, dtype=torch.bool)
+        cut: list[int] = []
+        for row, prompt in enumerate(prompts):
+            if not isinstance(prompt, str):
+                raise InvalidPrompt(f"the prompt is {prompt!r:.100}: it must be text")
+            tokens = self.tokenizer.encode(clean(prompt), add_special_tokens=False).ids
+            kept = [*tokens[: self.text_tokens - 1], self.end_id]
+            ids[row, : len(kept)] = torch.tensor(kept)
+            mask[row, : len(kept)] = True
+            cut.append(len(tokens) + 1 - len(kept))
+        return PromptTokens(ids, mask, tuple(cut))
+
+
+def _text_tokens(path: Path, config: Mapping[str, Any]) -> int:
+    length = config.get("model_max_length", _TEXT_TOKENS)
+    if type(length) not in (int, float) or length < 2:
+        raise ModelMismatch(f"{path}: model_max_length is {length!r:.100}, and a number from 2 is needed")
+    return int(min(_TEXT_TOKENS, length))
+
+
+def _special(path: Path, config: Mapping[str, Any], tokenizer: Tokenizer, key: str, default: str) -> int:
+    """Id of a special token, which the file names or describes."""
+    token = config.get(key, default)
+    token = token.get("content") if isinstance(token, dict) else token
+    number = tokenizer.token_to_id(token) if isinstance(token, str) else None
+    if number is None:
+        raise ModelMismatch(f"{path}: {key} is {token!r:.100}, which tokenizer.json does not have: use one model's")
+    return number
