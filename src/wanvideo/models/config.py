@@ -71,12 +71,12 @@ class VAEConfig:
     @property
     def spatial_stride(self) -> int:
         """Pixels per latent cell along H and W."""
-        return self.pixel_patch * 2 ** len(self.temporal_downsample)
+        return self.pixel_patch << len(self.temporal_downsample)
 
     @property
     def temporal_stride(self) -> int:
         """Frames per latent frame, after the first."""
-        return int(2 ** sum(self.temporal_downsample))
+        return 1 << sum(self.temporal_downsample)
 
     def latent_frames(self, frames: int) -> int:
         """Latent frames T of a clip of `frames` = 4 n + 1."""

@@ -4,7 +4,7 @@ Parameters are named as in the released official checkpoints. Source: arXiv:2503
 transformer, and the official `wan/modules/model.py`.
 
 Precision: the dtype of the Linear weights is the compute dtype. Whatever it is, the residual stream, norms, modulation,
-time embedding, RoPE and the head run in float32, as in the official code; `keeps_fp32` says which parameters that needs.
+time embedding, RoPE and the head run in float32, as in the official code; `keeps_fp32` says which parameters they need.
 """
 
 import math
@@ -112,7 +112,7 @@ class Block(nn.Module):
         self.ffn = nn.Sequential(
             nn.Linear(dim, config.ffn_dim), nn.GELU(approximate="tanh"), nn.Linear(config.ffn_dim, dim)
         )
-        self.modulation = nn.Parameter(torch.randn(1, 6, dim) / math.sqrt(dim))
+        self.modulation = nn.Parameter(nn.init.normal_(torch.empty(1, 6, dim), std=dim**-0.5))
 
     def forward(self, x: Tensor, text: Tensor, time: Tensor, rope: Tensor, first: int) -> Tensor:
         """x [B, L, D] float32; text [B, S, D]; time [B, 1 or 2, 6, D] float32 (2: `first` tokens and the rest)."""
@@ -131,7 +131,7 @@ class Head(nn.Module):
         super().__init__()
         self.norm = LayerNorm(config.dim, config.eps, elementwise_affine=False)
         self.head = nn.Linear(config.dim, math.prod(config.patch) * config.out_channels)
-        self.modulation = nn.Parameter(torch.randn(1, 2, config.dim) / math.sqrt(config.dim))
+        self.modulation = nn.Parameter(nn.init.normal_(torch.empty(1, 2, config.dim), std=config.dim**-0.5))
 
     def forward(self, x: Tensor, time: Tensor, first: int) -> Tensor:
         """x [B, L, D] float32; time [B, 1 or 2, D] float32, before its projection to six rows."""
@@ -168,11 +168,11 @@ class WanTransformer(nn.Module):
         rope = rope_table(grid, self.config.head_dim, x.device)
 
         rows = timestep.reshape(x.shape[0], -1)
-        time = self.time_embedding(sinusoid(rows, self.config.freq_dim).to(self.time_embedding[0].weight.dtype)).float()
-        modulation = self.time_projection(time.to(self.time_projection[1].weight.dtype)).float()
+        time = self.time_embedding(sinusoid(rows, self.config.freq_dim))
+        modulation = self.time_projection(time)
         modulation = modulation.unflatten(-1, (6, -1))
 
-        context = self.text_embedding(text.to(self.text_embedding[0].weight.dtype))
+        context = self.text_embedding(text.to(tokens.dtype))
         h = tokens.flatten(2).transpose(1, 2).float()
         for block in self.blocks:
             h = block(h, context, modulation, rope, first)
