@@ -1,0 +1,1 @@
+"""The command `wan`: one module per command, which parses, calls the library and prints."""

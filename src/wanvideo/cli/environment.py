@@ -1,0 +1,42 @@
+"""What the command line takes from the environment. Nothing below it reads environment variables."""
+
+import os
+from collections.abc import Mapping
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Final
+
+from wanvideo.weights.folder import Places, hub_cache
+
+MODELS_VARIABLE: Final = "WAN_MODELS"  # folders that hold one folder per model, separated like PATH
+DEBUG_VARIABLE: Final = "WAN_DEBUG"  # anything but "" and "0" shows tracebacks and all log messages
+
+
+def places(environment: Mapping[str, str] = os.environ) -> Places:
+    """Where models are looked for: the folders in `WAN_MODELS`, then the cache of the Hugging Face hub."""
+    roots = environment.get(MODELS_VARIABLE, "").split(os.pathsep)
+    return Places(
+        roots=tuple(Path(root).expanduser() for root in roots if root),
+        hub_cache=hub_cache(environment, Path.home()),
+    )
+
+
+def debugging(environment: Mapping[str, str] = os.environ) -> bool:
+    return environment.get(DEBUG_VARIABLE, "") not in ("", "0")
+
+
+def yield_idle_threads() -> None:
+    """Let OpenMP's threads sleep while they wait for one another, unless the user said otherwise; before torch loads.
+
+    By default they spin. Where another program wants one of the cores, every operation of a small network then lasts a
+    time slice: with one core of two busy, a demo video took 60 s to denoise, and 3 s so.
+    """
+    os.environ.setdefault("OMP_WAIT_POLICY", "passive")
+
+
+def package_version(package: str = "wanvideo") -> str | None:
+    """None: not installed, or run from the bare source."""
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return None

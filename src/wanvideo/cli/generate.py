@@ -1,0 +1,136 @@
+"""`wan generate`: the options, and what they mean."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from wanvideo.cli.models import model_names
+from wanvideo.cli.output import Output
+from wanvideo.cli.values import number, parse_size, read_prompt, whole
+from wanvideo.request import GenerationRequest, Solver
+
+
+def generate(
+    prompt: Annotated[
+        str, typer.Argument(metavar="PROMPT", help="What the video shows; - reads it from standard input.")
+    ],
+    model: Annotated[
+        str | None,
+        typer.Option(
+            help="A name from `wan models`, or a folder. Default: the best model on disk, else a demo.",
+            autocompletion=model_names,
+        ),
+    ] = None,
+    out: Annotated[
+        str | None,
+        typer.Option(
+            metavar="PATH",
+            help="An .mp4 file, or .png, .jpg, .webp for 1 frame; an existing one is replaced. In a folder, by default "
+            "the current one, a new file is named after the prompt and the seed.",
+        ),
+    ] = None,
+    image: Annotated[str | None, typer.Option(help="The first frame: a PNG, JPEG or WebP file.")] = None,
+    end_image: Annotated[str | None, typer.Option(help="The last frame, for models that take one.")] = None,
+    size: Annotated[
+        str | None,
+        typer.Option(
+            metavar="WxH", help="Such as 832x480; or 480p or 720p, in the shape of the image if there is one."
+        ),
+    ] = None,
+    frames: Annotated[
+        int | None, typer.Option(parser=whole, metavar="N", help="4 n + 1 of them; 1 makes a picture.")
+    ] = None,
+    seconds: Annotated[
+        float | None, typer.Option(parser=number, metavar="X", help="The length, instead of --frames.")
+    ] = None,
+    steps: Annotated[
+        int | None, typer.Option(parser=whole, metavar="N", help="Of denoising: more are slower and better.")
+    ] = None,
+    guidance: Annotated[
+        float | None,
+        typer.Option(
+            parser=number, metavar="X", help="How strictly the prompt is followed; 1: no guidance. Of both experts."
+        ),
+    ] = None,
+    guidance_low: Annotated[
+        float | None, typer.Option(parser=number, metavar="X", help="Of the low-noise expert, if it differs.")
+    ] = None,
+    shift: Annotated[
+        float | None, typer.Option(parser=number, metavar="X", help="Above 1, more steps go to the high noise levels.")
+    ] = None,
+    solver: Annotated[Solver | None, typer.Option(help="How the steps are taken.")] = None,
+    seed: Annotated[
+        int | None, typer.Option(parser=whole, metavar="N", help="The same one gives the same video. Default: drawn.")
+    ] = None,
+    negative: Annotated[
+        str | None, typer.Option(help='What the video must not show. Default: the model\'s; "" is really empty.')
+    ] = None,
+    device: Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")] = "auto",
+    dtype: Annotated[
+        str | None, typer.Option(help="bfloat16 or float32. Default: bfloat16 on a GPU, float32 on the CPU.")
+    ] = None,
+    tile: Annotated[
+        int | None,
+        typer.Option(
+            parser=whole, metavar="N", help="Encode and decode in tiles of this many pixels a side, which saves memory."
+        ),
+    ] = None,
+    save_state: Annotated[
+        Path | None, typer.Option(help="Keep the state of the denoising in this file, to go on from later.")
+    ] = None,
+    resume: Annotated[
+        Path | None, typer.Option(help="Go on from a file of --save-state; all other options must be the same.")
+    ] = None,
+    quiet: Annotated[
+        bool, typer.Option("--quiet", "-q", help="Print only the path of the result, and errors.")
+    ] = False,
+    json: Annotated[bool, typer.Option("--json", help="Print one JSON event per line.")] = False,
+) -> None:
+    """Make a video from a prompt, and from images with models that take them. Prints the path of the file.
+
+    What is not said gets the model's default. Ctrl-C stops after the current step; once more stops at once.
+    """
+    from wanvideo.cli.run import Job, run
+
+    width, height = _size(size, image)
+    request = GenerationRequest(
+        prompt=read_prompt(prompt),
+        negative_prompt=negative,
+        image=image,
+        end_image=end_image,
+        width=width,
+        height=height,
+        frames=frames,
+        seconds=seconds,
+        steps=steps,
+        guidance=guidance,
+        guidance_low=guidance_low,
+        shift=shift,
+        solver=solver,
+        seed=seed,
+    )
+    job = Job(
+        request=request,
+        model=model,
+        out=out,
+        device=device,
+        dtype=dtype,
+        tile=tile,
+        save_state=save_state,
+        resume=resume,
+    )
+    run(Output(json=json, quiet=quiet), job)
+
+
+def _size(text: str | None, image: str | None) -> tuple[int | None, int | None]:
+    """Width and height to ask for. A name such as 480p, with an image, means its short side."""
+    if text is None:
+        return None, None
+    width, height = parse_size(text)
+    if image is None or not text.strip().casefold().endswith("p"):
+        return width, height
+    from wanvideo.media.image import load_image
+
+    picture = load_image(image)
+    return (None, height) if picture.width >= picture.height else (height, None)

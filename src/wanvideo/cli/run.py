@@ -1,0 +1,208 @@
+"""One run of the pipeline: checked before anything is loaded, then followed to its end or to Ctrl-C."""
+
+import os
+import time
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+from wanvideo.cli.environment import places, yield_idle_threads
+from wanvideo.cli.interrupt import Interruption, catching_interruptions
+from wanvideo.cli.output import Output
+from wanvideo.cli.progress import showing
+from wanvideo.cli.values import existing, free_name, slug
+from wanvideo.errors import Cancelled, OutputNotWritable
+from wanvideo.media.output import check_writable
+from wanvideo.pipelines.adapt import adapt
+from wanvideo.pipelines.choose import Choice, choose, named
+from wanvideo.pipelines.settings import parameters
+from wanvideo.request import GenerationRequest, Phase, Progress, ResolvedRequest
+from wanvideo.weights.catalog import ModelSpec
+
+if TYPE_CHECKING:
+    from wanvideo.pipelines.events import Event
+    from wanvideo.pipelines.state import Checkpoint
+
+SAVE_SECONDS: Final = 15.0  # between two saves of the denoising state
+GPU_DEVICES: Final = ("/dev/nvidiactl", "/dev/dxg", "/dev/kfd")  # NVIDIA, under Windows, AMD
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Job:
+    """What one call of `wan generate` asks for."""
+
+    request: GenerationRequest
+    model: str | None  # a name or a folder; None: to be chosen
+    out: str | None  # a file or a folder; None: the current folder
+    device: str
+    dtype: str | None
+    tile: int | None
+    save_state: Path | None
+    resume: Path | None
+
+
+def run(output: Output, job: Job) -> None:
+    """Make the file and say so. Raises Cancelled after Ctrl-C, and whatever the pipeline raises."""
+    began = time.monotonic()
+    yield_idle_threads()
+    checkpoint = None if job.resume is None else _load_state(job.resume)
+    request = job.request if checkpoint is None else _with_its_seed(job.request, checkpoint)
+    choice = _choose(output, job, request)
+    # The pipeline does this again; here it draws the seed, and finds wrong input while that is still quick.
+    resolved = adapt(choice.spec, request)
+    path = _path(job.out, resolved)
+    check_writable(path, frames=resolved.frames)
+    _check_state_file(job.save_state)
+
+    from wanvideo.pipelines.pipeline import Pipeline
+    from wanvideo.pipelines.write import generate_to_file
+
+    request = replace(request, seed=resolved.seed)
+    with (
+        catching_interruptions(output) as interruption,
+        Pipeline(choice.spec, choice.folder, device=job.device, dtype=job.dtype, tile=job.tile) as pipeline,
+        closing(generate_to_file(pipeline, request, path, resume=checkpoint)) as events,
+    ):
+        settings = _follow(output, choice.spec, events, interruption, job.save_state)
+    seconds = time.monotonic() - began
+    output.say(f"made in {seconds:.1f} s")
+    output.event("done", path=path.absolute(), seconds=round(seconds, 3), settings=settings)
+    output.result(str(path))
+
+
+# --- before anything is loaded ---------------------------------------------------------------------------------------
+
+
+def _load_state(path: Path) -> "Checkpoint":
+    from wanvideo.pipelines.state import Checkpoint
+
+    return Checkpoint.load(path)
+
+
+def _with_its_seed(request: GenerationRequest, checkpoint: "Checkpoint") -> GenerationRequest:
+    seed = checkpoint.fingerprint.get("seed")
+    return replace(request, seed=seed) if request.seed is None and isinstance(seed, int) else request
+
+
+def _choose(output: Output, job: Job, request: GenerationRequest) -> Choice:
+    """The model to use; if none was named, which and why is the first line."""
+    if job.model is not None:
+        return named(job.model, places())
+    choice = choose(request, places(), free_gpu_bytes(job.device))
+    output.say(f"model: {choice.spec.id}, {choice.reason}")
+    output.event("chosen", model=choice.spec.id, demo=choice.spec.demo, reason=choice.reason, path=choice.folder.path)
+    return choice
+
+
+def free_gpu_bytes(device: str) -> int | None:
+    """None where no GPU is to be used; torch is asked only if there can be one."""
+    if device.startswith("cpu") or not any(Path(name).exists() for name in GPU_DEVICES):
+        return None
+    import torch
+
+    number = device.removeprefix("cuda:")
+    index = int(number) if number.isdecimal() else 0
+    if index >= torch.cuda.device_count():  # a device that is not there is refused when the pipeline is loaded
+        return None
+    free, _ = torch.cuda.mem_get_info(index)
+    return int(free)
+
+
+def _path(out: str | None, request: ResolvedRequest) -> Path:
+    """Where the result goes: the file `out`, or a new one in the folder `out`."""
+    if out == "":
+        raise OutputNotWritable("--out is empty: name an .mp4 file or a folder, or leave it out")
+    folder = Path() if out is None else existing(out)
+    if folder is None or not folder.is_dir():
+        return Path(out or "")
+    suffix = ".png" if request.frames == 1 else ".mp4"
+    return free_name(folder / f"{slug(request.prompt)}-{request.seed}{suffix}")
+
+
+def _check_state_file(path: Path | None) -> None:
+    if path is None:
+        return
+    if existing(str(path)) and not path.is_file():
+        raise OutputNotWritable(f"{path} is no file: give --save-state the name of one")
+    if not existing(str(path.parent)) or not os.access(path.parent, os.W_OK):
+        raise OutputNotWritable(f"{path} cannot be written: {path.parent} is no folder, or write-protected")
+
+
+# --- while it runs ---------------------------------------------------------------------------------------------------
+
+
+def _follow(
+    output: Output, spec: ModelSpec, events: Iterator["Event"], interruption: Interruption, save_state: Path | None
+) -> dict[str, object] | None:
+    """Show the events as they come and keep the state; the settings that the file holds."""
+    from wanvideo.pipelines.events import Resolved, Saved
+    from wanvideo.pipelines.state import Checkpoint
+
+    step = 0
+    try:
+        with saving_state(save_state) as keep, showing(output) as show:
+            for event in events:
+                match event:
+                    case Resolved(request=request):
+                        _announce(output, spec, request)
+                    case Checkpoint():
+                        keep(event)
+                        step = event.step
+                    case Progress():
+                        show(event)
+                        interruption.graceful = event.phase is Phase.DENOISE
+                    case Saved():
+                        return event.settings
+                # After a step comes first its progress and then its checkpoint, which is worth waiting for.
+                if interruption.asked and not (isinstance(event, Progress) and interruption.graceful):
+                    raise KeyboardInterrupt
+    except KeyboardInterrupt:
+        raise Cancelled(_interrupted(step, save_state)) from None
+    return None
+
+
+def _interrupted(step: int, save_state: Path | None) -> str:
+    message = f"interrupted{f' after step {step}' if step else ''}: no file was written"
+    return f"{message}; go on with --resume {save_state}" if step and save_state else message
+
+
+@contextmanager
+def saving_state(path: Path | None, seconds: float = SAVE_SECONDS) -> Iterator[Callable[["Checkpoint"], None]]:
+    """What to call with every checkpoint. The last one is on disk when the block ends, however it ends."""
+    if path is None:
+        yield lambda _: None
+        return
+    saved = time.monotonic()
+    unsaved: Checkpoint | None = None
+
+    def keep(checkpoint: "Checkpoint") -> None:
+        nonlocal saved, unsaved
+        unsaved = checkpoint
+        if time.monotonic() - saved >= seconds:
+            checkpoint.save(path)
+            saved, unsaved = time.monotonic(), None
+
+    try:
+        yield keep
+    finally:
+        if unsaved is not None:
+            unsaved.save(path)
+
+
+def _announce(output: Output, spec: ModelSpec, request: ResolvedRequest) -> None:
+    """What will be made, in one line, and each change to what was asked for, in one more."""
+    r = request
+    length = "1 picture" if r.frames == 1 else f"{r.frames} frames at {r.fps} fps ({r.seconds:.1f} s)"
+    noise = f"shift {r.shift:g}" if r.sigmas is None else "given noise levels"
+    guidance = f"{r.guidance_high:g}" if spec.experts == 1 else f"{r.guidance_high:g} high, {r.guidance_low:g} low"
+    steps = f"{r.steps} step{'' if r.steps == 1 else 's'} of {r.solver}"
+    output.say(
+        f"{spec.id}{' (demo)' if spec.demo else ''}: {r.width}x{r.height}, {length}, {steps}, "
+        f"{noise}, guidance {guidance}, seed {r.seed}"
+    )
+    output.event("resolved", **parameters(r), seconds=r.seconds, demo=spec.demo)
+    for change in r.adjustments:
+        output.say(f"{change.field}: {change.asked} became {change.used}: {change.reason}")
+        output.event("adjusted", **asdict(change))

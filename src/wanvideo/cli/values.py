@@ -1,0 +1,85 @@
+"""Option values as people write them -> numbers, texts and file names."""
+
+import re
+import sys
+import unicodedata
+from pathlib import Path
+from typing import Final
+
+import typer
+
+from wanvideo.errors import InvalidPrompt, InvalidSize
+
+SIZES: Final[dict[str, tuple[int, int]]] = {"480p": (832, 480), "720p": (1280, 720)}
+MAX_PROMPT_BYTES: Final = 1 << 20  # of standard input, so that a wrong file is refused before memory is full
+SLUG_LENGTH: Final = 48
+
+
+def whole(text: str) -> int:
+    """For the options that take an integer; unlike Typer's own, the message names the value. So does `number`."""
+    try:
+        return int(text)
+    except ValueError:
+        raise typer.BadParameter(f"{text!r:.60} is no whole number") from None
+
+
+def number(text: str) -> float:
+    try:
+        return float(text)
+    except ValueError:
+        raise typer.BadParameter(f"{text!r:.60} is no number") from None
+
+
+def parse_size(text: str) -> tuple[int, int]:
+    """(width, height) in pixels of "832x480", in any of its spellings, or of "480p". Raises InvalidSize."""
+    name = text.strip().casefold()
+    if name in SIZES:
+        return SIZES[name]
+    found = re.fullmatch(r"(\d{1,6})\s*[x×*]\s*(\d{1,6})", name, re.ASCII)
+    if found is None:
+        names = " or ".join(SIZES)
+        raise InvalidSize(
+            f"{text!r:.60} is no size: give WIDTHxHEIGHT such as 832x480, or {names}", facts={"size": text}
+        )
+    return int(found[1]), int(found[2])
+
+
+def read_prompt(text: str) -> str:
+    """The prompt itself, or all of standard input for "-". Raises InvalidPrompt."""
+    if text != "-":
+        return text
+    if sys.stdin is None or sys.stdin.isatty():
+        raise InvalidPrompt("the prompt `-` is read from standard input: pipe a text into the command")
+    data = sys.stdin.buffer.read(MAX_PROMPT_BYTES + 1)
+    if len(data) > MAX_PROMPT_BYTES:
+        raise InvalidPrompt(f"standard input holds more than {MAX_PROMPT_BYTES} bytes: is this a prompt?")
+    try:
+        return data.decode("utf-8-sig").strip()
+    except UnicodeDecodeError as error:
+        raise InvalidPrompt(f"standard input is no UTF-8 text (byte {error.start}): give the prompt as text") from error
+
+
+def slug(prompt: str) -> str:
+    """A file name that recalls the prompt: its first words, in any script, or "video"."""
+    letters = (char if unicodedata.category(char)[0] in "LMN" else " " for char in prompt.casefold())
+    name = "-".join("".join(letters).split())
+    if len(name) > SLUG_LENGTH:  # cut between words, if there is a between
+        name = name[: SLUG_LENGTH + 1].rpartition("-")[0] or name[:SLUG_LENGTH]
+    return name or "video"
+
+
+def existing(name: str) -> Path | None:
+    """The file or folder of that name, if there is one."""
+    try:
+        return Path(name) if name and Path(name).exists() else None
+    except (OSError, ValueError):  # a name that no file can have
+        return None
+
+
+def free_name(path: Path) -> Path:
+    """`path`, or the first of `name-2`, `name-3`, ... that does not exist yet."""
+    candidate, number = path, 1
+    while candidate.exists() or candidate.is_symlink():
+        number += 1
+        candidate = path.with_stem(f"{path.stem}-{number}")
+    return candidate

@@ -1,0 +1,87 @@
+"""Sizes, prompts from standard input and file names."""
+
+import io
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from wanvideo.cli.values import SLUG_LENGTH, free_name, parse_size, read_prompt, slug
+from wanvideo.errors import InvalidPrompt, InvalidSize
+
+
+@pytest.mark.parametrize(
+    ("text", "size"),
+    [
+        ("832x480", (832, 480)),
+        (" 832 X 480 ", (832, 480)),
+        ("832×480", (832, 480)),
+        ("832*480", (832, 480)),
+        ("480p", (832, 480)),
+        ("720P", (1280, 720)),
+        ("0x0", (0, 0)),  # refused later, with the legal sizes of the model
+    ],
+)
+def test_sizes_are_read_in_every_usual_spelling(text: str, size: tuple[int, int]) -> None:
+    assert parse_size(text) == size
+
+
+@pytest.mark.parametrize(
+    "text", ["", "abc", "832", "832x", "x480", "-1x5", "8.5x4", "1x2x3", "1080i", "９x９", "9" * 99]
+)
+def test_other_texts_are_refused_with_the_right_form(text: str) -> None:
+    with pytest.raises(InvalidSize, match="WIDTHxHEIGHT such as 832x480"):
+        parse_size(text)
+
+
+class _Stdin(io.TextIOWrapper):
+    def __init__(self, data: bytes) -> None:
+        super().__init__(io.BytesIO(data))
+
+
+def test_a_dash_reads_the_prompt_from_standard_input(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sys.stdin", _Stdin("\ufeffa heron, 鹭\n".encode()))
+    assert read_prompt("-") == "a heron, 鹭"
+    assert read_prompt("a heron") == "a heron"
+
+
+@pytest.mark.parametrize(("data", "message"), [(b"\xff\xfe\x00", "no UTF-8 text"), (b"a" * (2 << 20), "more than")])
+def test_what_is_no_prompt_on_standard_input_is_refused(
+    data: bytes, message: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("sys.stdin", _Stdin(data))
+    with pytest.raises(InvalidPrompt, match=message):
+        read_prompt("-")
+
+
+@pytest.mark.parametrize(
+    ("prompt", "name"),
+    [
+        ("A heron lands, on a frozen lake!", "a-heron-lands-on-a-frozen-lake"),
+        ("../../etc/passwd", "etc-passwd"),
+        ("一只鹭", "一只鹭"),
+        ("!?", "video"),
+        ("a small red circle moves left on a navy background", "a-small-red-circle-moves-left-on-a-navy"),
+        ("x" * 500, "x" * SLUG_LENGTH),
+    ],
+)
+def test_a_slug_recalls_the_prompt(prompt: str, name: str) -> None:
+    assert slug(prompt) == name
+
+
+@given(st.text())
+def test_every_slug_is_a_plain_file_name(prompt: str) -> None:
+    name = slug(prompt)
+    assert 0 < len(name) <= SLUG_LENGTH
+    assert Path(name).name == name
+    assert not name.startswith((".", "-"))
+    assert len(name.encode()) < 255 - len("-18446744073709551615-999.mp4")
+
+
+def test_a_taken_name_is_numbered(tmp_path: Path) -> None:
+    wanted = tmp_path / "heron-7.mp4"
+    assert free_name(wanted) == wanted
+    wanted.touch()
+    (tmp_path / "heron-7-2.mp4").symlink_to("nowhere")
+    assert free_name(wanted) == tmp_path / "heron-7-3.mp4"
