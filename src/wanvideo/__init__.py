@@ -1,0 +1,115 @@
+"""Make video with Wan 2.2 on your own GPU.
+
+    import wanvideo
+
+    with wanvideo.load("t2v-A14B-demo") as pipeline:
+        video = pipeline(wanvideo.GenerationRequest(prompt="a small red circle moves left on a navy background"))
+    video.save("circle.mp4")
+
+What needs torch is imported when it is first used, so that `import wanvideo` is quick and works without it.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Final
+
+from wanvideo.errors import (
+    Cancelled,
+    DiskFull,
+    EncodeFailed,
+    ImageNotTaken,
+    ImageRequired,
+    IncompatibleState,
+    InvalidFrames,
+    InvalidImage,
+    InvalidMedia,
+    InvalidPrompt,
+    InvalidRequest,
+    InvalidSize,
+    ModelCorrupt,
+    ModelIncomplete,
+    ModelMismatch,
+    ModelMissing,
+    NonFiniteLatents,
+    NotEnoughMemory,
+    OutputNotWritable,
+    UnknownModel,
+    WanVideoError,
+)
+from wanvideo.request import (
+    Adjustment,
+    GenerationRequest,
+    Phase,
+    Preview,
+    Progress,
+    ResolvedRequest,
+    Solver,
+    Task,
+)
+
+if TYPE_CHECKING:
+    from wanvideo.media.video import Video, read_video
+    from wanvideo.pipelines.events import Event, Frames, Resolved, Saved
+    from wanvideo.pipelines.pipeline import Pipeline, load
+    from wanvideo.pipelines.state import Checkpoint
+    from wanvideo.pipelines.write import generate_to_file
+
+__all__ = [
+    "Adjustment",
+    "Cancelled",
+    "Checkpoint",
+    "DiskFull",
+    "EncodeFailed",
+    "Event",
+    "Frames",
+    "GenerationRequest",
+    "ImageNotTaken",
+    "ImageRequired",
+    "IncompatibleState",
+    "InvalidFrames",
+    "InvalidImage",
+    "InvalidMedia",
+    "InvalidPrompt",
+    "InvalidRequest",
+    "InvalidSize",
+    "ModelCorrupt",
+    "ModelIncomplete",
+    "ModelMismatch",
+    "ModelMissing",
+    "NonFiniteLatents",
+    "NotEnoughMemory",
+    "OutputNotWritable",
+    "Phase",
+    "Pipeline",
+    "Preview",
+    "Progress",
+    "Resolved",
+    "ResolvedRequest",
+    "Saved",
+    "Solver",
+    "Task",
+    "UnknownModel",
+    "Video",
+    "WanVideoError",
+    "generate_to_file",
+    "load",
+    "read_video",
+]
+
+_LAZY: Final = {
+    "Checkpoint": "wanvideo.pipelines.state",
+    "Event": "wanvideo.pipelines.events",
+    "Frames": "wanvideo.pipelines.events",
+    "Pipeline": "wanvideo.pipelines.pipeline",
+    "Resolved": "wanvideo.pipelines.events",
+    "Saved": "wanvideo.pipelines.events",
+    "Video": "wanvideo.media.video",
+    "generate_to_file": "wanvideo.pipelines.write",
+    "load": "wanvideo.pipelines.pipeline",
+    "read_video": "wanvideo.media.video",
+}
+
+
+def __getattr__(name: str) -> object:
+    if name not in _LAZY:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(_LAZY[name]), name)

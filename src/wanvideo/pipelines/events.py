@@ -1,0 +1,37 @@
+"""What a pipeline tells while it works."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+
+from wanvideo.pipelines.state import Checkpoint
+from wanvideo.request import Progress, ResolvedRequest
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Resolved:
+    """Always first: what will really be done, before anything is loaded."""
+
+    request: ResolvedRequest
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Frames:
+    """Finished frames, uint8 RGB [n, H, W, 3]; `index` is the number of the first one."""
+
+    index: int
+    frames: npt.NDArray[np.uint8]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Saved:
+    """Always last of a run that writes a file: it is there, whole, with these settings inside."""
+
+    path: Path
+    settings: dict[str, object]
+
+
+Event: TypeAlias = Resolved | Progress | Checkpoint | Frames | Saved

@@ -1,0 +1,396 @@
+"""One model, ready to make videos: text encoder, transformers and autoencoder, from request to frames."""
+
+import os
+from collections.abc import Callable, Generator, Iterator, Sequence
+from contextlib import closing
+from dataclasses import dataclass, replace
+from functools import cached_property
+from types import TracebackType
+from typing import Self
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from PIL.Image import Image
+from torch import Tensor
+
+from wanvideo.errors import InvalidRequest, NonFiniteLatents, NotEnoughMemory
+from wanvideo.media.image import load_image
+from wanvideo.media.video import Video
+from wanvideo.pipelines.adapt import adapt
+from wanvideo.pipelines.choose import named, usual_places
+from wanvideo.pipelines.clock import Clock
+from wanvideo.pipelines.conditioning import Condition, Encode, covered, first_frame, fitted, known_frames
+from wanvideo.pipelines.denoise import Embeddings, Sampling, denoise, initial_noise, initial_state
+from wanvideo.pipelines.device import pick_device, pick_dtype
+from wanvideo.pipelines.events import Event, Frames, Resolved
+from wanvideo.pipelines.memory import count_weights, footprint
+from wanvideo.pipelines.parts import Parts
+from wanvideo.pipelines.preview import LatentColours, fit_colours
+from wanvideo.pipelines.settings import settings
+from wanvideo.pipelines.size import Size
+from wanvideo.pipelines.state import Checkpoint, fingerprint
+from wanvideo.request import Adjustment, GenerationRequest, ImageSource, Phase, Progress, ResolvedRequest
+from wanvideo.runtime.cpu import fitting_threads
+from wanvideo.runtime.tiling import decode_tiled, encode_tiled
+from wanvideo.sampling.guidance import Expert
+from wanvideo.weights.catalog import ModelSpec
+from wanvideo.weights.folder import ModelFolder
+from wanvideo.weights.loading import load_tokenizer
+from wanvideo.weights.tokenizer import PromptTokenizer, PromptTokens
+
+
+def load(
+    name_or_folder: str | os.PathLike[str],
+    *,
+    device: str | None = "auto",
+    dtype: str | torch.dtype | None = None,
+    vae_dtype: str | torch.dtype | None = None,
+    roots: Sequence[str | os.PathLike[str]] = (),
+    tile: int | None = None,
+    batch_guidance: bool = False,
+) -> "Pipeline":
+    """Open a model by its name or folder. Networks are read when they are first needed.
+
+    device: "auto" (a CUDA device if there is one), "cpu", "cuda", "cuda:1".
+    dtype: of the text encoder and the transformers, by default bfloat16 on CUDA and float32 on the CPU.
+    vae_dtype: of the autoencoder, by default float32, as in the official code.
+    roots: folders that hold models, one folder each, besides the cache of the Hugging Face hub.
+    tile: side in pixels of the tiles that the autoencoder works in; None: the whole picture at once.
+    batch_guidance: both prompts in one call of the transformer; more memory, hardly ever less time.
+
+    Raises UnknownModel, ModelMissing and the other errors of models on disk, InvalidRequest for the other arguments.
+    """
+    choice = named(name_or_folder, usual_places(roots))
+    return Pipeline(
+        choice.spec,
+        choice.folder,
+        device=device,
+        dtype=dtype,
+        vae_dtype=vae_dtype,
+        tile=tile,
+        batch_guidance=batch_guidance,
+    )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class _Run:
+    """One video in the making."""
+
+    request: ResolvedRequest
+    tokens: PromptTokens  # of the prompt and the negative prompt
+    sampling: Sampling
+    image: Image | None
+    end_image: Image | None
+    previews: bool
+    clock: Clock
+
+
+class Pipeline:
+    """Makes videos with one model; see `load`. As a context manager, it gives its memory back at the end."""
+
+    def __init__(
+        self,
+        spec: ModelSpec,
+        folder: ModelFolder,
+        *,
+        device: str | None = "auto",
+        dtype: str | torch.dtype | None = None,
+        vae_dtype: str | torch.dtype | None = None,
+        tile: int | None = None,
+        batch_guidance: bool = False,
+    ) -> None:
+        """The arguments are those of `load`; `spec` and `folder` are what `choose.named` and `choose.choose` give."""
+        self.spec = spec
+        self.tile, self.batch_guidance = _cells(tile, folder), batch_guidance
+        where = pick_device(device)
+        self._parts = Parts(
+            folder,
+            device=where,
+            dtype=pick_dtype(dtype, torch.bfloat16 if where.type == "cuda" else torch.float32),
+            vae_dtype=pick_dtype(vae_dtype, torch.float32),
+        )
+        self._colours: LatentColours | None = None
+
+    @property
+    def device(self) -> torch.device:
+        return self._parts.device
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """Of the transformers."""
+        return self._parts.dtype
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Free all networks. They are read again if the pipeline is used again."""
+        self._parts.free()
+
+    def __call__(self, request: GenerationRequest, *, on_progress: Callable[[Progress], object] | None = None) -> Video:
+        """Make a video and hold it in memory."""
+        resolved: ResolvedRequest | None = None
+        timing: dict[Phase, float] = {}
+        chunks: list[npt.NDArray[np.uint8]] = []
+        for event in self.generate(request):
+            if isinstance(event, Resolved):
+                resolved = event.request
+            elif isinstance(event, Frames):
+                chunks.append(event.frames)
+            elif isinstance(event, Progress):
+                timing[event.phase] = event.seconds
+                if on_progress is not None:
+                    on_progress(event)
+        assert resolved is not None
+        return Video(frames=np.concatenate(chunks), fps=resolved.fps, settings=settings(resolved, timing))
+
+    def generate(
+        self, request: GenerationRequest, *, resume: Checkpoint | None = None, previews: bool = False
+    ) -> Generator[Event, None, None]:
+        """Make a video step by step.
+
+        Yields `Resolved` once, before anything is loaded; `Progress` at the beginning of a phase and after each of its
+        steps; a `Checkpoint` after every denoising step, from which the rest can be repeated bit for bit on the CPU;
+        and `Frames` as they are decoded. Closing the generator cancels the run.
+
+        resume: a checkpoint of a run with the same settings; its seed is taken if the request has none.
+        previews: with a small picture of the current guess after each denoising step.
+
+        Raises InvalidRequest and its kinds at once; while it runs, the errors of models on disk, IncompatibleState,
+        NonFiniteLatents and NotEnoughMemory.
+        """
+        if resume is not None and request.seed is None and isinstance(seed := resume.fingerprint.get("seed"), int):
+            request = replace(request, seed=seed)
+        return self._driven(self._events(adapt(self.spec, request), resume, previews))
+
+    def _driven(self, events: Generator[Event, None, None]) -> Generator[Event, None, None]:
+        """`events`, each made with as many threads as suit the model; the caller, in between, has its own."""
+        weights = count_weights(self._parts.folder.transformers[0])
+        with closing(events):
+            while True:
+                with fitting_threads(weights):
+                    event = next(events, None)
+                if event is None:
+                    return
+                yield event
+
+    def _events(
+        self, request: ResolvedRequest, resume: Checkpoint | None, previews: bool
+    ) -> Generator[Event, None, None]:
+        tokens = self._tokenizer.encode([request.prompt, request.negative_prompt])
+        request = _with_cuts(request, tokens)
+        yield Resolved(request=request)
+        run = _Run(
+            request=request,
+            tokens=tokens,
+            sampling=Sampling.of(request, self.spec.boundary, batch_guidance=self.batch_guidance),
+            image=_picture(request.image),
+            end_image=_picture(request.end_image),
+            previews=previews,
+            clock=Clock(),
+        )
+        self._parts.keep_all = self._fits(request)
+        try:
+            latents = yield from self._latents(run, resume)
+            yield from self._decode(run, latents)
+        except torch.OutOfMemoryError as error:
+            phase = run.clock.phase
+            raise NotEnoughMemory(
+                f"the memory of {self.device} ran out in the phase {phase}: ask for a smaller size or fewer frames"
+                + ("" if self.tile is not None or phase is not Phase.DECODE else ", or decode in tiles (tile=256)"),
+                facts={"phase": phase, "width": request.width, "height": request.height, "frames": request.frames},
+            ) from error
+        finally:
+            if not self._parts.keep_all:
+                self._parts.free()
+
+    # --- phases: generators that yield events and return what they made ----------------------------------------------
+
+    def _latents(self, run: _Run, resume: Checkpoint | None) -> Generator[Event, None, Tensor]:
+        """Everything up to the clean latents [1, z, T, h, w]."""
+        request, sampling = run.request, run.sampling
+        shape = self._latent_shape(request)
+        mark = fingerprint(request, sampling.schedule, run.image, run.end_image)
+        if resume is not None:
+            resume.require(mark, shape, sampling.schedule.steps)
+            if resume.step == sampling.schedule.steps:
+                return resume.to(self.device).latents
+        generator = torch.Generator().manual_seed(request.seed)
+        noise = initial_noise(shape, generator).to(self.device)
+        if self._parts.keep_all:
+            networks = [self._parts.text_encoder, self._parts.vae]
+            yield from self._load(run, *networks, *self._transformers(run))
+        text = yield from self._encode_text(run)
+        condition = yield from self._encode_images(run)
+        yield from self._take_turn(run, self._transformers(run)[0])
+
+        state = initial_state(noise, condition) if resume is None else resume.to(self.device)
+        rng = generator.get_state() if resume is None else resume.rng
+        steps = sampling.schedule.steps
+        yield run.clock.progress(Phase.DENOISE, state.step, steps)
+        for after in denoise(self._parts.transformer, sampling, text, condition, state):
+            expert = None if sampling.boundary is None else sampling.expert(after.step - 1).value
+            preview = self._colours.preview(after.outputs[-1]) if run.previews and self._colours else None
+            yield run.clock.progress(Phase.DENOISE, after.step, steps, expert, preview)
+            yield Checkpoint(state=after, rng=rng, fingerprint=mark)
+            state = after
+        return state.latents
+
+    def _encode_text(self, run: _Run) -> Generator[Event, None, Embeddings]:
+        yield from self._take_turn(run, self._parts.text_encoder)
+        yield run.clock.progress(Phase.ENCODE, 0, _encode_steps(run))
+        rows = 2 if run.sampling.guided else 1
+        ids, mask = (tensor[:rows].to(self.device) for tensor in (run.tokens.ids, run.tokens.mask))
+        prompt, *negative = self._parts.text_encoder()(ids, mask).split(1)
+        _require_finite(prompt, "the text encoder")
+        yield run.clock.progress(Phase.ENCODE, 1, _encode_steps(run))
+        return Embeddings(prompt=prompt, negative=negative[0] if negative else None)
+
+    def _encode_images(self, run: _Run) -> Generator[Event, None, Condition]:
+        """Also fits the colours of previews, since both need the autoencoder."""
+        wants_colours = run.previews and self._colours is None
+        if run.image is None and not wants_colours:
+            return Condition()
+        yield from self._take_turn(run, self._parts.vae)
+        encode = self._encode()
+        if wants_colours:
+            self._colours = fit_colours(encode, self._parts.folder.vae.config.spatial_stride)
+        if run.image is None:
+            return Condition()
+        size = Size(run.request.width, run.request.height)
+        if self.spec.image_in_latents:
+            condition = first_frame(encode, covered(run.image, size))
+        else:
+            multiple = self.spec.limits.size_multiple
+            last = None if run.end_image is None else fitted(run.end_image, size, multiple)
+            condition = known_frames(encode, run.request.frames, fitted(run.image, size, multiple), last)
+        yield run.clock.progress(Phase.ENCODE, 2, _encode_steps(run))
+        return condition
+
+    def _decode(self, run: _Run, latents: Tensor) -> Iterator[Event]:
+        yield from self._take_turn(run, self._parts.vae)
+        vae, chunks = self._parts.vae(), latents.shape[2]
+        if self.tile is None:
+            stream = vae.decode_stream(latents)
+        else:
+            stream = decode_tiled(vae, latents, tile=self.tile, stride=_stride(self.tile))
+        index = 0
+        yield run.clock.progress(Phase.DECODE, 0, chunks)
+        for done, chunk in enumerate(stream, start=1):
+            _require_finite(chunk, "the autoencoder")
+            frames = to_rgb(chunk)
+            yield Frames(index=index, frames=frames)
+            index += len(frames)
+            yield run.clock.progress(Phase.DECODE, done, chunks)
+
+    def _load(self, run: _Run, *networks: Callable[[], object]) -> Iterator[Event]:
+        yield run.clock.progress(Phase.LOAD, 0, len(networks))
+        for done, network in enumerate(networks, start=1):
+            network()
+            yield run.clock.progress(Phase.LOAD, done, len(networks))
+
+    def _take_turn(self, run: _Run, network: Callable[[], object]) -> Iterator[Event]:
+        """Load one network in the place of another, unless there is room for all and they were loaded at the start."""
+        if not self._parts.keep_all:
+            yield from self._load(run, network)
+
+    # --- the parts ---------------------------------------------------------------------------------------------------
+
+    @cached_property
+    def _tokenizer(self) -> PromptTokenizer:
+        return load_tokenizer(self._parts.folder)
+
+    def _transformers(self, run: _Run) -> list[Callable[[], object]]:
+        """What loads the transformers that this run needs."""
+
+        def loader(expert: Expert) -> Callable[[], object]:
+            return lambda: self._parts.transformer(expert)
+
+        return [loader(expert) for expert in run.sampling.experts]
+
+    def _encode(self) -> Encode:
+        """The autoencoder's encoder, on its device, in tiles if that is asked for."""
+        vae = self._parts.vae()
+        if self.tile is None:
+            return lambda video: vae.encode(video.to(self.device))
+        tile, stride = self.tile, _stride(self.tile)
+        return lambda video: encode_tiled(vae, video.to(self.device), tile=tile, stride=stride)
+
+    def _latent_shape(self, request: ResolvedRequest) -> tuple[int, ...]:
+        config = self._parts.folder.vae.config
+        cells = config.spatial_stride
+        return 1, config.z_dim, config.latent_frames(request.frames), request.height // cells, request.width // cells
+
+    def _fits(self, request: ResolvedRequest) -> bool:
+        """Whether all networks fit on the device together."""
+        if self.device.type == "cpu":
+            return True
+        needed = footprint(
+            self._parts.folder,
+            Size(request.width, request.height),
+            request.frames,
+            weight_bytes=self.dtype.itemsize,
+            vae_weight_bytes=self._parts.vae_dtype.itemsize,
+        )
+        free, _ = torch.cuda.mem_get_info(self.device)
+        return needed.together <= free + torch.cuda.memory_reserved(self.device)
+
+
+def to_rgb(video: Tensor) -> npt.NDArray[np.uint8]:
+    """Frames [1, 3, n, H, W] in [-1, 1] -> uint8 [n, H, W, 3]. Truncates, as the official code does."""
+    scaled = ((video[0] + 1) / 2 * 255).to(torch.uint8)
+    return scaled.permute(1, 2, 3, 0).contiguous().cpu().numpy()
+
+
+def _with_cuts(request: ResolvedRequest, tokens: PromptTokens) -> ResolvedRequest:
+    """`request`, with an adjustment for each prompt that was too long to be read whole."""
+    most = tokens.ids.shape[1]
+    cuts = tuple(
+        Adjustment(
+            field=field,
+            asked=f"{most + cut} tokens",
+            used=f"{most} tokens",
+            reason=f"the text encoder reads at most {most} tokens; the end is left out",
+        )
+        for field, cut in zip(("prompt", "negative_prompt"), tokens.cut, strict=True)
+        if cut
+    )
+    return replace(request, adjustments=request.adjustments + cuts)
+
+
+def _picture(source: "ImageSource | None") -> Image | None:
+    return None if source is None else load_image(source)
+
+
+def _encode_steps(run: _Run) -> int:
+    return 1 if run.image is None else 2
+
+
+def _require_finite(tensor: Tensor, what: str) -> None:
+    if not bool(torch.isfinite(tensor).all()):
+        raise NonFiniteLatents(
+            f"{what} gave numbers that are not finite: check the model's files and get damaged ones again, "
+            "or use dtype float32",
+            suggestions=("dtype float32",),
+        )
+
+
+def _cells(tile: int | None, folder: ModelFolder) -> int | None:
+    """The side of a tile in latent cells."""
+    if tile is None:
+        return None
+    stride = folder.vae.config.spatial_stride
+    if tile < 8 * stride:
+        raise InvalidRequest(f"tile is {tile} pixels: use at least {8 * stride}, or leave it out to work without tiles")
+    return tile // stride
+
+
+def _stride(tile: int) -> int:
+    """From one tile to the next: three quarters of a tile, so that a quarter overlaps."""
+    return tile * 3 // 4

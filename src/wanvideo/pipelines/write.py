@@ -1,0 +1,69 @@
+"""From a request to a file: frames stream into the encoder while the autoencoder decodes."""
+
+import os
+from collections.abc import Generator
+from contextlib import ExitStack, closing
+from pathlib import Path
+from time import monotonic
+
+from wanvideo.media.output import VIDEO_SUFFIXES, check_writable
+from wanvideo.media.still import save_image
+from wanvideo.media.video import VideoWriter
+from wanvideo.pipelines.events import Event, Frames, Resolved, Saved
+from wanvideo.pipelines.pipeline import Pipeline
+from wanvideo.pipelines.settings import settings
+from wanvideo.pipelines.state import Checkpoint
+from wanvideo.request import GenerationRequest, Phase, Progress
+
+
+def generate_to_file(
+    pipeline: Pipeline,
+    request: GenerationRequest,
+    path: str | os.PathLike[str],
+    *,
+    resume: Checkpoint | None = None,
+    previews: bool = False,
+) -> Generator[Event, None, None]:
+    """The events of `pipeline.generate`, and then `Saved`: the file is at `path`, whole, with its settings inside.
+
+    A single frame may be named .mp4, .png, .jpg or .webp. Closing the generator cancels and leaves no half file.
+    Raises OutputNotWritable, DiskFull or EncodeFailed before anything is loaded where that can be known.
+    """
+    check_writable(path)
+    return _write(pipeline.generate(request, resume=resume, previews=previews), Path(path))
+
+
+def _write(events: Generator[Event, None, None], path: Path) -> Generator[Event, None, None]:
+    timing: dict[Phase, float] = {}
+    writing = 0.0  # seconds
+    with ExitStack() as open_file, closing(events):
+        first = next(events)
+        assert isinstance(first, Resolved)
+        request = first.request
+        check_writable(path, frames=request.frames)
+        yield first
+        about: dict[str, object] = {}
+        writer: VideoWriter | None = None
+        for event in events:
+            if isinstance(event, Progress):
+                timing[event.phase] = event.seconds
+            elif isinstance(event, Frames):
+                began = monotonic()
+                if not about:  # decoding has just begun, so its time cannot be in the file
+                    about = settings(request, {phase: timing[phase] for phase in timing if phase is not Phase.DECODE})
+                if path.suffix.lower() not in VIDEO_SUFFIXES:
+                    save_image(path, event.frames[0], about)
+                else:
+                    if writer is None:
+                        writer = VideoWriter(
+                            path, width=request.width, height=request.height, fps=request.fps, settings=about
+                        )
+                        open_file.enter_context(writer)
+                    writer.write(event.frames)
+                writing += monotonic() - began
+            yield event
+        yield Progress(phase=Phase.WRITE, step=0, steps=1, seconds=writing)
+        began = monotonic()
+    writing += monotonic() - began
+    yield Progress(phase=Phase.WRITE, step=1, steps=1, seconds=writing)
+    yield Saved(path=path, settings=about)
