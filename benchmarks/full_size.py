@@ -1,0 +1,192 @@
+"""Run every model at its full size on a GPU, from token ids to frames, with random weights made in memory.
+
+    python -m benchmarks.full_size --json results.jsonl
+
+The pipeline is the product's own; only the files are missing: weights are drawn on the GPU, token ids at random. Prints
+seconds and peak memory (of PyTorch's allocator) of every phase. Frames are checked to be finite, not to be beautiful.
+"""
+
+import argparse
+import itertools
+import json
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, TypeVar
+
+import torch
+from PIL import Image
+from torch import nn
+
+from wanvideo.models.config import UMT5_XXL
+from wanvideo.models.text_encoder import UMT5Encoder
+from wanvideo.models.transformer import WanTransformer, keeps_fp32
+from wanvideo.models.vae import WanVAE
+from wanvideo.pipelines.events import Frames, Resolved
+from wanvideo.pipelines.parts import Parts
+from wanvideo.pipelines.pipeline import Pipeline
+from wanvideo.request import GenerationRequest, Phase, Progress
+from wanvideo.sampling.guidance import Expert
+from wanvideo.weights.catalog import ModelSpec, Part, resolve
+from wanvideo.weights.folder import ModelFolder, NetworkPart
+from wanvideo.weights.headers import TensorInfo, WeightFile
+from wanvideo.weights.tokenizer import PromptTokens
+
+GIB = 2**30
+
+ModuleT = TypeVar("ModuleT", bound=nn.Module)
+
+
+def sized(module: Callable[[], nn.Module], config: Any) -> NetworkPart[Any]:
+    """A part of a model that is not on disk: its architecture and the sizes of its tensors."""
+    with torch.device("meta"):
+        parameters = module().state_dict()
+    tensors = {
+        name: TensorInfo(name=name, dtype="BF16", shape=tuple(p.shape), start=0, nbytes=2 * p.numel())
+        for name, p in parameters.items()
+    }
+    file = WeightFile(path=Path("in-memory"), tensors=tensors, metadata={})
+    return NetworkPart(folder=Path("in-memory"), config=config, files=(file,))
+
+
+@torch.no_grad()
+def random_weights(make: Callable[[], ModuleT], device: torch.device, dtype: torch.dtype, mixed: bool) -> ModuleT:
+    """Weights of unit gain; with `mixed`, the parameters that the precision policy names stay float32."""
+    with torch.device("meta"):
+        module = make()
+    for name, parameter in list(module.named_parameters()):
+        owner, _, leaf = name.rpartition(".")
+        kept = torch.float32 if mixed and keeps_fp32(name) else dtype
+        value = torch.empty(parameter.shape, dtype=kept, device=device)
+        if value.dim() == 1 or leaf == "gamma":
+            value.fill_(0.0 if leaf == "bias" else 1.0)
+        else:
+            fan_in = value[0].numel() if leaf == "weight" else value.shape[-1]
+            value.normal_(std=fan_in**-0.5)
+        setattr(module.get_submodule(owner), leaf, nn.Parameter(value, requires_grad=False))
+    return module.eval()
+
+
+class RandomParts(Parts):
+    """Networks of the right sizes, drawn instead of read."""
+
+    def text_encoder(self) -> UMT5Encoder:
+        config = self.folder.text_encoder.config
+        return self._get(Part.TEXT_ENCODER, lambda: self._draw(lambda: UMT5Encoder(config), self.dtype, False))
+
+    def vae(self) -> WanVAE:
+        config = self.folder.vae.config
+        return self._get(Part.VAE, lambda: self._draw(lambda: WanVAE(config), self.vae_dtype, False))
+
+    def transformer(self, expert: Expert) -> WanTransformer:
+        part = Part.TRANSFORMER_2 if expert is Expert.LOW else Part.TRANSFORMER
+        config = self.folder.transformers[0].config
+        return self._get(part, lambda: self._draw(lambda: WanTransformer(config), self.dtype, True))
+
+    def _draw(self, make: Callable[[], ModuleT], dtype: torch.dtype, mixed: bool) -> ModuleT:
+        return random_weights(make, self.device, dtype, mixed)
+
+
+class RandomTokens:
+    """Stands where the tokenizer would: 24 random ids and the end."""
+
+    def encode(self, prompts: list[str]) -> PromptTokens:
+        ids, mask = torch.zeros(len(prompts), 512, dtype=torch.int64), torch.zeros(len(prompts), 512, dtype=torch.bool)
+        ids[:, :24], ids[:, 24], mask[:, :25] = torch.randint(3, UMT5_XXL.vocab_size, (24,)), 1, True
+        return PromptTokens(ids, mask, (0,) * len(prompts))
+
+
+def pipeline_for(spec: ModelSpec, vae_dtype: str) -> Pipeline:
+    assert spec.vae is not None
+    assert spec.text_encoder is not None
+    vae, text_encoder, transformer = spec.vae, spec.text_encoder, spec.transformer
+    folder = ModelFolder(
+        path=Path("in-memory"),
+        transformers=(sized(lambda: WanTransformer(transformer), transformer),) * spec.experts,
+        vae=sized(lambda: WanVAE(vae), vae),
+        text_encoder=sized(lambda: UMT5Encoder(text_encoder), text_encoder),
+        tokenizer=Path("in-memory"),
+        boundary=spec.boundary,
+        expand_timesteps=spec.image_in_latents,
+    )
+    pipeline = Pipeline(spec, folder, device="cuda", dtype="bfloat16", vae_dtype=vae_dtype)
+    parts = pipeline._parts
+    pipeline._parts = RandomParts(folder, device=parts.device, dtype=parts.dtype, vae_dtype=parts.vae_dtype)
+    pipeline.__dict__["_tokenizer"] = RandomTokens()
+    return pipeline
+
+
+@dataclass
+class PhaseRecord:
+    seconds: float = 0.0
+    peak: int = 0  # bytes
+
+
+def measure(pipeline: Pipeline, request: GenerationRequest) -> dict[str, Any]:
+    """One request; what every phase took."""
+    records: dict[Phase, PhaseRecord] = {}
+    steps: list[float] = []
+    result: dict[str, Any] = {"model": pipeline.spec.id, "vae dtype": str(pipeline._parts.vae_dtype)}
+    frames = 0
+    for event in pipeline.generate(request):
+        if isinstance(event, Resolved):
+            r = event.request
+            result |= {
+                "size": f"{r.width}x{r.height}",
+                "frames": r.frames,
+                "steps": r.steps,
+                "image": r.image is not None,
+            }
+        elif isinstance(event, Frames):
+            frames += len(event.frames)
+        elif isinstance(event, Progress):
+            torch.cuda.synchronize()
+            record = records.setdefault(event.phase, PhaseRecord())
+            record.seconds = event.seconds
+            record.peak = max(record.peak, torch.cuda.max_memory_allocated())
+            torch.cuda.reset_peak_memory_stats()
+            if event.phase is Phase.DENOISE:
+                steps.append(time.monotonic())
+    result["all networks resident"] = pipeline._parts.keep_all
+    result["frames made"] = frames
+    result["seconds"] = {str(phase): round(record.seconds, 2) for phase, record in records.items()}
+    result["peak GiB"] = {str(phase): round(record.peak / GIB, 2) for phase, record in records.items()}
+    result["seconds per step"] = [round(b - a, 3) for a, b in itertools.pairwise(steps)]
+    return result
+
+
+RUNS = (
+    ("t2v-A14B", GenerationRequest(prompt="random", width=832, height=480, frames=81, steps=4, seed=1), False),
+    ("i2v-A14B", GenerationRequest(prompt="random", width=832, height=480, frames=81, steps=4, seed=1), True),
+    ("ti2v-5B", GenerationRequest(prompt="random", width=1280, height=704, frames=121, steps=4, seed=1), False),
+    ("ti2v-5B", GenerationRequest(prompt="random", width=1280, height=704, frames=121, steps=4, seed=1), True),
+)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--json", type=Path, help="append one JSON object per run to this file")
+    parser.add_argument("--only", help="only this model")
+    parser.add_argument("--vae-dtype", default="float32")
+    options = parser.parse_args()
+    torch.manual_seed(0)
+    where = {"gpu": torch.cuda.get_device_name(), "torch": torch.__version__}
+    for name, request, with_image in RUNS:
+        if options.only and options.only != name:
+            continue
+        if with_image:
+            request = replace(
+                request, image=Image.effect_noise((request.width or 0, request.height or 0), 60).convert("RGB")
+            )
+        with pipeline_for(resolve(name), options.vae_dtype) as pipeline:
+            line = json.dumps(where | measure(pipeline, request))
+        torch.cuda.empty_cache()
+        print(line, flush=True)
+        if options.json:
+            with options.json.open("a") as file:
+                file.write(line + "\n")
+
+
+if __name__ == "__main__":
+    main()
