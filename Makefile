@@ -51,7 +51,7 @@ unit: $(READY)
 	$(PY) -m pytest $(ARGS)
 
 judge: $(READY)
-	$(PY) -m benchmarks.judge --report docs/demo-quality.md $(ARGS)
+	$(PY) -m benchmarks.judge --jobs 2 --report docs/demo-quality.md $(ARGS)
 
 clean:
 	rm -rf dist demo.mp4 .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache

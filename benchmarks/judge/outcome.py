@@ -1,0 +1,134 @@
+"""One trial: the clip is made by the real pipeline, written to a real MP4 file, read back from there and judged."""
+
+import hashlib
+import json
+import time
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from functools import cache
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Final
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from PIL import Image
+
+import wanvideo
+from benchmarks.judge.judge import Reading, judge, psnr
+from benchmarks.judge.scene import ATTRIBUTES
+from benchmarks.judge.trials import Given, Trial
+from wanvideo.models.vae import WanVAE
+from wanvideo.pipelines.choose import named, usual_places
+from wanvideo.pipelines.pipeline import to_rgb
+from wanvideo.weights.loading import load_vae
+
+JUDGE: Final = ("judge.py", "shape.py", "scene.py", "draw.py")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Outcome:
+    """What came of a trial, as one line of JSON."""
+
+    trial: str  # its name
+    version: str  # of weights and judge
+    seconds: float
+    read: Mapping[str, str | None]  # the words that the judge read from the file
+    overlap: Mapping[str, float]  # with each shape
+    decibels: Mapping[str, float]  # PSNR to what was given: of the "first" and the "last" frame, or of the "clip"
+
+    @property
+    def reading(self) -> Reading:
+        """The words of it; only for clips that were judged."""
+        read = self.read
+        return Reading(
+            background=read["background"],
+            colour=read["colour"],
+            shape=read["shape"],
+            motion=read["motion"],
+            size=read["size"],
+        )
+
+    def to_json(self) -> str:
+        return json.dumps(asdict(self))
+
+    @classmethod
+    def from_json(cls, line: str) -> "Outcome":
+        """Raises ValueError if it is not a line that `to_json` made."""
+        try:
+            return cls(**json.loads(line))
+        except TypeError as error:
+            raise ValueError(f"not the outcome of a trial ({error}): {line[:80]}") from error
+
+
+def attempt(trial: Trial, version: str, *, clips: Path | None = None) -> Outcome:
+    """Do a trial with the default settings of its model; the MP4 file is kept if there is a folder for `clips`."""
+    began = time.monotonic()
+    if trial.given is Given.CLIP:
+        read, overlap, decibels = dict[str, str | None](), dict[str, float](), {"clip": _reconstruction(trial)}
+    else:
+        with TemporaryDirectory(prefix="judge-") as scratch:
+            path = (clips or Path(scratch)) / f"{trial.model}-{trial.given.replace(' ', '-')}-{trial.seed}.mp4"
+            frames = _generate(trial, path)
+        reading = judge(frames)
+        read = {name: getattr(reading, name) for name in ATTRIBUTES}
+        overlap = dict(reading.overlap or {})
+        decibels = _to_given_images(trial, frames)
+    return Outcome(
+        trial=trial.name,
+        version=version,
+        seconds=round(time.monotonic() - began, 2),
+        read=read,
+        overlap={shape: round(share, 4) for shape, share in overlap.items()},
+        decibels={what: round(value, 2) for what, value in decibels.items()},
+    )
+
+
+@cache
+def version(model: str) -> str:
+    """A mark that changes with the weights of the model and with the judge, though not with the code of the product."""
+    folder = named(model, usual_places()).folder
+    files = [*folder.vae.files, *folder.text_encoder.files]
+    files += [file for part in folder.transformers for file in part.files]
+    paths = [file.path for file in files] + [Path(__file__).with_name(name) for name in JUDGE]
+    return hashlib.sha256(b"".join(path.read_bytes() for path in paths)).hexdigest()[:12]
+
+
+def _generate(trial: Trial, path: Path) -> NDArray[np.uint8]:
+    """The frames of the finished file at `path`."""
+    first, last = (Image.fromarray(trial.drawn()[place]) for place in (0, -1))
+    request = wanvideo.GenerationRequest(
+        prompt=trial.scene.caption,
+        seed=trial.seed,
+        image=None if trial.given is Given.TEXT else first,
+        end_image=last if trial.given is Given.IMAGES else None,
+    )
+    for _ in wanvideo.generate_to_file(_pipeline(trial.model), request, path):
+        pass
+    return wanvideo.read_video(path).frames
+
+
+def _to_given_images(trial: Trial, frames: NDArray[np.uint8]) -> dict[str, float]:
+    drawn = trial.drawn()
+    places = {Given.TEXT: {}, Given.IMAGE: {"first": 0}, Given.IMAGES: {"first": 0, "last": -1}}[trial.given]
+    return {what: psnr(frames[place], drawn[place]) for what, place in places.items()}
+
+
+def _reconstruction(trial: Trial) -> float:
+    """PSNR in dB of a drawn clip that went through the autoencoder of the trial's model, streamed as in generation."""
+    drawn = trial.drawn()
+    video = torch.from_numpy(drawn).permute(3, 0, 1, 2).unsqueeze(0).float().div(127.5).sub(1)
+    vae = _vae(trial.model)
+    with torch.no_grad():
+        return psnr(to_rgb(vae.decode(vae.encode(video))), drawn)
+
+
+@cache
+def _pipeline(model: str) -> wanvideo.Pipeline:
+    return wanvideo.load(model)
+
+
+@cache
+def _vae(model: str) -> WanVAE:
+    return load_vae(named(model, usual_places()).folder.vae, device=torch.device("cpu"), dtype=torch.float32)
