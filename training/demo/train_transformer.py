@@ -142,6 +142,14 @@ def initialise(model: WanTransformer) -> WanTransformer:
     return model
 
 
+def starting(model: str, finished: Path | None) -> WanTransformer:
+    """A new transformer, or one with the weights of a finished run."""
+    transformer = initialise(WanTransformer(TRANSFORMERS[model]))
+    if finished is not None:
+        transformer.load_state_dict(load_tensors(finished)[0])
+    return transformer
+
+
 def flow_loss(
     model: WanTransformer, clean: Tensor, text: Tensor, u: Tensor, given: Tensor | None, condition: Tensor | None
 ) -> Tensor:
@@ -240,6 +248,11 @@ def main() -> None:
     parser.add_argument("--piece-minutes", type=float, default=8.5)
     parser.add_argument("--clips", type=int, default=49152, help="clips in the pool; each piece makes others")
     parser.add_argument("--device", default="cuda")
+    parser.add_argument(
+        "--further",
+        action="store_true",
+        help="start from finished weights in the folder, with a third of the learning rate",
+    )
     options = parser.parse_args()
     torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = True
     device = torch.device(options.device)
@@ -247,9 +260,9 @@ def main() -> None:
     begun = time.monotonic()
     runs = {
         expert: Run(
-            initialise(WanTransformer(TRANSFORMERS[options.model])).to(device),
+            starting(options.model, options.out / f"{expert.name}.safetensors" if options.further else None).to(device),
             minutes=options.minutes,
-            peak_lr=2e-3,
+            peak_lr=7e-4 if options.further else 2e-3,
             average=0.999,
             path=options.out / f"{expert.name}.run.safetensors",
         )
