@@ -1,4 +1,7 @@
-"""Draws demo clips for the judge's own tests, by supersampling. It shares no code with what the models learn from."""
+"""Draws demo clips by supersampling: to test the judge with, and to take images from that models are given.
+
+It shares no code with what the models learn from.
+"""
 
 from dataclasses import dataclass
 from itertools import product

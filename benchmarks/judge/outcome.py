@@ -24,6 +24,7 @@ from wanvideo.pipelines.choose import named, usual_places
 from wanvideo.pipelines.pipeline import to_rgb
 from wanvideo.weights.loading import load_vae
 
+IMAGES: Final = {"first": 0, "last": -1}  # which frame each is
 JUDGE: Final = ("judge.py", "shape.py", "scene.py", "draw.py")
 
 
@@ -66,22 +67,21 @@ def attempt(trial: Trial, version: str, *, clips: Path | None = None) -> Outcome
     """Do a trial with the default settings of its model; the MP4 file is kept if there is a folder for `clips`."""
     began = time.monotonic()
     if trial.given is Given.CLIP:
-        read, overlap, decibels = dict[str, str | None](), dict[str, float](), {"clip": _reconstruction(trial)}
+        reading, decibels = None, {"clip": _reconstruction(trial)}
     else:
+        images = _images(trial)
         with TemporaryDirectory(prefix="judge-") as scratch:
             path = (clips or Path(scratch)) / f"{trial.model}-{trial.given.replace(' ', '-')}-{trial.seed}.mp4"
-            frames = _generate(trial, path)
+            frames = _generate(trial, images, path)
         reading = judge(frames)
-        read = {name: getattr(reading, name) for name in ATTRIBUTES}
-        overlap = dict(reading.overlap or {})
-        decibels = _to_given_images(trial, frames)
+        decibels = {name: psnr(frames[IMAGES[name]], image) for name, image in images.items()}
     return Outcome(
         trial=trial.name,
         version=version,
         seconds=round(time.monotonic() - began, 2),
-        read=read,
-        overlap={shape: round(share, 4) for shape, share in overlap.items()},
-        decibels={what: round(value, 2) for what, value in decibels.items()},
+        read={name: getattr(reading, name) for name in ATTRIBUTES} if reading else {},
+        overlap={name: round(share, 4) for name, share in (reading.overlap or {}).items()} if reading else {},
+        decibels={name: round(value, 2) for name, value in decibels.items()},
     )
 
 
@@ -95,24 +95,21 @@ def version(model: str) -> str:
     return hashlib.sha256(b"".join(path.read_bytes() for path in paths)).hexdigest()[:12]
 
 
-def _generate(trial: Trial, path: Path) -> NDArray[np.uint8]:
-    """The frames of the finished file at `path`."""
-    first, last = (Image.fromarray(trial.drawn()[place]) for place in (0, -1))
+def _images(trial: Trial) -> dict[str, NDArray[np.uint8]]:
+    """What the model is given, by name: frames [H, W, 3] of a drawn clip."""
+    names = {Given.IMAGE: ["first"], Given.IMAGES: ["first", "last"]}.get(trial.given, [])
+    return {name: trial.drawn()[IMAGES[name]] for name in names}
+
+
+def _generate(trial: Trial, images: Mapping[str, NDArray[np.uint8]], path: Path) -> NDArray[np.uint8]:
+    """The frames [F, H, W, 3] of the finished file at `path`."""
+    pictures = {name: Image.fromarray(image) for name, image in images.items()}
     request = wanvideo.GenerationRequest(
-        prompt=trial.scene.caption,
-        seed=trial.seed,
-        image=None if trial.given is Given.TEXT else first,
-        end_image=last if trial.given is Given.IMAGES else None,
+        prompt=trial.scene.caption, seed=trial.seed, image=pictures.get("first"), end_image=pictures.get("last")
     )
     for _ in wanvideo.generate_to_file(_pipeline(trial.model), request, path):
         pass
     return wanvideo.read_video(path).frames
-
-
-def _to_given_images(trial: Trial, frames: NDArray[np.uint8]) -> dict[str, float]:
-    drawn = trial.drawn()
-    places = {Given.TEXT: {}, Given.IMAGE: {"first": 0}, Given.IMAGES: {"first": 0, "last": -1}}[trial.given]
-    return {what: psnr(frames[place], drawn[place]) for what, place in places.items()}
 
 
 def _reconstruction(trial: Trial) -> float:

@@ -1,8 +1,11 @@
 """The judge reads drawn clips without error, and does not guess where there is nothing to read."""
 
+import subprocess
+import sys
 from dataclasses import replace
 from io import BytesIO
 from itertools import product
+from pathlib import Path
 from typing import TypeAlias
 
 import numpy as np
@@ -16,6 +19,8 @@ from benchmarks.judge.scene import ATTRIBUTES, BACKGROUNDS, COLOURS, MOTIONS, SH
 from training.demo import captions, world
 
 Frames: TypeAlias = NDArray[np.uint8]
+
+REPOSITORY = Path(__file__).parents[2]
 
 # Every look with one motion each, and every motion many times.
 SCENES = [
@@ -66,6 +71,12 @@ def test_the_judge_and_the_training_world_speak_the_same_captions() -> None:
     assert all(scene.caption == captions.caption(captions.Scene(*words(scene))) for scene in SCENES)
     assert (COLOURS, BACKGROUNDS) == (captions.COLOURS, captions.BACKGROUNDS)
     assert (SIZES, SHAPES, MOTIONS) == (captions.SIZES, captions.SHAPES, captions.MOTIONS)
+
+
+def test_the_judge_knows_neither_the_product_nor_its_training() -> None:
+    code = "import sys, benchmarks.judge.judge, benchmarks.judge.draw; print(*sys.modules)"
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=REPOSITORY)
+    assert not {"wanvideo", "training", "torch"} & set(run.stdout.split())
 
 
 def test_noise_is_read_as_nothing() -> None:
