@@ -1,7 +1,7 @@
 """Make the tokenizer and train the text encoder of the demo models: `python -m training.demo.train_text OUT`.
 
 The encoder learns to tell the five attributes of a scene from any way of saying it, and to restore words that were
-masked; it is frozen afterwards. Two minutes on a CPU.
+masked; it is frozen afterwards. Takes minutes on a CPU.
 """
 
 import argparse
