@@ -157,17 +157,21 @@ def write_model(folder: Path, source: Path, model: str, experts: tuple[str, ...]
     write_json(folder / "scheduler" / "scheduler_config.json", scheduler)
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("source", type=Path)
-    parser.add_argument("out", type=Path)
-    options = parser.parse_args()
-    source, out = options.source, options.out
+def export(source: Path, out: Path) -> None:
+    """All demo models, from a folder of trained parts."""
     write_shared(out / "shared", source)
     write_model(out / "t2v-A14B-demo", source, "t2v", ("t2v-high", "t2v-low"), 0.875)
     write_model(out / "i2v-A14B-demo", source, "i2v", ("i2v-high", "i2v-low"), 0.9)
     write_model(out / "ti2v-5B-demo", source, "ti2v", ("ti2v",), None)
     write_vae(out / "ti2v-5B-demo" / "vae", source, "2.2")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("source", type=Path)
+    parser.add_argument("out", type=Path)
+    options = parser.parse_args()
+    export(options.source, options.out)
 
 
 if __name__ == "__main__":

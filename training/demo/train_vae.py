@@ -6,6 +6,7 @@ encodes: the first frame, sometimes the last, and grey between. Runs in pieces: 
 
 import argparse
 import json
+from collections.abc import Mapping
 from pathlib import Path
 
 import torch
@@ -58,6 +59,22 @@ def latent_statistics(model: WanVAE, clips: Tensor) -> tuple[tuple[float, ...], 
     return tuple(round(v, 5) for v in center.tolist()), tuple(round(v, 5) for v in std.tolist())
 
 
+def publish(
+    path: Path, model: WanVAE, tensors: Mapping[str, Tensor], statistics: Mapping[str, str] | None = None
+) -> None:
+    """Write a finished VAE with its held-out PSNR and the statistics of its latents, measured if they are not given."""
+    device = next(model.parameters()).device
+    held_out, _ = sample_clips(256, generator=torch.Generator(device).manual_seed(10**6))
+    if not statistics:
+        mean, std = latent_statistics(model, held_out)
+        statistics = {"mean": json.dumps(mean), "std": json.dumps(std)}
+    kind = path.stem.removeprefix("vae-")
+    model.config = vae(kind, tuple(json.loads(statistics["mean"])), tuple(json.loads(statistics["std"])))
+    decibels = sum(psnr(model, part) for part in held_out.split(32)) / 8
+    print(json.dumps({"vae": kind, "held-out psnr": round(decibels, 2)}), flush=True)
+    save_tensors(path, tensors, {**statistics, "psnr": str(decibels)})
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("kind", choices=["2.1", "2.2"])
@@ -71,6 +88,11 @@ def main() -> None:
         action="store_true",
         help="sharpen the decoder of a finished VAE; its latents stay as they are",
     )
+    parser.add_argument(
+        "--statistics-only",
+        action="store_true",
+        help="train nothing: measure the latents of a finished VAE anew",
+    )
     options = parser.parse_args()
     torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = True
     device = torch.device(options.device)
@@ -78,6 +100,11 @@ def main() -> None:
     torch.manual_seed(0)
     model = WanVAE(vae(options.kind)).to(device)
     result = options.out / f"vae-{options.kind}.safetensors"
+    if options.statistics_only:
+        tensors, _ = load_tensors(result)
+        model.load_state_dict(tensors)
+        publish(result, model, tensors)
+        return
     statistics: dict[str, str] = {}
     if options.decoder_only:
         finished, statistics = load_tensors(result)
@@ -105,16 +132,10 @@ def main() -> None:
 
     train([run], step, piece_minutes=options.piece_minutes)
 
+    averaged = rounded(run.averaged_state())
     final = WanVAE(vae(options.kind)).to(device)
-    final.load_state_dict(rounded(run.averaged_state()))
-    held_out, _ = sample_clips(256, generator=torch.Generator(device).manual_seed(10**6))
-    if not statistics:
-        mean, std = latent_statistics(final, held_out)
-        statistics = {"mean": json.dumps(mean), "std": json.dumps(std)}
-    final.config = vae(options.kind, tuple(json.loads(statistics["mean"])), tuple(json.loads(statistics["std"])))
-    decibels = sum(psnr(final, part) for part in held_out.split(32)) / 8
-    print(json.dumps({"vae": options.kind, "steps": run.steps, "held-out psnr": round(decibels, 2)}), flush=True)
-    save_tensors(result, rounded(run.averaged_state()), statistics | {"psnr": str(decibels)})
+    final.load_state_dict(averaged)
+    publish(result, final, averaged, statistics)
 
 
 if __name__ == "__main__":
