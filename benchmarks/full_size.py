@@ -28,10 +28,11 @@ from wanvideo.pipelines.parts import Parts
 from wanvideo.pipelines.pipeline import Pipeline
 from wanvideo.request import GenerationRequest, Phase, Progress
 from wanvideo.sampling.guidance import Expert
-from wanvideo.weights.catalog import ModelSpec, Part, resolve
+from wanvideo.weights.catalog import ModelSpec, resolve
 from wanvideo.weights.folder import ModelFolder, NetworkPart
 from wanvideo.weights.headers import TensorInfo, WeightFile
 from wanvideo.weights.tokenizer import PromptTokens
+from wanvideo.weights.variants import Part
 
 GIB = 2**30
 

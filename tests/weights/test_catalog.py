@@ -2,7 +2,8 @@ import pytest
 
 from wanvideo.errors import UnknownModel
 from wanvideo.request import Task
-from wanvideo.weights.catalog import MODELS, NEGATIVE_PROMPT, ModelSpec, Part, resolve
+from wanvideo.weights.catalog import MODELS, NEGATIVE_PROMPT, ModelSpec, resolve
+from wanvideo.weights.variants import Part
 
 BY_ID = {spec.id: spec for spec in MODELS}
 

@@ -36,7 +36,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 app.command("generate")(generate.generate)
-app.command("models")(models.models)
+app.add_typer(models.app, name="models")
 app.command("info")(info.info)
 app.command("doctor")(doctor.doctor)
 

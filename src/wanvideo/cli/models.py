@@ -33,8 +33,17 @@ class Presence:
         return "missing" if isinstance(self.problem, ModelMissing) else "unusable"
 
 
-def models(json: Annotated[bool, typer.Option("--json", help="One JSON object per model and line.")] = False) -> None:
+app = typer.Typer(invoke_without_command=True)
+
+
+@app.callback()
+def models(
+    context: typer.Context,
+    json: Annotated[bool, typer.Option("--json", help="One JSON object per model and line.")] = False,
+) -> None:
     """List the models: what each is good at, whether it is on disk, what it needs."""
+    if context.invoked_subcommand is not None:
+        return
     output = Output(json=json)
     # What is wrong with a copy stands in the list.
     logging.getLogger("wanvideo.weights.folder").setLevel(logging.ERROR)

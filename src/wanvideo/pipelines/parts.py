@@ -10,9 +10,9 @@ from wanvideo.models.text_encoder import UMT5Encoder
 from wanvideo.models.transformer import WanTransformer
 from wanvideo.models.vae import WanVAE
 from wanvideo.sampling.guidance import Expert
-from wanvideo.weights.catalog import Part
 from wanvideo.weights.folder import ModelFolder
 from wanvideo.weights.loading import load_text_encoder, load_transformer, load_vae
+from wanvideo.weights.variants import Part
 
 ModuleT = TypeVar("ModuleT", bound=nn.Module)
 

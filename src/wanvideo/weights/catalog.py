@@ -7,7 +7,6 @@ import difflib
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from enum import StrEnum
 from types import MappingProxyType
 from typing import Final
 
@@ -15,6 +14,7 @@ from wanvideo.errors import UnknownModel
 from wanvideo.models import config as arch
 from wanvideo.models.config import TextEncoderConfig, TransformerConfig, VAEConfig
 from wanvideo.request import Solver, Task
+from wanvideo.weights.variants import Part
 
 # `sample_neg_prompt` of the official `wan/configs/shared_config.py`.
 NEGATIVE_PROMPT: Final = (
@@ -22,16 +22,6 @@ NEGATIVE_PROMPT: Final = (
     "丑陋的，残缺的，多余的手指，画得不好的手部，画得不好的脸部，畸形的，毁容的，形态畸形的肢体，手指融合，"
     "静止不动的画面，杂乱的背景，三条腿，背景人很多，倒着走"
 )
-
-
-class Part(StrEnum):
-    """The parts of a model. The values are the names of their folders in a Diffusers repository."""
-
-    TRANSFORMER = "transformer"  # the high-noise expert, or the only one
-    TRANSFORMER_2 = "transformer_2"  # the low-noise expert
-    VAE = "vae"
-    TEXT_ENCODER = "text_encoder"
-    TOKENIZER = "tokenizer"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

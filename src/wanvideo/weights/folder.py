@@ -12,9 +12,10 @@ from typing import Any, Final, Generic, TypeVar
 from wanvideo.errors import ModelCorrupt, ModelIncomplete, ModelMismatch, ModelMissing
 from wanvideo.models.config import TextEncoderConfig, TransformerConfig, VAEConfig
 from wanvideo.request import Task
-from wanvideo.weights.catalog import MODELS, ModelSpec, Part
+from wanvideo.weights.catalog import MODELS, ModelSpec
 from wanvideo.weights.config_json import read_text_encoder_config, read_transformer_config, read_vae_config
 from wanvideo.weights.headers import WeightFile, read_json, read_weights
+from wanvideo.weights.variants import Part
 
 log = logging.getLogger(__name__)
 
