@@ -22,6 +22,7 @@ _BITS: Final[Mapping[str, int]] = {
     "F8_E4M3": 8, "F8_E5M2": 8, "F8_E8M0": 8, "F8_E4M3FNUZ": 8, "F8_E5M2FNUZ": 8,
 }  # fmt: skip
 _PICKLED: Final = frozenset({".bin", ".ckpt", ".pkl", ".pt", ".pth"})
+_PICKLE_STARTS: Final = (b"PK\x03\x04", b"\x80\x02", b"\x80\x03", b"\x80\x04", b"\x80\x05")
 _REDOWNLOAD: Final = "delete it and download it again"
 
 
@@ -30,7 +31,7 @@ class TensorInfo:
     """One tensor of a file, unread."""
 
     name: str
-    dtype: str  # in safetensors' spelling: "BF16", "F32", ...
+    dtype: str  # in safetensors' spelling: "BF16", "F32", ...; or one of GGUF's block types: "Q4_K", ...
     shape: tuple[int, ...]
     start: int  # bytes, from the beginning of the file
     nbytes: int
@@ -38,7 +39,7 @@ class TensorInfo:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WeightFile:
-    """One safetensors file whose header agrees with its bytes."""
+    """One safetensors or GGUF file whose header agrees with its bytes."""
 
     path: Path
     tensors: Mapping[str, TensorInfo]
@@ -50,15 +51,20 @@ class WeightFile:
         return sum(tensor.nbytes for tensor in self.tensors.values())
 
 
+def read_start(path: Path, count: int) -> bytes:
+    """The first `count` bytes of a file, or all if it has fewer. Raises ModelIncomplete or ModelCorrupt."""
+    return _read(path, min(count, file_size(path)))
+
+
 def read_json(path: Path) -> Mapping[str, Any]:
     """The JSON object in a file. Raises ModelIncomplete if there is none, ModelCorrupt if it is anything else."""
-    size = _size(path)
+    size = file_size(path)
     if size > _MAX_JSON:
         raise ModelCorrupt(f"{path} has {size} bytes, too many for a JSON file: {_REDOWNLOAD}")
     data = _read(path, size)
     value = _parse(data)
     if not isinstance(value, dict):
-        raise ModelCorrupt(f"{path} is {_what(data) or 'not a JSON object'}: {_REDOWNLOAD}")
+        raise ModelCorrupt(f"{path} is {what_it_is(data) or 'not a JSON object'}: {_REDOWNLOAD}")
     return value
 
 
@@ -67,19 +73,19 @@ def read_header(path: Path) -> WeightFile:
 
     Raises ModelIncomplete if the file is missing, ModelCorrupt if it is truncated, damaged or of another format.
     """
-    size = _size(path)
+    size = file_size(path)
     head = _read(path, min(size, 64))
     length = int.from_bytes(head[:8], "little")
     if size < 8 or length > _MAX_HEADER or head[8:9] != b"{":
-        raise ModelCorrupt(f"{path} is {_what(head) or 'no safetensors file'}: {_remedy(head)}")
+        raise ModelCorrupt(f"{path} is {what_it_is(head) or 'no safetensors file'}: {_remedy(head)}")
     if 8 + length > size:
-        raise _truncated(path, size, 8 + length)
+        raise truncated(path, size, 8 + length)
     header = _parse(_read(path, 8 + length)[8:])
     if not isinstance(header, dict):
-        raise _damaged(path, "its header is not JSON")
+        raise damaged(path, "its header is not JSON")
     metadata = header.pop("__metadata__", {})
     if not isinstance(metadata, dict) or not all(isinstance(value, str) for value in metadata.values()):
-        raise _damaged(path, "its metadata are not strings")
+        raise damaged(path, "its metadata are not strings")
     tensors = {name: _tensor(path, name, entry, 8 + length) for name, entry in header.items()}
     _check_layout(path, list(tensors.values()), 8 + length, size)
     return WeightFile(path=path, tensors=tensors, metadata=metadata)
@@ -113,7 +119,7 @@ def read_index(path: Path) -> Mapping[str, str]:
     """Tensor name -> shard, from an index file. A shard is a plain file name beside the index."""
     weight_map = read_json(path).get("weight_map")
     if not isinstance(weight_map, dict) or not weight_map:
-        raise _damaged(path, "it has no weight_map")
+        raise damaged(path, "it has no weight_map")
     for shard in weight_map.values():
         if not isinstance(shard, str) or not _is_plain_name(shard):
             raise ModelCorrupt(
@@ -140,12 +146,12 @@ def _tensor(path: Path, name: str, entry: object, data_start: int) -> TensorInfo
     fields = entry if isinstance(entry, dict) else {}
     dtype, shape, offsets = fields.get("dtype"), fields.get("shape"), fields.get("data_offsets")
     if not isinstance(dtype, str) or not _are_sizes(shape) or not _are_sizes(offsets) or len(offsets) != 2:
-        raise _damaged(path, f"the entry of tensor {name!r} is malformed")
+        raise damaged(path, f"the entry of tensor {name!r} is malformed")
     if dtype not in _BITS:
-        raise _damaged(path, f"tensor {name!r} has the unknown type {dtype!r}")
+        raise damaged(path, f"tensor {name!r} has the unknown type {dtype!r}")
     start, end = offsets
     if (end - start) * 8 != math.prod(shape) * _BITS[dtype]:
-        raise _damaged(path, f"tensor {name!r} {dtype} {list(shape)} is said to have {end - start} bytes")
+        raise damaged(path, f"tensor {name!r} {dtype} {list(shape)} is said to have {end - start} bytes")
     return TensorInfo(name=name, dtype=dtype, shape=tuple(shape), start=data_start + start, nbytes=end - start)
 
 
@@ -154,12 +160,12 @@ def _check_layout(path: Path, tensors: list[TensorInfo], data_start: int, size: 
     end = data_start
     for tensor in sorted(tensors, key=lambda t: (t.start, t.nbytes)):
         if tensor.start != end:
-            raise _damaged(path, f"tensor {tensor.name!r} begins at byte {tensor.start}, not at {end}")
+            raise damaged(path, f"tensor {tensor.name!r} begins at byte {tensor.start}, not at {end}")
         end += tensor.nbytes
     if end > size:
-        raise _truncated(path, size, end)
+        raise truncated(path, size, end)
     if end < size:
-        raise _damaged(path, f"{size - end} bytes follow its last tensor")
+        raise damaged(path, f"{size - end} bytes follow its last tensor")
 
 
 def _are_sizes(value: object) -> TypeGuard[list[int]]:
@@ -170,7 +176,7 @@ def _is_plain_name(name: str) -> bool:
     return name.endswith(".safetensors") and not name.startswith(".") and not set(name) & set("/\\:\0")
 
 
-def _size(path: Path) -> int:
+def file_size(path: Path) -> int:
     """Bytes of a regular file; anything else could block or never end."""
     try:
         status = path.stat()
@@ -200,11 +206,11 @@ def _parse(data: bytes) -> object:
         return None
 
 
-def _what(head: bytes) -> str | None:
+def what_it_is(head: bytes) -> str | None:
     """What a file is that should have been something else, from its first bytes."""
     if not head.strip(b"\0"):
         return "zeros where the content should be" if head else "empty"
-    if head.startswith((b"PK\x03\x04", b"\x80\x02", b"\x80\x03", b"\x80\x04", b"\x80\x05")):
+    if is_pickle(head):
         return "a pickle checkpoint, which can run any code when it is opened"
     if head.startswith(b"version https://git-lfs"):
         return "a Git LFS pointer, not the file itself"
@@ -215,22 +221,27 @@ def _what(head: bytes) -> str | None:
     return None
 
 
+def is_pickle(head: bytes) -> bool:
+    """Whether a file that begins so could run code: a zip archive, as PyTorch writes, or a bare pickle."""
+    return head.startswith(_PICKLE_STARTS)
+
+
 def _remedy(head: bytes) -> str:
     if head.startswith(b"version https://git-lfs"):
         return "run `git lfs pull` in its repository"
-    if head.startswith((b"PK", b"\x80")):
+    if is_pickle(head):
         return "get the model in safetensors format"
     return _REDOWNLOAD
 
 
-def _truncated(path: Path, size: int, expected: int) -> ModelCorrupt:
+def truncated(path: Path, size: int, expected: int) -> ModelCorrupt:
     return ModelCorrupt(
         f"{path} is truncated: {size} of {expected} bytes are there: {_REDOWNLOAD}",
         facts={"file": str(path), "bytes": size, "expected_bytes": expected},
     )
 
 
-def _damaged(path: Path, how: str) -> ModelCorrupt:
+def damaged(path: Path, how: str) -> ModelCorrupt:
     return ModelCorrupt(f"{path} is damaged: {how}: {_REDOWNLOAD}", facts={"file": str(path)})
 
 
