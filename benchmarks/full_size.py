@@ -31,6 +31,7 @@ from wanvideo.sampling.guidance import Expert
 from wanvideo.weights.catalog import ModelSpec, resolve
 from wanvideo.weights.folder import ModelFolder, NetworkPart
 from wanvideo.weights.headers import TensorInfo, WeightFile
+from wanvideo.weights.layout import Layout, Names, Network
 from wanvideo.weights.tokenizer import PromptTokens
 from wanvideo.weights.variants import Part
 
@@ -48,7 +49,8 @@ def sized(module: Callable[[], nn.Module], config: Any) -> NetworkPart[Any]:
         for name, p in parameters.items()
     }
     file = WeightFile(path=Path("in-memory"), tensors=tensors, metadata={})
-    return NetworkPart(folder=Path("in-memory"), config=config, files=(file,))
+    layout = Layout(network=Network.TRANSFORMER, names=Names.OFFICIAL)  # whatever it is: nothing is read
+    return NetworkPart(path=Path("in-memory"), config=config, files=(file,), layout=layout)
 
 
 @torch.no_grad()

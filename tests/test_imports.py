@@ -5,13 +5,17 @@ import sys
 from pathlib import Path
 
 SRC = Path(__file__).parents[1] / "src"
+NEED_TRITON = {"wanvideo.weights.gguf_kernels"}  # which is not everywhere
 MODULES = sorted(
-    ".".join(path.relative_to(SRC).with_suffix("").parts).removesuffix(".__init__")
-    for path in (SRC / "wanvideo").rglob("*.py")
+    {
+        ".".join(path.relative_to(SRC).with_suffix("").parts).removesuffix(".__init__")
+        for path in (SRC / "wanvideo").rglob("*.py")
+    }
+    - NEED_TRITON
 )
 
 ENGINE = ("torch", "safetensors", "tokenizers", "ftfy", "av")  # the extra of that name
-REFERENCES = ("diffusers", "transformers", "huggingface_hub")  # used by tests alone
+REFERENCES = ("diffusers", "transformers", "gguf", "huggingface_hub")  # used by tests alone
 
 LIGHT = (
     "wanvideo",

@@ -18,6 +18,7 @@ from wanvideo.weights import catalog
 from wanvideo.weights.catalog import ModelSpec
 from wanvideo.weights.folder import ModelFolder, NetworkPart, Places, open_folder
 from wanvideo.weights.headers import TensorInfo, WeightFile
+from wanvideo.weights.layout import Layout, Network
 
 TEXT = GenerationRequest(prompt="a heron")
 IMAGE = GenerationRequest(prompt="a heron", image=picture())
@@ -31,7 +32,7 @@ def folder_of(spec: ModelSpec) -> ModelFolder:
     def part(config: Any, weights: int) -> NetworkPart[Any]:
         tensor = TensorInfo(name="w", dtype="BF16", shape=(weights,), start=0, nbytes=2 * weights)
         file = WeightFile(path=Path(), tensors={"w": tensor}, metadata={})
-        return NetworkPart(folder=Path(), config=config, files=(file,))
+        return NetworkPart(path=Path(), config=config, files=(file,), layout=Layout(network=Network.TRANSFORMER))
 
     weights = {5120: 14_288_491_584, 3072: 4_999_787_712, 1536: 1_418_996_800, 128: 2_300_000}[spec.transformer.dim]
     return ModelFolder(

@@ -24,7 +24,7 @@ def test_a_folder_tells_its_parts_and_architectures(models_on_disk: Path) -> Non
     folder = open_folder(models_on_disk / "t2v")
     high, low = folder.transformers
     assert high.config == low.config == TINY
-    assert (high.folder.name, low.folder.name) == ("transformer", "transformer_2")
+    assert (high.path.name, low.path.name) == ("transformer", "transformer_2")
     assert len(high.files) == 1
     assert len(low.files) > 1  # shards
     assert folder.vae.config == replace(VAE_2_1, base_dim=8, decoder_base_dim=8)
@@ -261,9 +261,9 @@ def test_demo_models_find_their_shared_parts(models_on_disk: Path, tmp_path: Pat
 
     t2v = require(T2V_A14B_DEMO, Places(demo=tmp_path))
     ti2v = open_folder(tmp_path / TI2V_5B_DEMO.id)  # by its path as well as by its name
-    assert t2v.vae.folder == tmp_path / "shared" / "vae"
-    assert ti2v.vae.folder == tmp_path / TI2V_5B_DEMO.id / "vae"
-    assert t2v.text_encoder.folder == ti2v.text_encoder.folder == tmp_path / "shared" / "text_encoder"
+    assert t2v.vae.path == tmp_path / "shared" / "vae"
+    assert ti2v.vae.path == tmp_path / TI2V_5B_DEMO.id / "vae"
+    assert t2v.text_encoder.path == ti2v.text_encoder.path == tmp_path / "shared" / "text_encoder"
     assert len(t2v.transformers) == 2
 
 

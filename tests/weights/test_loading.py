@@ -42,7 +42,7 @@ def relative_error(ours: Tensor, theirs: Tensor) -> float:
 def test_a_transformer_computes_what_diffusers_computes(models_on_disk: Path, kind: str) -> None:
     for part in open_folder(models_on_disk / kind).transformers:
         ours = load_transformer(part, device=CPU, dtype=torch.float32)
-        theirs = WanTransformer3DModel.from_pretrained(part.folder)
+        theirs = WanTransformer3DModel.from_pretrained(part.path)
         x = torch.randn(2, part.config.in_channels, 2, 4, 6)
         timestep, text = torch.tensor([900, 30]), torch.randn(2, 7, part.config.text_dim)
         expected = theirs(x, timestep, text).sample
@@ -54,7 +54,7 @@ def test_a_transformer_computes_what_diffusers_computes(models_on_disk: Path, ki
 def test_a_vae_computes_what_diffusers_computes(models_on_disk: Path, kind: str) -> None:
     part = open_folder(models_on_disk / kind).vae
     ours = load_vae(part, device=CPU, dtype=torch.float32)
-    theirs = AutoencoderKLWan.from_pretrained(part.folder)
+    theirs = AutoencoderKLWan.from_pretrained(part.path)
     mean, std = (torch.tensor(v).reshape(-1, 1, 1, 1) for v in (theirs.config.latents_mean, theirs.config.latents_std))
     video = torch.rand(1, 3, 5, 32, 32) * 2 - 1
     expected = (theirs.encode(video).latent_dist.mode() - mean) / std
@@ -66,7 +66,7 @@ def test_a_vae_computes_what_diffusers_computes(models_on_disk: Path, kind: str)
 def test_a_text_encoder_computes_what_transformers_computes(models_on_disk: Path) -> None:
     part = open_folder(models_on_disk / "t2v").text_encoder
     ours = load_text_encoder(part, device=CPU, dtype=torch.float32)
-    theirs = UMT5EncoderModel.from_pretrained(part.folder)
+    theirs = UMT5EncoderModel.from_pretrained(part.path)
     ids = torch.randint(2, 64, (2, 20))
     mask = torch.arange(20) < torch.tensor([[20], [9]])
     expected = theirs(ids, mask.long()).last_hidden_state * mask.unsqueeze(-1)
@@ -193,8 +193,12 @@ def test_a_token_embedding_stored_under_its_second_name_alone_is_read(copy: Copy
             r"1 of another shape \(proj_out\.bias \[65\] instead of \[64\]\)",
         ),
         (
-            lambda t: {"proj_out.weight": t["proj_out.weight"].to(torch.float8_e4m3fn)},
-            r"1 of a type that is not read \(proj_out\.weight F8_E4M3\)",
+            lambda t: {"proj_out.weight": t["proj_out.weight"].to(torch.int64)},
+            r"1 of a type that is not read \(proj_out\.weight I64\)",
+        ),
+        (
+            lambda t: {"proj_out.weight": t["proj_out.weight"].to(torch.int8)},
+            r"1 without the right scale \(proj_out\.weight\)",
         ),
         (
             lambda t: {"head.head.bias": t["proj_out.bias"], "proj_out.bias": None},

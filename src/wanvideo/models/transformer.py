@@ -3,8 +3,9 @@
 Parameters are named as in the released official checkpoints. Source: arXiv:2503.20314, section on the video diffusion
 transformer, and the official `wan/modules/model.py`.
 
-Precision: the dtype of the Linear weights is the compute dtype. Whatever it is, the residual stream, norms, modulation,
-time embedding, RoPE and the head run in float32, as in the official code; `keeps_fp32` says which parameters they need.
+Precision: the dtype of the Linear biases is the compute dtype, and that of the weights, unless these stay quantised.
+Whatever it is, the residual stream, norms, modulation, time embedding, RoPE and the head run in float32, as in the
+official code; `keeps_fp32` says which parameters they need.
 """
 
 import math
@@ -86,7 +87,8 @@ class Attention(nn.Module):
 
     def forward(self, x: Tensor, context: Tensor, rope: Tensor | None = None) -> Tensor:
         """x [B, L, D] asks context [B, S, D]; rope [2, L, head_dim / 2] turns both (self-attention only)."""
-        x, context = x.to(self.q.weight.dtype), context.to(self.q.weight.dtype)
+        dtype = self.q.bias.dtype  # of the computation, however the weight is stored
+        x, context = x.to(dtype), context.to(dtype)
         heads = (self.num_heads, -1)
         q = self.norm_q(self.q(x)).unflatten(-1, heads)
         k = self.norm_k(self.k(context)).unflatten(-1, heads)

@@ -15,6 +15,7 @@ from wanvideo.request import Task
 from wanvideo.weights.catalog import MODELS, ModelSpec
 from wanvideo.weights.config_json import read_text_encoder_config, read_transformer_config, read_vae_config
 from wanvideo.weights.headers import WeightFile, read_json, read_weights
+from wanvideo.weights.layout import Layout, Network
 from wanvideo.weights.variants import Part
 
 log = logging.getLogger(__name__)
@@ -38,9 +39,10 @@ ConfigT = TypeVar("ConfigT", TransformerConfig, VAEConfig, TextEncoderConfig)
 class NetworkPart(Generic[ConfigT]):
     """One network on disk."""
 
-    folder: Path
+    path: Path  # of the file, or of the folder with several
     config: ConfigT
-    files: tuple[WeightFile, ...]
+    files: tuple[WeightFile, ...]  # with the tensors of this network alone
+    layout: Layout
 
     @property
     def nbytes(self) -> int:
@@ -114,12 +116,14 @@ def _open(path: Path, parts: Mapping[Part, Path]) -> ModelFolder:
         path=path,
         transformers=tuple(_open_transformer(parts[expert]) for expert in experts),
         vae=NetworkPart(
-            folder=vae,
+            path=vae,
+            layout=Layout(network=Network.VAE),
             config=read_vae_config(vae / "config.json"),
             files=read_weights(vae, _DIFFUSERS_STEM),
         ),
         text_encoder=NetworkPart(
-            folder=text_encoder,
+            path=text_encoder,
+            layout=Layout(network=Network.TEXT_ENCODER),
             config=read_text_encoder_config(text_encoder / "config.json"),
             files=read_weights(text_encoder, _TRANSFORMERS_STEM),
         ),
@@ -195,7 +199,8 @@ def spec_of(folder: ModelFolder) -> ModelSpec:
 
 def _open_transformer(folder: Path) -> NetworkPart[TransformerConfig]:
     return NetworkPart(
-        folder=folder,
+        path=folder,
+        layout=Layout(network=Network.TRANSFORMER),
         config=read_transformer_config(folder / "config.json"),
         files=read_weights(folder, _DIFFUSERS_STEM),
     )
@@ -273,15 +278,15 @@ def _check_fit(folder: ModelFolder) -> None:
     first = folder.transformers[0]
     for other in folder.transformers[1:]:
         if other.config != first.config:
-            raise ModelMismatch(f"{first.folder} and {other.folder} have different architectures: use one model's")
+            raise ModelMismatch(f"{first.path} and {other.path} have different architectures: use one model's")
     if first.config.text_dim != folder.text_encoder.config.dim:
         raise ModelMismatch(
-            f"{first.folder} takes text of width {first.config.text_dim}, {folder.text_encoder.folder} gives "
+            f"{first.path} takes text of width {first.config.text_dim}, {folder.text_encoder.path} gives "
             f"{folder.text_encoder.config.dim}: use one model's"
         )
     if first.config.out_channels != folder.vae.config.z_dim:
         raise ModelMismatch(
-            f"{first.folder} makes latents of {first.config.out_channels} channels, {folder.vae.folder} takes "
+            f"{first.path} makes latents of {first.config.out_channels} channels, {folder.vae.path} takes "
             f"{folder.vae.config.z_dim}: use one model's"
         )
 

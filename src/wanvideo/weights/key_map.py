@@ -1,7 +1,7 @@
-"""Names of tensors: the official code's, which our modules carry, and those of Diffusers repositories.
+"""Names of tensors: the official code's, which our modules carry, those of Diffusers repositories, and llama.cpp's.
 
-A table lists modules (and bare parameters), official name -> diffusers name, for one architecture. A `KeyMap` applies
-it in both directions; what is in no table has no translation, and loading reports it.
+A table lists modules (and bare parameters), official name -> other name, for one architecture. A `KeyMap` applies it in
+both directions; what is in no table has no translation, and loading reports it.
 
 Sources: the modules of the official code (`wan/modules`), of diffusers (`WanTransformer3DModel`, `AutoencoderKLWan`)
 and of transformers (`UMT5EncoderModel`).
@@ -41,6 +41,15 @@ _TEXT_BLOCK: Final = {
     "ffn.fc1": "layer.1.DenseReluDense.wi_1",
     "ffn.fc2": "layer.1.DenseReluDense.wo",
 }
+_LLAMA_BLOCK: Final = {
+    "norm1": "attn_norm",
+    "norm2": "ffn_norm",
+    **{f"attn.{x}": f"attn_{x}" for x in "qkvo"},
+    "pos_embedding.embedding": "attn_rel_b",
+    "ffn.gate.0": "ffn_gate",
+    "ffn.fc1": "ffn_up",
+    "ffn.fc2": "ffn_down",
+}
 _RESIDUAL: Final = {
     "residual.0": "norm1",
     "residual.2": "conv1",
@@ -66,6 +75,10 @@ class KeyMap:
     def of(cls, table: Mapping[str, str]) -> "KeyMap":
         return cls(table, {theirs: ours for ours, theirs in table.items()})
 
+    def official(self) -> "KeyMap":
+        """The map from official names to themselves, of the same modules."""
+        return KeyMap.of({ours: ours for ours in self._diffusers})
+
     def to_diffusers(self, name: str) -> str | None:
         """The diffusers name of an official tensor; None if no module has it."""
         return _translate(name, self._diffusers)
@@ -86,6 +99,14 @@ def text_encoder_keys(config: TextEncoderConfig) -> KeyMap:
     table = {"token_embedding": "shared", "norm": "encoder.final_layer_norm"}
     for i in range(config.num_layers):
         table |= _below(f"blocks.{i}", f"encoder.block.{i}", _TEXT_BLOCK)
+    return KeyMap.of(table)
+
+
+def llama_text_encoder_keys(config: TextEncoderConfig) -> KeyMap:
+    """As llama.cpp names the tensors of a UMT5 encoder in GGUF files."""
+    table = {"token_embedding": "token_embd", "norm": "enc.output_norm"}
+    for i in range(config.num_layers):
+        table |= _below(f"blocks.{i}", f"enc.blk.{i}", _LLAMA_BLOCK)
     return KeyMap.of(table)
 
 

@@ -1,31 +1,30 @@
 """Files on disk -> networks with their weights, memory-mapped and strict.
 
 A network is first built without memory, on the meta device. Names and shapes are compared with the files' headers
-before any tensor is read. Then each tensor goes straight from the mapped file to its dtype and device, one at a time,
-so that no second copy of the weights ever exists in RAM. A tensor that is already right stays where it is, in the
-mapped file: its pages are read when first used, shared between processes, and dropped when memory is short.
+before any tensor is read. Layers whose weights are stored quantised are then replaced by ones that keep them so. Last,
+each tensor goes straight from its file to its dtype and device, one at a time, so that no second copy of the weights
+ever exists in RAM. On the CPU, a tensor that is already right stays where it is, in the mapped file.
 """
 
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from typing import Any, Final, TypeVar
+from collections.abc import Callable, Mapping
+from typing import Any, TypeVar
 
 import torch
-from safetensors import SafetensorError, safe_open
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
-from wanvideo.errors import ModelCorrupt, ModelMismatch
+from wanvideo.errors import ModelMismatch
 from wanvideo.models.config import TextEncoderConfig, TransformerConfig, VAEConfig
 from wanvideo.models.text_encoder import UMT5Encoder
 from wanvideo.models.transformer import WanTransformer, keeps_fp32
 from wanvideo.models.vae import WanVAE
+from wanvideo.weights.dequantize import decode
 from wanvideo.weights.folder import ModelFolder, NetworkPart
-from wanvideo.weights.headers import TensorInfo, WeightFile, some
-from wanvideo.weights.key_map import TEXT_ENCODER_ALIASES, KeyMap, text_encoder_keys, transformer_keys, vae_keys
+from wanvideo.weights.headers import some
+from wanvideo.weights.quantized import QuantizedEmbedding, QuantizedLinear
+from wanvideo.weights.stored import FLOATS, QUANTISED, Contents, Parameter, has_scale_shape, sort_out
 from wanvideo.weights.tokenizer import PromptTokenizer
-
-# Others, 8-bit types above all, mean nothing without scales that these files do not have.
-_FLOATS: Final = frozenset({"F64", "F32", "F16", "BF16"})
+from wanvideo.weights.transfer import read_tensors
 
 ModuleT = TypeVar("ModuleT", bound=nn.Module)
 
@@ -57,25 +56,24 @@ def load_transformer(
     dtype: torch.dtype,
     keep_fp32: Callable[[str], bool] = keeps_fp32,
 ) -> WanTransformer:
-    """A transformer whose weights are `dtype`, except the parameters that `keep_fp32` names.
+    """A transformer that computes in `dtype`, except with the parameters that `keep_fp32` names.
 
-    Raises ModelMismatch if the files hold other tensors than the architecture has, ModelCorrupt if they cannot be read;
-    so do the other two.
+    Weights that are stored in 8 bits or fewer stay so in memory. Raises ModelMismatch if the files hold other tensors
+    than the architecture has, ModelCorrupt if they cannot be read; so do the other two.
     """
     model = _empty(lambda: WanTransformer(part.config))
     dtypes = {name: torch.float32 if keep_fp32(name) else dtype for name in model.state_dict()}
-    return _load(model, part.files, transformer_keys(part.config), device, dtypes)
+    return _load(model, part, device, dtypes)
 
 
 def load_vae(part: NetworkPart[VAEConfig], *, device: torch.device, dtype: torch.dtype) -> WanVAE:
     model = _empty(lambda: WanVAE(part.config))
-    return _load(model, part.files, vae_keys(part.config), device, dict.fromkeys(model.state_dict(), dtype))
+    return _load(model, part, device, dict.fromkeys(model.state_dict(), dtype))
 
 
 def load_text_encoder(part: NetworkPart[TextEncoderConfig], *, device: torch.device, dtype: torch.dtype) -> UMT5Encoder:
     model = _empty(lambda: UMT5Encoder(part.config))
-    keys = text_encoder_keys(part.config)
-    return _load(model, part.files, keys, device, dict.fromkeys(model.state_dict(), dtype), TEXT_ENCODER_ALIASES)
+    return _load(model, part, device, dict.fromkeys(model.state_dict(), dtype))
 
 
 def load_tokenizer(folder: ModelFolder) -> PromptTokenizer:
@@ -84,70 +82,95 @@ def load_tokenizer(folder: ModelFolder) -> PromptTokenizer:
     rows = folder.text_encoder.config.vocab_size
     if tokenizer.vocab_size > rows:
         raise ModelMismatch(
-            f"{folder.tokenizer} has {tokenizer.vocab_size} tokens, {folder.text_encoder.folder} only {rows}: "
+            f"{folder.tokenizer} has {tokenizer.vocab_size} tokens, {folder.text_encoder.path} only {rows}: "
             "use one model's"
         )
     return tokenizer
 
 
-def _load(
-    model: ModuleT,
-    files: Sequence[WeightFile],
-    keys: KeyMap,
-    device: torch.device,
-    dtypes: Mapping[str, torch.dtype],
-    aliases: Mapping[str, str] | None = None,
-) -> ModuleT:
+def _load(model: ModuleT, part: NetworkPart[Any], device: torch.device, dtypes: Mapping[str, torch.dtype]) -> ModuleT:
     """Fill a model that was built on the meta device; `dtypes` by official name."""
-    aliases = aliases or {}
-    stored = {name: info for file in files for name, info in file.tensors.items()}
-    # A tensor under its second name is a duplicate, unless it has no other.
-    names = {n: keys.to_official(aliases.get(n, n)) for n in stored if aliases.get(n) not in stored}
-    official = {name: ours for name, ours in names.items() if ours is not None}
-    unknown = [name for name, ours in names.items() if ours is None]
-    _check(model, files, {ours: stored[name] for name, ours in official.items()}, unknown, keys)
+    contents = sort_out(part.files, part.layout, part.config)
+    _check(model, part, contents)
+    parameters, names = contents.parameters, list(contents.parameters)
+    scales = _scales(parameters, device)
     weights: dict[str, Tensor] = {}
-    for file in files:
-        for name, tensor in _read(file, official.keys() & file.tensors.keys()):
-            weights[official[name]] = tensor.to(device=device, dtype=dtypes[official[name]])
+    for i, stored in read_tensors([parameters[name].tensor for name in names], device):
+        name = names[i]
+        parameter, scale, dtype = parameters[name], scales.get(name), dtypes[name]
+        if not parameter.is_quantised:
+            weights[name] = stored.to(device=device, dtype=dtype)
+        elif _keeps_quantised(model, name, stored, scale, kind=parameter.tensor.info.dtype, dtype=dtype):
+            layer = name.removesuffix(".weight")
+            weights[f"{layer}.stored"] = stored.to(device)
+            if scale is not None:
+                weights[f"{layer}.scale"] = scale
+        else:
+            shape = (-1, *[1] * (len(parameter.tensor.info.shape) - 1))
+            along = None if scale is None else scale.reshape(shape)
+            weights[name] = decode(stored.to(device), parameter.tensor.info.dtype, along, dtype)
     model.requires_grad_(False)
     model.load_state_dict(weights, strict=True, assign=True)
     return model.eval()
 
 
-def _check(
-    model: nn.Module, files: Sequence[WeightFile], stored: Mapping[str, TensorInfo], unknown: list[str], keys: KeyMap
-) -> None:
-    """Raises ModelMismatch unless `stored`, by official name, is what the model has, and nothing is unknown."""
+def _scales(parameters: Mapping[str, Parameter], device: torch.device) -> dict[str, Tensor]:
+    """By the name of the weight: float32 [rows, 1], or [1, 1] for all rows."""
+    scaled = {name: parameter.scale for name, parameter in parameters.items() if parameter.scale is not None}
+    names = list(scaled)
+    read = read_tensors(list(scaled.values()), torch.device("cpu"))  # small, and not worth a ring of buffers
+    return {names[i]: scale.reshape(-1, 1).to(device, torch.float32) for i, scale in read}
+
+
+def _keeps_quantised(
+    model: nn.Module, name: str, stored: Tensor, scale: Tensor | None, *, kind: str, dtype: torch.dtype
+) -> bool:
+    """Put a layer that keeps its weight as it is stored in the place of one that cannot; False if there is none."""
+    layer, _, leaf = name.rpartition(".")
+    old = model.get_submodule(layer)
+    if leaf != "weight" or not isinstance(old, nn.Linear | nn.Embedding):
+        return False
+    if isinstance(old, nn.Linear):
+        model.set_submodule(layer, QuantizedLinear(stored, scale, old.bias, kind=kind, dtype=dtype))
+    else:
+        model.set_submodule(layer, QuantizedEmbedding(stored, scale, kind=kind, dtype=dtype))
+    return True
+
+
+def _check(model: nn.Module, part: NetworkPart[Any], contents: Contents) -> None:
+    """Raises ModelMismatch unless the files hold what the model has, and nothing is unknown."""
     wanted = {name: tuple(tensor.shape) for name, tensor in model.state_dict().items()}
-    known = {name: info for name, info in stored.items() if name in wanted}
+    stored, keys = contents.parameters, part.layout.keys(part.config)
+    known = {name: parameter for name, parameter in stored.items() if name in wanted}
+    infos = {name: parameter.tensor.info for name, parameter in known.items()}
     misfits = {
-        "unknown": unknown + [info.name for name, info in stored.items() if name not in wanted],
-        "missing": [keys.to_diffusers(name) or name for name in wanted if name not in stored],
+        "unknown": [*contents.unknown, *(p.tensor.info.name for name, p in stored.items() if name not in wanted)],
+        "missing": [part.layout.prefix + (keys.to_diffusers(name) or name) for name in wanted if name not in stored],
         "of another shape": [
             f"{info.name} {list(info.shape)} instead of {list(wanted[name])}"
-            for name, info in known.items()
+            for name, info in infos.items()
             if info.shape != wanted[name]
         ],
         "of a type that is not read": [
-            f"{info.name} {info.dtype}" for info in known.values() if info.dtype not in _FLOATS
+            f"{info.name} {info.dtype}" for info in infos.values() if info.dtype not in FLOATS | QUANTISED
+        ],
+        "without the right scale": [
+            parameter.tensor.info.name for parameter in known.values() if _lacks_scale(parameter)
         ],
     }
     found = [f"{len(tensors)} {kind} ({some(tensors)})" for kind, tensors in misfits.items() if tensors]
     if found:
-        where = files[0].path if len(files) == 1 else files[0].path.parent
+        where = part.files[0].path if len(part.files) == 1 else part.path
         raise ModelMismatch(
-            f"{where} does not hold the model that its config.json describes: tensors {', '.join(found)}. "
+            f"{where} does not hold one whole network of its architecture: tensors {', '.join(found)}. "
             "Get all files of one model",
             facts={"path": str(where)} | {kind: len(tensors) for kind, tensors in misfits.items()},
         )
 
 
-def _read(file: WeightFile, names: Collection[str]) -> Iterator[tuple[str, Tensor]]:
-    """Yield (name, tensor in the mapped file) in the order of the file, which disks like best."""
-    try:
-        with safe_open(file.path, framework="pt", device="cpu") as mapped:
-            for name in sorted(names, key=lambda name: file.tensors[name].start):
-                yield name, mapped.get_tensor(name)
-    except (SafetensorError, OSError) as error:
-        raise ModelCorrupt(f"{file.path} cannot be read ({error}): delete it and download it again") from error
+def _lacks_scale(parameter: Parameter) -> bool:
+    """Whole numbers mean nothing without one; float8 may have been cast without."""
+    if parameter.scale is None:
+        return parameter.tensor.info.dtype == "I8"
+    info = parameter.scale.info
+    return info.dtype not in FLOATS or not has_scale_shape(info, parameter.tensor.info)
