@@ -4,7 +4,8 @@ import math
 from dataclasses import dataclass
 
 from wanvideo.pipelines.size import Size
-from wanvideo.weights.folder import ModelFolder, NetworkPart
+from wanvideo.weights.folder import ModelFolder
+from wanvideo.weights.network import NetworkPart
 
 # Of a float32 decode with the official autoencoders: 8.8 GiB at 832x480 (2.1), 21 GiB at 1280x704 (2.2), both measured
 # on an H100 with diffusers 0.42. Memory does not grow with the number of frames.

@@ -1,26 +1,44 @@
-"""A model on disk in the Diffusers layout: its parts, their architectures and files, checked before anything is loaded.
+"""A whole model on disk: a Diffusers folder, or parts that lie in several places, checked before anything is loaded.
 
-No torch. Only JSON and the headers of safetensors files are read, so that opening a 126 GB model takes milliseconds.
+No torch. Only JSON and the headers of weight files are read, so that opening a 126 GB model takes milliseconds.
 """
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Final, Generic, TypeVar
+from typing import Any, Final
 
-from wanvideo.errors import ModelCorrupt, ModelIncomplete, ModelMismatch, ModelMissing
+from wanvideo.errors import ModelCorrupt, ModelIncomplete, ModelMismatch, ModelMissing, WanVideoError
 from wanvideo.models.config import TextEncoderConfig, TransformerConfig, VAEConfig
 from wanvideo.request import Task
+from wanvideo.weights.assemble import Assembly, assemble, quality, undecided
 from wanvideo.weights.catalog import MODELS, ModelSpec
 from wanvideo.weights.config_json import read_text_encoder_config, read_transformer_config, read_vae_config
-from wanvideo.weights.headers import WeightFile, read_json, read_weights
-from wanvideo.weights.layout import Layout, Network
+from wanvideo.weights.headers import read_json, read_weights, some
+from wanvideo.weights.labels import speaks_of
+from wanvideo.weights.layout import Config, Layout, Network
+from wanvideo.weights.network import NetworkPart
+from wanvideo.weights.places import DEMO_FOLDER, Places, hub_cache, repository, snapshots
+from wanvideo.weights.survey import Survey, survey
 from wanvideo.weights.variants import Part
+
+__all__ = [
+    "DEMO_FOLDER",
+    "ModelFolder",
+    "NetworkPart",
+    "Places",
+    "find",
+    "find_all",
+    "hub_cache",
+    "open_folder",
+    "require",
+    "spec_of",
+    "survey_of",
+]
 
 log = logging.getLogger(__name__)
 
-DEMO_FOLDER: Final = Path(__file__).parent.parent / "demo"
 _INDEX: Final = "model_index.json"
 _PIPELINES: Final = ("WanPipeline", "WanImageToVideoPipeline")
 _CLASSES: Final[Mapping[Part, str]] = {
@@ -32,33 +50,16 @@ _CLASSES: Final[Mapping[Part, str]] = {
 _DIFFUSERS_STEM: Final = "diffusion_pytorch_model"
 _TRANSFORMERS_STEM: Final = "model"
 
-ConfigT = TypeVar("ConfigT", TransformerConfig, VAEConfig, TextEncoderConfig)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class NetworkPart(Generic[ConfigT]):
-    """One network on disk."""
-
-    path: Path  # of the file, or of the folder with several
-    config: ConfigT
-    files: tuple[WeightFile, ...]  # with the tensors of this network alone
-    layout: Layout
-
-    @property
-    def nbytes(self) -> int:
-        """Bytes of all tensors, as stored."""
-        return sum(file.nbytes for file in self.files)
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ModelFolder:
-    """A whole model on disk, complete and of a known architecture."""
+    """A whole model on disk, complete and of a known architecture; its parts need not lie in one folder."""
 
-    path: Path
+    path: Path  # of the folder, or of the first transformer where there is none
     transformers: tuple[NetworkPart[TransformerConfig], ...]  # one, or the high-noise and then the low-noise expert
     vae: NetworkPart[VAEConfig]
     text_encoder: NetworkPart[TextEncoderConfig]
-    tokenizer: Path  # folder
+    tokenizer: Path  # folder with a tokenizer.json, or a file that is or holds a SentencePiece model
     boundary: float | None  # what the folder says; None: nothing
     expand_timesteps: bool | None
 
@@ -68,24 +69,21 @@ class ModelFolder:
         transformers = sum(part.nbytes for part in self.transformers)
         return transformers + self.vae.nbytes + self.text_encoder.nbytes
 
+    @property
+    def precision(self) -> str:
+        """How the transformers are stored: "bf16", "fp8", "q4_k_m", ..."""
+        return " and ".join(dict.fromkeys(part.precision for part in self.transformers))
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Places:
-    """Where installed models are looked for."""
-
-    roots: tuple[Path, ...] = ()  # folders that hold one folder per model
-    hub_cache: Path | None = None  # of the Hugging Face hub
-    demo: Path = DEMO_FOLDER
-
-
-def hub_cache(environment: Mapping[str, str], home: Path) -> Path:
-    """Where the Hugging Face hub keeps its downloads. Source: huggingface_hub, environment variables."""
-    if explicit := environment.get("HF_HUB_CACHE") or environment.get("HUGGINGFACE_HUB_CACHE"):
-        return Path(explicit).expanduser()
-    if hf_home := environment.get("HF_HOME"):
-        return Path(hf_home).expanduser() / "hub"
-    cache = environment.get("XDG_CACHE_HOME")
-    return (Path(cache).expanduser() if cache else home / ".cache") / "huggingface" / "hub"
+    @property
+    def paths(self) -> Mapping[Part, Path]:
+        """Where each part lies."""
+        experts = (Part.TRANSFORMER, Part.TRANSFORMER_2)
+        return {
+            **{name: part.path for name, part in zip(experts, self.transformers, strict=False)},
+            Part.VAE: self.vae.path,
+            Part.TEXT_ENCODER: self.text_encoder.path,
+            Part.TOKENIZER: self.tokenizer,
+        }
 
 
 def open_folder(path: Path) -> ModelFolder:
@@ -133,31 +131,127 @@ def _open(path: Path, parts: Mapping[Part, Path]) -> ModelFolder:
     )
 
 
-def find(spec: ModelSpec, places: Places) -> ModelFolder | None:
-    """The model, wherever it is installed; None if it is nowhere.
+def survey_of(places: Places) -> Survey:
+    """All networks of the models in the catalogue that lie in `places`; to be passed on when several are looked for."""
+    return survey(places, (config for spec in MODELS for config in _architectures(spec)))
 
-    Of several copies the first whole one is taken. If all are incomplete or damaged, raises the error of the first.
+
+def find(
+    spec: ModelSpec, places: Places, *, variant: str | None = None, found: Survey | None = None
+) -> ModelFolder | None:
+    """The model, wherever it is installed, in its best form; None if it is nowhere.
+
+    variant: a precision, such as "fp8" or "q4_k_m", or a word in the names of the files. found: what `survey_of` gave.
+    If all copies are incomplete or damaged, raises the error of the first.
     """
+    return next(iter(find_all(spec, places, variant=variant, found=found)), None)
+
+
+def find_all(
+    spec: ModelSpec, places: Places, *, variant: str | None = None, found: Survey | None = None
+) -> list[ModelFolder]:
+    """Like `find`, but all of its forms, the best first."""
     if spec.demo:
-        return open_folder(places.demo / spec.id) if (places.demo / spec.id).is_dir() else None
-    first_error: ModelIncomplete | ModelCorrupt | ModelMismatch | None = None
-    for path in _candidates(spec, places):
+        return [open_folder(places.demo / spec.id)] if (places.demo / spec.id).is_dir() else []
+    found = found or survey(places, _architectures(spec))
+    whole, errors = _whole_folders(spec, places, found)
+    whole = [folder for folder in whole if variant is None or _is_variant(folder, variant)]
+    sets = list(assemble(spec, found, variant))
+    taken = {folder.transformers[0].files[0].path for folder in whole}
+    assembled = [_folder(one) for one in sets if not one.missing(spec)]
+    folders = [*whole, *(folder for folder in assembled if folder.transformers[0].files[0].path not in taken)]
+    folders.sort(key=_loss)
+    if not folders and (error := _why_not(spec, found, sets, errors)):
+        raise error
+    return folders
+
+
+def _whole_folders(
+    spec: ModelSpec, places: Places, found: Survey
+) -> tuple[list[ModelFolder], list[ModelIncomplete | ModelCorrupt | ModelMismatch]]:
+    """The model in the Diffusers layout, and why what has its name is not it."""
+    folders: dict[Path, ModelFolder] = {}
+    errors: list[ModelIncomplete | ModelCorrupt | ModelMismatch] = []
+    named = _candidates(spec, places)
+    for path in dict.fromkeys([*named, *found.diffusers]):
         try:
             folder = open_folder(path)
             _check_is(spec, folder)
         except (ModelIncomplete, ModelCorrupt, ModelMismatch) as error:
-            log.warning("%s is not used: %s", path, error)
-            first_error = first_error or error
+            # What is called otherwise may well be something else.
+            if path in named and (path / _INDEX).exists():
+                log.warning("%s is not used: %s", path, error)
+                errors.append(error)
         else:
-            return folder
-    if first_error is not None:
-        raise first_error
+            folders.setdefault(path.resolve(), folder)
+    return list(folders.values()), errors
+
+
+def _is_variant(folder: ModelFolder, variant: str) -> bool:
+    return any(part.precision == variant.lower() for part in folder.transformers)
+
+
+def _loss(folder: ModelFolder) -> int:
+    return max(quality(part)[0] for part in folder.transformers)
+
+
+def _architectures(spec: ModelSpec) -> Iterator[Config]:
+    yield from (config for config in (spec.transformer, spec.vae, spec.text_encoder) if config is not None)
+
+
+def _folder(parts: Assembly) -> ModelFolder:
+    """Of a whole set."""
+    assert parts.high is not None
+    assert parts.vae is not None
+    assert parts.text_encoder is not None
+    assert parts.tokenizer is not None
+    return ModelFolder(
+        path=parts.high.path,
+        transformers=(parts.high, parts.low) if parts.low else (parts.high,),
+        vae=parts.vae,
+        text_encoder=parts.text_encoder,
+        tokenizer=parts.tokenizer,
+        boundary=None,
+        expand_timesteps=None,
+    )
+
+
+def _why_not(
+    spec: ModelSpec, found: Survey, sets: list[Assembly], errors: list[ModelIncomplete | ModelCorrupt | ModelMismatch]
+) -> WanVideoError | None:
+    """Why the model is not there although something of it is; None if nothing is."""
+    if errors:
+        return errors[0]
+    damaged = [problem.error for problem in found.problems if speaks_of(problem.path, spec.id)]
+    if damaged:
+        return damaged[0]
+    if sets:
+        best = min(sets, key=lambda one: len(one.missing(spec)))
+        path = next(part.path for part in (best.high, best.low) if part is not None)
+        missing = best.missing(spec)
+        hints = [p.error.message for p in found.problems if isinstance(p.error, ModelCorrupt) and _is_shared(p.path)]
+        return ModelIncomplete(
+            f"{spec.id} is not whole: {path} is there, but not {' and '.join(missing)}"
+            + (f" ({hints[0]})" if hints else ": download what is missing, or add it with `wan models add`"),
+            facts={"model": spec.id, "path": str(path), "missing": ", ".join(missing)},
+        )
+    if paths := undecided(spec, found):
+        return ModelMismatch(
+            f"{some([str(path) for path in paths])} could be the high-noise or the low-noise expert of Wan 2.2, or a "
+            f"model of Wan 2.1, and the name does not say: run `wan models add {paths[0]} --as high`, or low, or only",
+            facts={"model": spec.id, "path": str(paths[0])},
+        )
     return None
 
 
-def require(spec: ModelSpec, places: Places) -> ModelFolder:
+def _is_shared(path: Path) -> bool:
+    """Whether a file is an autoencoder or a text encoder, by its name."""
+    return any(word in path.name.casefold() for word in ("vae", "t5"))
+
+
+def require(spec: ModelSpec, places: Places, *, variant: str | None = None, found: Survey | None = None) -> ModelFolder:
     """Like `find`, but raises ModelMissing, which says how to get the model, if it is nowhere."""
-    folder = find(spec, places)
+    folder = find(spec, places, variant=variant, found=found)
     if folder is not None:
         return folder
     if spec.repo_id is None:
@@ -221,21 +315,8 @@ def _candidates(spec: ModelSpec, places: Places) -> list[Path]:
     names = (spec.id, spec.repo_id.rpartition("/")[2], spec.repo_id)
     found = [root / name for root in places.roots for name in names if (root / name).is_dir()]
     if places.hub_cache is not None:
-        found += _snapshots(places.hub_cache / f"models--{spec.repo_id.replace('/', '--')}")
+        found += snapshots(repository(places.hub_cache, spec.repo_id))
     return found
-
-
-def _snapshots(repository: Path) -> list[Path]:
-    """Revisions of one repository in the hub's cache: what `main` was last, then the newest."""
-    try:
-        main = (repository / "refs" / "main").read_text("utf-8").strip()
-    except (OSError, UnicodeDecodeError):
-        main = ""
-    try:
-        snapshots = [path for path in (repository / "snapshots").iterdir() if path.is_dir()]
-    except OSError:
-        return []
-    return sorted(snapshots, key=lambda path: (path.name == main, path.stat().st_mtime), reverse=True)
 
 
 def _class_of(index: Mapping[str, Any], part: str) -> str | None:

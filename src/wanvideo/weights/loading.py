@@ -19,8 +19,9 @@ from wanvideo.models.text_encoder import UMT5Encoder
 from wanvideo.models.transformer import WanTransformer, keeps_fp32
 from wanvideo.models.vae import WanVAE
 from wanvideo.weights.dequantize import decode
-from wanvideo.weights.folder import ModelFolder, NetworkPart
+from wanvideo.weights.folder import ModelFolder
 from wanvideo.weights.headers import some
+from wanvideo.weights.network import NetworkPart
 from wanvideo.weights.quantized import QuantizedEmbedding, QuantizedLinear
 from wanvideo.weights.stored import FLOATS, QUANTISED, Contents, Parameter, has_scale_shape, sort_out
 from wanvideo.weights.tokenizer import PromptTokenizer

@@ -28,7 +28,7 @@ _SCALES: Final = (".scale_weight", ".weight_scale")
 _INPUT_SCALES: Final = (".scale_input", ".input_scale")
 _DESCRIPTION: Final = ".comfy_quant"
 _MARKER: Final = "scaled_fp8"
-_EMBEDDED: Final = frozenset({"spiece_model"})  # the tokenizer, in ComfyUI's text encoder files
+EMBEDDED: Final = "spiece_model"  # the tokenizer, in ComfyUI's text encoder files
 _DESCRIPTIONS: Final = "_quantization_metadata"  # in the metadata: all of them in one
 _FORMATS: Final[Mapping[str, str]] = {"float8_e4m3fn": "F8_E4M3", "float8_e5m2": "F8_E5M2"}
 _LONGEST_DESCRIPTION: Final = 1 << 16  # bytes
@@ -100,7 +100,7 @@ def _split(
             scales[name.removesuffix(scale) + ".weight"] = tensor
         elif name.endswith(_DESCRIPTION):
             described[name.removesuffix(_DESCRIPTION)] = tensor
-        elif not _suffix(name, _INPUT_SCALES) and name.removeprefix(prefix) not in {_MARKER, *_EMBEDDED}:
+        elif not _suffix(name, _INPUT_SCALES) and name.removeprefix(prefix) not in (_MARKER, EMBEDDED):
             plain[name] = tensor
     return plain, scales, described
 
