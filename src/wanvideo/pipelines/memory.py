@@ -2,10 +2,12 @@
 
 import math
 from dataclasses import dataclass
+from typing import Any
 
 from wanvideo.pipelines.size import Size
 from wanvideo.weights.folder import ModelFolder
 from wanvideo.weights.network import NetworkPart
+from wanvideo.weights.stored import QUANTISED
 
 # Of a float32 decode with the official autoencoders: 8.8 GiB at 832x480 (2.1), 21 GiB at 1280x704 (2.2), both measured
 # on an H100 with diffusers 0.42. Memory does not grow with the number of frames.
@@ -44,14 +46,23 @@ def footprint(
     cells = size.area // vae.spatial_stride**2
     tokens = vae.latent_frames(frames) * cells // math.prod(config.patch)
     return Footprint(
-        text_encoder=count_weights(folder.text_encoder) * weight_bytes,
-        transformers=tuple(count_weights(part) * weight_bytes for part in folder.transformers),
-        vae=count_weights(folder.vae) * vae_weight_bytes,
+        text_encoder=weights_in_memory(folder.text_encoder, weight_bytes),
+        transformers=tuple(weights_in_memory(part, weight_bytes) for part in folder.transformers),
+        vae=weights_in_memory(folder.vae, vae_weight_bytes),
         denoising=tokens * (_WIDE_TENSORS * 4 * config.dim + _FFN_TENSORS * 2 * config.ffn_dim),
         decoding=size.area * _DECODE_BYTES_PER_PIXEL * vae_weight_bytes // 4,
     )
 
 
-def count_weights(part: NetworkPart) -> int:  # type: ignore[type-arg]
+def weights_in_memory(part: NetworkPart[Any], weight_bytes: int) -> int:
+    """Bytes of a loaded network: what is stored quantised stays so, and one weight at a time is decoded beside it."""
+    tensors = [tensor for file in part.files for tensor in file.tensors.values()]
+    kept = sum(tensor.nbytes for tensor in tensors if tensor.dtype in QUANTISED)
+    others = sum(math.prod(tensor.shape) for tensor in tensors if tensor.dtype not in QUANTISED)
+    decoded = max((math.prod(tensor.shape) for tensor in tensors if tensor.dtype in QUANTISED), default=0)
+    return kept + (others + decoded) * weight_bytes
+
+
+def count_weights(part: NetworkPart[Any]) -> int:
     """How many numbers a network on disk holds."""
     return sum(math.prod(tensor.shape) for file in part.files for tensor in file.tensors.values())

@@ -79,7 +79,7 @@ def load_text_encoder(part: NetworkPart[TextEncoderConfig], *, device: torch.dev
 
 def load_tokenizer(folder: ModelFolder) -> PromptTokenizer:
     """Raises ModelMismatch if the tokenizer knows more tokens than the text encoder."""
-    tokenizer = PromptTokenizer.from_folder(folder.tokenizer)
+    tokenizer = PromptTokenizer.from_path(folder.tokenizer)
     rows = folder.text_encoder.config.vocab_size
     if tokenizer.vocab_size > rows:
         raise ModelMismatch(

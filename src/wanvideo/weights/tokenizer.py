@@ -8,14 +8,19 @@ from pathlib import Path
 from typing import Any, Final
 
 import torch
-from tokenizers import Tokenizer
+from tokenizers import AddedToken, Tokenizer, models, normalizers, pre_tokenizers
 from torch import Tensor
 
 from wanvideo.errors import InvalidPrompt, ModelCorrupt, ModelMismatch
-from wanvideo.weights.headers import read_json
+from wanvideo.weights.gguf import MAGIC as GGUF
+from wanvideo.weights.gguf import read_gguf_arrays
+from wanvideo.weights.headers import read_header, read_json, read_start
+from wanvideo.weights.sentencepiece import SPECIAL, UNKNOWN, SentencePieceModel, read_sentencepiece
+from wanvideo.weights.stored import EMBEDDED, StoredTensor, read_bytes
 
 # The length that the transformers were trained with.
 _TEXT_TOKENS: Final = 512
+_LARGEST_MODEL: Final = 64 << 20  # bytes; the SentencePiece model of UMT5 has 4.5 MB
 
 
 def clean(prompt: str) -> str:
@@ -46,6 +51,17 @@ class PromptTokenizer:
     text_tokens: int
     pad_id: int
     end_id: int
+
+    @classmethod
+    def from_path(cls, path: Path) -> "PromptTokenizer":
+        """Of a folder with tokenizer.json and tokenizer_config.json, or a file that is or holds a SentencePiece model.
+
+        Such files are `spiece.model`, ComfyUI's text encoders and text encoders in GGUF. Raises ModelIncomplete if a
+        file is missing, ModelCorrupt if one is damaged, ModelMismatch if it is no tokenizer of this kind.
+        """
+        if path.is_dir():
+            return cls.from_folder(path)
+        return _from_sentencepiece(_embedded(path), path)
 
     @classmethod
     def from_folder(cls, folder: Path) -> "PromptTokenizer":
@@ -90,6 +106,55 @@ class PromptTokenizer:
             mask[row, : len(kept)] = True
             cut.append(len(tokens) + 1 - len(kept))
         return PromptTokens(ids, mask, tuple(cut))
+
+
+def _embedded(path: Path) -> SentencePieceModel:
+    """The model in a file, whatever the file is."""
+    head = read_start(path, 16)
+    if head.startswith(GGUF):
+        return _from_gguf(path)
+    if head[8:9] != b"{":
+        return read_sentencepiece(read_start(path, _LARGEST_MODEL), str(path))
+    file = read_header(path)
+    if EMBEDDED not in file.tensors or file.tensors[EMBEDDED].nbytes > _LARGEST_MODEL:
+        raise ModelMismatch(f"{path} holds no tokenizer: get the tokenizer folder of the model's repository")
+    data = read_bytes(StoredTensor(file=file, info=file.tensors[EMBEDDED]))
+    return read_sentencepiece(data, f"the tokenizer in {path}")
+
+
+def _from_gguf(path: Path) -> SentencePieceModel:
+    """What llama.cpp copies of a SentencePiece model into the metadata."""
+    names = {name: f"tokenizer.ggml.{name}" for name in ("tokens", "scores", "token_type", "precompiled_charsmap")}
+    arrays = read_gguf_arrays(path, frozenset(names.values()))
+    tokens, scores, types, table = (arrays.get(name, []) for name in names.values())
+    unknown = [i for i, type_ in enumerate(types) if type_ == UNKNOWN]
+    if not tokens or not len(tokens) == len(scores) == len(types) or len(unknown) != 1:
+        raise ModelMismatch(f"{path} holds no tokenizer: get the tokenizer folder of the model's repository")
+    return SentencePieceModel(
+        pieces=tuple((str(token), float(score)) for token, score in zip(tokens, scores, strict=True)),
+        special=tuple(str(token) for token, type_ in zip(tokens, types, strict=True) if type_ in SPECIAL),
+        unknown_id=unknown[0],
+        normalisation=bytes(int(value) & 255 for value in table),
+    )
+
+
+def _from_sentencepiece(model: SentencePieceModel, path: Path) -> PromptTokenizer:
+    """As transformers builds the tokenizer of T5 from such a model, so that the same text has the same tokens."""
+    try:
+        tokenizer = Tokenizer(models.Unigram(list(model.pieces), unk_id=model.unknown_id, byte_fallback=False))
+        if model.normalisation:
+            tokenizer.normalizer = normalizers.Precompiled(model.normalisation)
+    except Exception as error:  # the library raises nothing more special
+        raise ModelCorrupt(f"{path} holds no usable tokenizer ({error}): download it again") from error
+    words = pre_tokenizers.Metaspace(replacement="▁", prepend_scheme="always")
+    tokenizer.pre_tokenizer = pre_tokenizers.Sequence([pre_tokenizers.WhitespaceSplit(), words])
+    tokenizer.add_special_tokens([AddedToken(token, normalized=False) for token in model.special])
+    return PromptTokenizer(
+        tokenizer=tokenizer,
+        text_tokens=_TEXT_TOKENS,
+        pad_id=_special(path, {}, tokenizer, "pad_token", "<pad>"),
+        end_id=_special(path, {}, tokenizer, "eos_token", "</s>"),
+    )
 
 
 def _text_tokens(path: Path, config: Mapping[str, Any]) -> int:
