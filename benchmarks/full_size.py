@@ -30,9 +30,9 @@ from wanvideo.request import GenerationRequest, Phase, Progress
 from wanvideo.sampling.guidance import Expert
 from wanvideo.weights.catalog import ModelSpec, resolve
 from wanvideo.weights.folder import ModelFolder
-from wanvideo.weights.network import NetworkPart
 from wanvideo.weights.headers import TensorInfo, WeightFile
 from wanvideo.weights.layout import Layout, Names, Network
+from wanvideo.weights.network import NetworkPart
 from wanvideo.weights.tokenizer import PromptTokens
 from wanvideo.weights.variants import Part
 

@@ -10,7 +10,7 @@ import torch
 from tests.cli.conftest import Wan
 from wanvideo.cli import doctor
 from wanvideo.weights.catalog import MODELS
-from wanvideo.weights.folder import DEMO_FOLDER
+from wanvideo.weights.places import DEMO_FOLDER
 
 DEMOS = [spec.id for spec in MODELS if spec.demo]
 

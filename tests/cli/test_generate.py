@@ -16,7 +16,7 @@ from wanvideo.cli import run
 from wanvideo.cli.run import saving_state
 from wanvideo.cli.values import SIZES
 from wanvideo.media.info import read_settings
-from wanvideo.weights.folder import DEMO_FOLDER
+from wanvideo.weights.places import DEMO_FOLDER
 
 SMALL = ("--size", "64x64", "--frames", "5", "--steps", "2")
 WAN = (sys.executable, "-c", "from wanvideo.cli.main import main; raise SystemExit(main())")

@@ -16,9 +16,12 @@ from wanvideo.pipelines.size import Size
 from wanvideo.request import GenerationRequest
 from wanvideo.weights import catalog
 from wanvideo.weights.catalog import ModelSpec
-from wanvideo.weights.folder import ModelFolder, NetworkPart, Places, open_folder
+from wanvideo.weights.folder import ModelFolder, open_folder
 from wanvideo.weights.headers import TensorInfo, WeightFile
 from wanvideo.weights.layout import Layout, Network
+from wanvideo.weights.network import NetworkPart
+from wanvideo.weights.places import Places
+from wanvideo.weights.survey import Survey
 
 TEXT = GenerationRequest(prompt="a heron")
 IMAGE = GenerationRequest(prompt="a heron", image=picture())
@@ -51,7 +54,9 @@ def on_disk(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
     """Say which real models are on disk; the demo models always are."""
 
     def say(*ids: str) -> None:
-        monkeypatch.setattr(choosing, "find", lambda spec, places: folder_of(spec) if spec.id in ids else None)
+        monkeypatch.setattr(
+            choosing, "find_all", lambda spec, places, found: [folder_of(spec)] if spec.id in ids else []
+        )
         monkeypatch.setattr(choosing, "require", lambda spec, places: folder_of(spec))
 
     return say
@@ -100,12 +105,12 @@ def test_without_a_gpu_the_demo_is_taken(on_disk: Callable[..., None]) -> None:
 
 
 def test_a_damaged_model_is_passed_over_and_that_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
-    def find(spec: ModelSpec, places: Places) -> ModelFolder:
+    def find_all(spec: ModelSpec, places: Places, found: Survey) -> list[ModelFolder]:
         if spec.id == "t2v-A14B":
             raise ModelCorrupt("truncated")
-        return folder_of(spec)
+        return [folder_of(spec)]
 
-    monkeypatch.setattr(choosing, "find", find)
+    monkeypatch.setattr(choosing, "find_all", find_all)
     choice = choose(TEXT, Places(), PLENTY)
     assert choice.spec.id == "ti2v-5B"
     assert "t2v-A14B is damaged (MODEL_CORRUPT)" in choice.reason

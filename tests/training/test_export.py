@@ -7,7 +7,7 @@ import pytest
 from safetensors.torch import load_file
 
 from training.demo import export, restore
-from wanvideo.weights.folder import DEMO_FOLDER
+from wanvideo.weights.places import DEMO_FOLDER
 
 
 def test_restoring_and_exporting_changes_no_tensor_and_no_config(

@@ -48,7 +48,9 @@ def tokenizer(pieces: list[tuple[str, float]], tmp_path_factory: pytest.TempPath
 def reference(pieces: list[tuple[str, float]]) -> Tokenizer:
     from transformers import T5Tokenizer
 
-    return T5Tokenizer(vocab=pieces, extra_ids=0, additional_special_tokens=[]).backend_tokenizer
+    tokenizer = T5Tokenizer(vocab=pieces, extra_ids=0, additional_special_tokens=[]).backend_tokenizer
+    assert isinstance(tokenizer, Tokenizer)
+    return tokenizer
 
 
 def test_every_piece_keeps_its_number(tokenizer: PromptTokenizer, pieces: list[tuple[str, float]]) -> None:

@@ -19,7 +19,8 @@ from wanvideo.cli.models import size
 from wanvideo.cli.output import FAILED, Output
 from wanvideo.errors import WanVideoError
 from wanvideo.weights.catalog import MODELS
-from wanvideo.weights.folder import Places, require
+from wanvideo.weights.folder import require
+from wanvideo.weights.places import Places
 
 BASE: Final = ("numpy", "pillow", "rich", "typer")
 ENGINE: Final = ("torch", "av", "safetensors", "tokenizers", "ftfy")  # modules are named like their packages

@@ -6,19 +6,28 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Final
 
-from wanvideo.weights.folder import Places, hub_cache
+import platformdirs
+
+from wanvideo.weights.places import Places, hub_cache
+from wanvideo.weights.registry import read_registry
 
 MODELS_VARIABLE: Final = "WAN_MODELS"  # folders that hold one folder per model, separated like PATH
 DEBUG_VARIABLE: Final = "WAN_DEBUG"  # anything but "" and "0" shows tracebacks and all log messages
 
 
 def places(environment: Mapping[str, str] = os.environ) -> Places:
-    """Where models are looked for: the folders in `WAN_MODELS`, then the cache of the Hugging Face hub."""
+    """Where models are looked for: what was added, the folders in `WAN_MODELS`, the cache of the Hugging Face hub."""
     roots = environment.get(MODELS_VARIABLE, "").split(os.pathsep)
     return Places(
         roots=tuple(Path(root).expanduser() for root in roots if root),
         hub_cache=hub_cache(environment, Path.home()),
+        added=read_registry(registry_file()),
     )
+
+
+def registry_file() -> Path:
+    """Where `wan models add` keeps what was added."""
+    return platformdirs.user_data_path("wanvideo", appauthor=False) / "models.json"
 
 
 def debugging(environment: Mapping[str, str] = os.environ) -> bool:

@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from wanvideo.cli import doctor, generate, info, models
+from wanvideo.cli import doctor, generate, info, models, scan
 from wanvideo.cli.environment import DEBUG_VARIABLE, debugging, package_version
 from wanvideo.cli.output import (
     FAILED,
@@ -36,6 +36,8 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 app.command("generate")(generate.generate)
+models.app.command("add")(scan.add)
+models.app.command("scan")(scan.scan)
 app.add_typer(models.app, name="models")
 app.command("info")(info.info)
 app.command("doctor")(doctor.doctor)

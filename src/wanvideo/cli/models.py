@@ -12,7 +12,9 @@ from wanvideo.cli.output import Output
 from wanvideo.errors import ModelMissing, WanVideoError
 from wanvideo.request import Task
 from wanvideo.weights.catalog import MODELS, ModelSpec
-from wanvideo.weights.folder import ModelFolder, Places, require
+from wanvideo.weights.folder import ModelFolder, require, survey_of
+from wanvideo.weights.places import Places
+from wanvideo.weights.survey import Survey
 
 INPUTS = {Task.TEXT_TO_VIDEO: "text", Task.IMAGE_TO_VIDEO: "image"}
 
@@ -47,8 +49,10 @@ def models(
     output = Output(json=json)
     # What is wrong with a copy stands in the list.
     logging.getLogger("wanvideo.weights.folder").setLevel(logging.ERROR)
+    where = places()
+    found = survey_of(where)
     for spec in MODELS:
-        presence = look_for(spec, places())
+        presence = look_for(spec, where, found)
         output.event("model", **facts(presence))
         output.result("\n".join(_lines(presence)) + "\n")
 
@@ -58,9 +62,9 @@ def model_names(incomplete: str) -> list[str]:
     return [spec.id for spec in MODELS if spec.id.casefold().startswith(incomplete.casefold())]
 
 
-def look_for(spec: ModelSpec, where: Places) -> Presence:
+def look_for(spec: ModelSpec, where: Places, found: Survey | None = None) -> Presence:
     try:
-        return Presence(spec=spec, folder=require(spec, where))
+        return Presence(spec=spec, folder=require(spec, where, found=found))
     except WanVideoError as error:
         return Presence(spec=spec, problem=error)
 
@@ -79,6 +83,8 @@ def facts(presence: Presence) -> dict[str, object]:
         "repo_id": spec.repo_id,
         "state": presence.state,
         "path": folder.path if folder else None,
+        "precision": folder.precision if folder else None,
+        "paths": folder.paths if folder else None,
         "bytes": folder.nbytes if folder else None,
         "problem": problem.message if problem else None,
     }
@@ -96,7 +102,9 @@ def _lines(presence: Presence) -> Iterator[str]:
     yield f"  good at   {spec.good_at}"
     yield f"  needs     {spec.needs}"
     if folder is not None:
-        yield f"  on disk   {size(folder.nbytes)} in {folder.path}"
+        yield f"  on disk   {size(folder.nbytes)}, {folder.precision}, in {folder.path}"
+        if not folder.path.is_dir():  # assembled from parts that lie here and there
+            yield from (f"            {part}: {path}" for part, path in folder.paths.items())
     elif presence.problem is not None:
         yield f"  {presence.state:9} {presence.problem.message}"
 

@@ -12,7 +12,8 @@ from wanvideo.pipelines.size import Size
 from wanvideo.request import GenerationRequest
 from wanvideo.weights import catalog
 from wanvideo.weights.catalog import ModelSpec
-from wanvideo.weights.folder import ModelFolder, Places, find, hub_cache, open_folder, require, spec_of
+from wanvideo.weights.folder import ModelFolder, find_all, open_folder, open_loose, require, spec_of, survey_of
+from wanvideo.weights.places import Places, hub_cache
 
 # The best first; of two that take the same inputs, the first that is at hand is used.
 _BEST_FIRST: Final = (
@@ -40,7 +41,7 @@ def usual_places(roots: Sequence[str | os.PathLike[str]] = ()) -> Places:
 
 
 def named(name_or_folder: str | os.PathLike[str], places: Places) -> Choice:
-    """The model of that name in any spelling, or else the folder there.
+    """The model of that name in any spelling, or else the folder or file there.
 
     Raises UnknownModel if it is neither, ModelMissing and its kin if the files are not in order.
     """
@@ -53,7 +54,8 @@ def named(name_or_folder: str | os.PathLike[str], places: Places) -> Choice:
         else:
             folder = require(spec, places)
             return Choice(spec=spec_of(folder), folder=folder, reason="asked for by name")
-    folder = open_folder(Path(name_or_folder).expanduser())
+    path = Path(name_or_folder).expanduser()
+    folder = open_folder(path) if _is_diffusers(path) else open_loose(path, places)
     return Choice(spec=spec_of(folder), folder=folder, reason=f"found in {folder.path}")
 
 
@@ -63,28 +65,38 @@ def choose(request: GenerationRequest, places: Places, free_bytes: int | None) -
     free_bytes: memory of the GPU; None: there is no GPU, on which alone real models finish in reasonable time.
     Raises ModelMissing if not even the demo model is there.
     """
+    found = survey_of(places)
     refused: list[str] = []
     for spec in _BEST_FIRST:
         if not _takes(spec, request):
             continue
         try:
-            folder = find(spec, places)
+            folders = find_all(spec, places, found=found)
         except WanVideoError as error:
             refused.append(f"{spec.id} is damaged ({error.code})")
             continue
-        if folder is None:
-            continue
-        needed = footprint(folder, Size(spec.defaults.width, spec.defaults.height), spec.defaults.frames).in_turn
-        if free_bytes is None:
+        if folders and free_bytes is None:
             refused.append(f"{spec.id} needs a GPU")
-        elif needed > free_bytes:
-            refused.append(f"{spec.id} needs {needed / 2**30:.0f} GiB of GPU memory, {free_bytes / 2**30:.0f} are free")
-        else:
-            return Choice(spec=spec_of(folder), folder=folder, reason=_because("the best that is here", refused))
+            continue
+        needs = [
+            footprint(folder, Size(spec.defaults.width, spec.defaults.height), spec.defaults.frames).in_turn
+            for folder in folders
+        ]
+        for folder, needed in zip(folders, needs, strict=True):
+            if free_bytes is not None and needed <= free_bytes:
+                return Choice(spec=spec_of(folder), folder=folder, reason=_because("the best that is here", refused))
+        if free_bytes is not None and needs:
+            free = f"{free_bytes / 2**30:.0f} are free"
+            refused.append(f"{spec.id} needs {min(needs) / 2**30:.0f} GiB of GPU memory, {free}")
     spec = next(spec for spec in _DEMOS if _takes(spec, request))
     why = _because("a built-in demo", refused or ["no model for this is on disk"])
     folder = require(spec, places)
     return Choice(spec=spec_of(folder), folder=folder, reason=why)
+
+
+def _is_diffusers(path: Path) -> bool:
+    """Whether to open it as a Diffusers folder, whose errors say what is wrong with one."""
+    return not path.exists() or (path.is_dir() and (path / "model_index.json").exists())
 
 
 def _takes(spec: ModelSpec, request: GenerationRequest) -> bool:

@@ -67,7 +67,7 @@ def _experts(
     fitting = [t for t in survey.transformers if _fits(t, spec) and _is_variant(t, variant)]
     fitting.sort(key=lambda t: quality(t.part))
     if spec.experts == 1:
-        yield from ((t.part, None) for t in fitting if t.role is Role.ONLY or _is_alone(spec))
+        yield from ((t.part, None) for t in fitting if t.role is Role.ONLY or (t.role is None and _is_alone(spec)))
         return
     highs = [t for t in fitting if t.role is Role.HIGH]
     lows = [t for t in fitting if t.role is Role.LOW]

@@ -19,23 +19,9 @@ from wanvideo.weights.headers import read_json, read_weights, some
 from wanvideo.weights.labels import speaks_of
 from wanvideo.weights.layout import Config, Layout, Network
 from wanvideo.weights.network import NetworkPart
-from wanvideo.weights.places import DEMO_FOLDER, Places, hub_cache, repository, snapshots
+from wanvideo.weights.places import Added, Places, repository, snapshots
 from wanvideo.weights.survey import Survey, survey
 from wanvideo.weights.variants import Part
-
-__all__ = [
-    "DEMO_FOLDER",
-    "ModelFolder",
-    "NetworkPart",
-    "Places",
-    "find",
-    "find_all",
-    "hub_cache",
-    "open_folder",
-    "require",
-    "spec_of",
-    "survey_of",
-]
 
 log = logging.getLogger(__name__)
 
@@ -166,6 +152,29 @@ def find_all(
     return folders
 
 
+def open_loose(path: Path, places: Places) -> ModelFolder:
+    """The model whose transformers lie in a file, or in a folder of any layout, with the rest from all `places`.
+
+    Raises ModelMissing if there is none, or the reason why what is there makes no model.
+    """
+    wanted = survey_of(Places(added=(Added(path=path),)))
+    here = {transformer.part.path for transformer in wanted.transformers}
+    found = survey_of(replace(places, added=(Added(path=path), *places.added)))
+    reasons: list[WanVideoError] = []
+    for spec in MODELS:
+        if spec.demo or not here:
+            continue
+        sets = [one for one in assemble(spec, found) if one.high is not None and one.high.path in here]
+        if whole := [_folder(one) for one in sets if not one.missing(spec)]:
+            return min(whole, key=_loss)
+        if reason := _why_not(spec, replace(wanted, problems=()), sets, []):
+            reasons.append(reason)
+    reasons += [problem.error for problem in wanted.problems]
+    if reasons:
+        raise reasons[0]
+    raise ModelMissing(f"{path} holds no Wan transformer that we know", facts={"path": str(path)})
+
+
 def _whole_folders(
     spec: ModelSpec, places: Places, found: Survey
 ) -> tuple[list[ModelFolder], list[ModelIncomplete | ModelCorrupt | ModelMismatch]]:
@@ -178,9 +187,12 @@ def _whole_folders(
             folder = open_folder(path)
             _check_is(spec, folder)
         except (ModelIncomplete, ModelCorrupt, ModelMismatch) as error:
-            # What is called otherwise may well be something else.
-            if path in named and (path / _INDEX).exists():
+            if path not in named:  # what is called otherwise may well be something else
+                continue
+            if (path / _INDEX).exists():
                 log.warning("%s is not used: %s", path, error)
+                errors.insert(0, error)
+            elif not found.transformers:  # else it may well be in another layout, of which there is more to say
                 errors.append(error)
         else:
             folders.setdefault(path.resolve(), folder)

@@ -8,7 +8,7 @@ ring, however large the file is.
 
 import os
 from collections import deque
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Generator, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -50,17 +50,20 @@ def read_tensors(tensors: Sequence[StoredTensor], device: torch.device) -> Itera
     On the CPU, for other devices than CUDA too, these are views of the mapped files: to be copied before the files are
     written to. Raises ModelCorrupt if a file is not as its header was.
     """
-    order = sorted(range(len(tensors)), key=lambda i: (str(tensors[i].file.path), tensors[i].info.start))
     if device.type == "cuda":
-        yield from _stream([(i, tensors[i]) for i in order], Ring.on(device))
+        yield from stream_tensors(tensors, Ring.on(device))
         return
     mapped: dict[Path, torch.UntypedStorage] = {}
-    for i in order:
+    for i in _in_file_order(tensors):
         path = tensors[i].file.path
         if path not in mapped:
             mapped.clear()
             mapped[path] = _map(path, max(t.info.start + t.info.nbytes for t in tensors if t.file.path == path))
         yield i, _view(mapped[path], tensors[i].info)
+
+
+def _in_file_order(tensors: Sequence[StoredTensor]) -> list[int]:
+    return sorted(range(len(tensors)), key=lambda i: (str(tensors[i].file.path), tensors[i].info.start))
 
 
 def _map(path: Path, least: int) -> torch.UntypedStorage:
@@ -159,8 +162,8 @@ class _Slice:
     finished: tuple[int, Tensor] | None  # the whole tensor, if this is its last piece
 
 
-def _stream(tensors: Sequence[tuple[int, StoredTensor]], ring: Ring) -> Iterator[tuple[int, Tensor]]:
-    """Yield (index, tensor on the device), in the given order, while later ones are already being read."""
+def stream_tensors(tensors: Sequence[StoredTensor], ring: Ring) -> Generator[tuple[int, Tensor], None, None]:
+    """What `read_tensors` does with a ring: while one tensor is yielded, the next ones are already being read."""
     free, under_way = deque(ring.buffers), deque[_Slice]()
 
     def arrive() -> tuple[int, Tensor] | None:
@@ -171,8 +174,8 @@ def _stream(tensors: Sequence[tuple[int, StoredTensor]], ring: Ring) -> Iterator
         return piece.finished
 
     with _OpenFiles() as files, ThreadPoolExecutor(len(ring.buffers)) as threads:
-        for index, tensor in tensors:
-            path, info = tensor.file.path, tensor.info
+        for index in _in_file_order(tensors):
+            path, info = tensors[index].file.path, tensors[index].info
             whole = torch.empty(stored_shape(info), dtype=stored_dtype(info), device=ring.device)
             if not info.nbytes:
                 yield index, whole
