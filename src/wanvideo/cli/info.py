@@ -14,8 +14,9 @@ from wanvideo.cli.output import Output
 from wanvideo.cli.values import existing
 from wanvideo.errors import UnknownModel
 from wanvideo.models.config import TextEncoderConfig, TransformerConfig, VAEConfig
+from wanvideo.pipelines.choose import named
 from wanvideo.weights.catalog import ModelSpec, resolve
-from wanvideo.weights.folder import open_folder, spec_of
+from wanvideo.weights.folder import spec_of
 
 if TYPE_CHECKING:
     from torch import nn
@@ -40,8 +41,8 @@ def info(
         presence = look_for(resolve(name), places())
     except UnknownModel as error:
         if path is not None and path.is_dir():
-            folder = open_folder(path)
-            presence = Presence(spec=spec_of(folder), folder=folder)
+            choice = named(path, places())
+            presence = Presence(spec=choice.spec, folder=choice.folder)
         elif path is not None or Path(name).suffix.lower() in MEDIA_SUFFIXES:
             _show_file(output, Path(name))
             return
@@ -121,7 +122,7 @@ def _about(presence: Presence, spec: ModelSpec) -> dict[str, object]:
         "needs": spec.needs,
         "licence": spec.licence,
         "repository": spec.repo_id,
-        "on disk": f"{size(folder.nbytes)} in {folder.path}" if folder else None,
+        "on disk": f"{size(folder.nbytes)}, {folder.precision}, in {folder.path}" if folder else None,
         presence.state: presence.problem.message if presence.problem else None,
     }
 

@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from wanvideo.cli import doctor, generate, info, models, scan
+from wanvideo.cli import convert, doctor, generate, info, models, scan
 from wanvideo.cli.environment import DEBUG_VARIABLE, debugging, package_version
 from wanvideo.cli.output import (
     FAILED,
@@ -38,6 +38,7 @@ app = typer.Typer(
 app.command("generate")(generate.generate)
 models.app.command("add")(scan.add)
 models.app.command("scan")(scan.scan)
+models.app.command("convert")(convert.convert)
 app.add_typer(models.app, name="models")
 app.command("info")(info.info)
 app.command("doctor")(doctor.doctor)

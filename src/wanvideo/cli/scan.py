@@ -141,10 +141,7 @@ def _show_standing(output: Output, standing: Standing) -> None:
         id=spec.id,
         state="ready" if standing.folders else "incomplete",
         problem=problem.message if problem else None,
-        sets=[
-            {"precision": folder.precision, "bytes": folder.nbytes, "paths": folder.paths}
-            for folder in standing.folders
-        ],
+        sets=sets,
     )
     if problem is not None:
         output.result(f"{spec.id}: {problem.message}")

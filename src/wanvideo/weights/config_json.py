@@ -25,7 +25,6 @@ _TRANSFORMER_FIXED: Final[Mapping[str, object]] = {
     "image_dim": None,  # with a number: the CLIP image branch of Wan 2.1 I2V
     "added_kv_proj_dim": None,
     "pos_embed_seq_len": None,
-    "quantization_config": None,
 }
 _VAE_FIXED: Final[Mapping[str, object]] = {
     "_class_name": "AutoencoderKLWan",
@@ -35,14 +34,18 @@ _VAE_FIXED: Final[Mapping[str, object]] = {
 _TEXT_ENCODER_FIXED: Final[Mapping[str, object]] = {
     "model_type": "umt5",
     "feed_forward_proj": "gated-gelu",
-    "quantization_config": None,
 }
+
+
+# Beside float8 weights that we wrote ourselves. Others refuse a method that they do not know, as they should.
+FP8_ROWS: Final[Mapping[str, object]] = {"quant_method": "wanvideo", "format": "float8_e4m3fn", "scales": "row"}
 
 
 def read_transformer_config(path: Path) -> TransformerConfig:
     """Raises ModelMismatch if the file describes another network; so do the other two."""
     f = _Fields(path, read_json(path))
     f.require(_TRANSFORMER_FIXED)
+    f.check("quantization_config", f.values.get("quantization_config") in (None, FP8_ROWS), "null")
     patch = f.integers("patch_size", (1, 2, 2))
     head_dim = f.integer("attention_head_dim", 128)
     f.check("patch_size", patch == (1, 2, 2), "[1, 2, 2]")
@@ -106,6 +109,7 @@ def read_vae_config(path: Path) -> VAEConfig:
 def read_text_encoder_config(path: Path) -> TextEncoderConfig:
     f = _Fields(path, read_json(path))
     f.require(_TEXT_ENCODER_FIXED)
+    f.check("quantization_config", f.values.get("quantization_config") in (None, FP8_ROWS), "null")
     num_buckets = f.integer("relative_attention_num_buckets", 32)
     max_distance = f.integer("relative_attention_max_distance", 128)
     f.check("relative_attention_num_buckets", num_buckets % 4 == 0, "a multiple of 4")
@@ -121,6 +125,63 @@ def read_text_encoder_config(path: Path) -> TextEncoderConfig:
         max_distance=max_distance,
         eps=f.number("layer_norm_epsilon", 1e-6),
     )
+
+
+def config_json(config: TransformerConfig | VAEConfig | TextEncoderConfig) -> dict[str, Any]:
+    """The config.json of an architecture: what the functions above, diffusers and transformers read back."""
+    match config:
+        case TransformerConfig():
+            return {
+                **_TRANSFORMER_FIXED,
+                "patch_size": config.patch,
+                "num_attention_heads": config.num_heads,
+                "attention_head_dim": config.head_dim,
+                "in_channels": config.in_channels,
+                "out_channels": config.out_channels,
+                "text_dim": config.text_dim,
+                "freq_dim": config.freq_dim,
+                "ffn_dim": config.ffn_dim,
+                "num_layers": config.num_layers,
+                "eps": config.eps,
+                "rope_max_seq_len": 1024,
+            }
+        case VAEConfig():
+            pixels = 3 * config.pixel_patch**2
+            of_second_kind = {"is_residual": True, "patch_size": config.pixel_patch} if config.shortcuts else {}
+            return {
+                "_class_name": _VAE_FIXED["_class_name"],
+                "attn_scales": [],
+                "base_dim": config.base_dim,
+                "decoder_base_dim": config.decoder_base_dim,
+                "z_dim": config.z_dim,
+                "dim_mult": config.dim_mult,
+                "num_res_blocks": config.num_res_blocks,
+                "temperal_downsample": config.temporal_downsample,
+                "latents_mean": config.latent_mean,
+                "latents_std": config.latent_std,
+                "in_channels": pixels,
+                "out_channels": pixels,
+                "scale_factor_spatial": config.spatial_stride,
+                "scale_factor_temporal": config.temporal_stride,
+                **of_second_kind,
+            }
+        case TextEncoderConfig():
+            return {
+                **_TEXT_ENCODER_FIXED,
+                "architectures": ["UMT5EncoderModel"],
+                "d_model": config.dim,
+                "d_kv": config.head_dim,
+                "d_ff": config.ffn_dim,
+                "num_layers": config.num_layers,
+                "num_heads": config.num_heads,
+                "vocab_size": config.vocab_size,
+                "relative_attention_num_buckets": config.num_buckets,
+                "relative_attention_max_distance": config.max_distance,
+                "layer_norm_epsilon": config.eps,
+                "dropout_rate": 0.0,
+                "is_encoder_decoder": False,
+                "use_cache": False,
+            }
 
 
 @dataclass(frozen=True, slots=True)

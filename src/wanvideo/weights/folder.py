@@ -155,7 +155,7 @@ def find_all(
 def open_loose(path: Path, places: Places) -> ModelFolder:
     """The model whose transformers lie in a file, or in a folder of any layout, with the rest from all `places`.
 
-    Raises ModelMissing if there is none, or the reason why what is there makes no model.
+    Raises ModelIncomplete if there is none, or the reason why what is there makes no model.
     """
     wanted = survey_of(Places(added=(Added(path=path),)))
     here = {transformer.part.path for transformer in wanted.transformers}
@@ -172,7 +172,10 @@ def open_loose(path: Path, places: Places) -> ModelFolder:
     reasons += [problem.error for problem in wanted.problems]
     if reasons:
         raise reasons[0]
-    raise ModelMissing(f"{path} holds no Wan transformer that we know", facts={"path": str(path)})
+    raise ModelIncomplete(
+        f"{path} has no {_INDEX}, and holds no Wan transformer that we know: continue the download, or give another path",
+        facts={"path": str(path)},
+    )
 
 
 def _whole_folders(

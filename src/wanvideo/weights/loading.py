@@ -7,6 +7,7 @@ ever exists in RAM. On the CPU, a tensor that is already right stays where it is
 """
 
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any, TypeVar
 
 import torch
@@ -87,6 +88,19 @@ def load_tokenizer(folder: ModelFolder) -> PromptTokenizer:
             "use one model's"
         )
     return tokenizer
+
+
+def check_whole(part: NetworkPart[Any]) -> Mapping[str, Parameter]:
+    """All parameters by official name, unread. Raises ModelMismatch unless the files hold exactly what is needed."""
+    contents = sort_out(part.files, part.layout, part.config)
+    match part.config:
+        case TransformerConfig() as config:
+            _check(_empty(partial(WanTransformer, config)), part, contents)
+        case VAEConfig() as config:
+            _check(_empty(partial(WanVAE, config)), part, contents)
+        case TextEncoderConfig() as config:
+            _check(_empty(partial(UMT5Encoder, config)), part, contents)
+    return contents.parameters
 
 
 def _load(model: ModuleT, part: NetworkPart[Any], device: torch.device, dtypes: Mapping[str, torch.dtype]) -> ModuleT:

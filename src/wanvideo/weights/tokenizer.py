@@ -1,6 +1,7 @@
 """Prompts -> token ids of UMT5."""
 
 import html
+import json
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -86,6 +87,15 @@ class PromptTokenizer:
             pad_id=_special(config_path, config, tokenizer, "pad_token", "<pad>"),
             end_id=_special(config_path, config, tokenizer, "eos_token", "</s>"),
         )
+
+    def save(self, folder: Path) -> None:
+        """Write tokenizer.json and tokenizer_config.json, which `from_folder` and transformers read."""
+        folder.mkdir(parents=True)
+        self.tokenizer.save(str(folder / "tokenizer.json"))
+        named = {"pad_token": self.pad_id, "eos_token": self.end_id}
+        config: dict[str, object] = {name: self.tokenizer.id_to_token(number) for name, number in named.items()}
+        config |= {"tokenizer_class": "T5TokenizerFast", "model_max_length": self.text_tokens}
+        (folder / "tokenizer_config.json").write_text(json.dumps(config, indent=2) + "\n", "utf-8")
 
     @property
     def vocab_size(self) -> int:
