@@ -1,34 +1,17 @@
 """Our unpacking of GGUF blocks against the `gguf` package, and the kernels against ours."""
 
 import gguf
-import numpy as np
 import pytest
 import torch
-from torch import Tensor
 
+from benchmarks.gguf_kernels import random_blocks
 from wanvideo.weights.dequantize import decode, dequantize, dequantize_torch
 from wanvideo.weights.gguf import BLOCKS
-
-# Where the float16 scales of a block lie; random bytes there could be infinite.
-HALVES = {
-    "Q8_0": (0,), "Q4_0": (0,), "Q4_1": (0, 2), "Q5_0": (0,), "Q5_1": (0, 2),
-    "Q2_K": (80, 82), "Q3_K": (108,), "Q4_K": (0, 2), "Q5_K": (0, 2), "Q6_K": (208,),
-}  # fmt: skip
-
-
-def random_blocks(kind: str, rows: int, blocks: int, seed: int = 0) -> Tensor:
-    """Blocks of every possible content with sane scales: uint8 [rows, bytes of a row]."""
-    generator = np.random.default_rng(seed)
-    data = generator.integers(0, 256, (rows * blocks, BLOCKS[kind][1]), dtype=np.uint8)
-    for start in HALVES[kind]:
-        scales = generator.normal(size=(rows * blocks, 1)).astype(np.float16)
-        data[:, start : start + 2] = scales.view(np.uint8)
-    return torch.from_numpy(data).reshape(rows, -1)
 
 
 @pytest.mark.parametrize("kind", BLOCKS)
 def test_blocks_are_unpacked_as_the_gguf_package_does_to_the_bit(kind: str) -> None:
-    blocks = random_blocks(kind, rows=64, blocks=5)
+    blocks = random_blocks(kind, 64, 5 * BLOCKS[kind][0])
     expected = gguf.quants.dequantize(blocks.numpy(), gguf.GGMLQuantizationType[kind])
     ours = dequantize_torch(blocks, kind, torch.float32)
     assert ours.shape == (64, 5 * BLOCKS[kind][0])
@@ -39,7 +22,7 @@ def test_blocks_are_unpacked_as_the_gguf_package_does_to_the_bit(kind: str) -> N
 def test_other_dtypes_are_rounded_once_and_long_tensors_unpacked_in_pieces(
     kind: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    blocks = random_blocks(kind, rows=7, blocks=3)
+    blocks = random_blocks(kind, 7, 3 * BLOCKS[kind][0])
     exact = dequantize(blocks, kind, torch.float32)
     monkeypatch.setattr("wanvideo.weights.dequantize._CHUNK", 512)
     assert dequantize(blocks, kind, torch.float32).equal(exact)
@@ -65,7 +48,7 @@ def test_decoding_does_not_touch_what_is_stored() -> None:
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
 @pytest.mark.parametrize("kind", BLOCKS)
 def test_kernels_unpack_as_their_twins_do(kind: str, dtype: torch.dtype) -> None:
-    blocks = random_blocks(kind, rows=129, blocks=7)
+    blocks = random_blocks(kind, 129, 7 * BLOCKS[kind][0])
     expected = dequantize_torch(blocks, kind, dtype)
     ours = dequantize(blocks.cuda(), kind, dtype).cpu()
     # A kernel may fuse the last product and difference, and so round once less.

@@ -1,18 +1,18 @@
 """The same random network, read from files in every dialect, has the same weights and makes the same output."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 import gguf
-import numpy as np
 import pytest
 import torch
 from torch import Tensor, nn
 
+from benchmarks.gguf_kernels import random_blocks
 from tests.weights import dialects as d
-from tests.weights.test_dequantize import HALVES
 from wanvideo.errors import ModelCorrupt, ModelMismatch
+from wanvideo.models.config import I2V_A14B, T2V_A14B, TransformerConfig
 from wanvideo.models.text_encoder import UMT5Encoder
 from wanvideo.models.transformer import WanTransformer, keeps_fp32
 from wanvideo.weights.gguf import BLOCKS
@@ -120,19 +120,11 @@ def test_the_quantisation_may_be_described_in_the_metadata(tmp_path: Path) -> No
 
 def random_gguf(kind: str) -> tuple[dict[str, Any], dict[str, Tensor]]:
     """Random blocks for the linear layers, and what they mean according to the `gguf` package."""
-    generator = np.random.default_rng(5)
     written, meant = dict[str, Any](TENSORS), dict(TENSORS)
-    for name, tensor in TENSORS.items():
-        if not d.is_block_linear(name):
-            continue
-        numbers, nbytes = BLOCKS[kind]
-        data = generator.integers(0, 256, (tensor.numel() // numbers, nbytes), dtype=np.uint8)
-        for start in HALVES[kind]:
-            scales = generator.normal(scale=1e-4, size=(len(data), 1)).astype(np.float16)
-            data[:, start : start + 2] = scales.view(np.uint8)
-        data = data.reshape(tensor.shape[0], -1)
-        written[name] = (kind, data)
-        meant[name] = torch.from_numpy(gguf.quants.dequantize(data, gguf.GGMLQuantizationType[kind]))
+    for seed, name in enumerate(filter(d.is_block_linear, TENSORS)):
+        blocks = random_blocks(kind, *TENSORS[name].shape, std=1e-4, seed=seed).numpy()
+        written[name] = (kind, blocks)
+        meant[name] = torch.from_numpy(gguf.quants.dequantize(blocks, gguf.GGMLQuantizationType[kind]))
     return written, meant
 
 
@@ -174,6 +166,23 @@ def test_computing_in_16_bits_keeps_the_precision_policy(tmp_path: Path) -> None
     for name in TENSORS:
         assert weight_of(model, name).dtype == (torch.float32 if keeps_fp32(name) else torch.bfloat16), name
     assert relative_error(output(model), output(reference(TENSORS))) < 0.06
+
+
+@pytest.mark.parametrize(
+    ("config", "chosen", "rest", "published"),
+    [
+        (T2V_A14B, d.is_linear, 2, 14_293_923_632),  # ComfyUI: all linear layers
+        (I2V_A14B, d.is_linear, 2, 14_294_742_832),
+        (T2V_A14B, d.is_block_linear, 4, 15_001_361_458),  # Kijai: those of the blocks, the rest in float32
+    ],
+)
+def test_published_files_have_the_size_of_what_we_take_them_to_hold(
+    config: TransformerConfig, chosen: Callable[[str], bool], rest: int, published: int
+) -> None:
+    with torch.device("meta"):
+        tensors = WanTransformer(config).state_dict()
+    expected = sum(t.numel() + 4 if chosen(name) else t.numel() * rest for name, t in tensors.items())
+    assert 100_000 < published - expected < 250_000  # the header
 
 
 # --- the other networks ----------------------------------------------------------------------------------------------

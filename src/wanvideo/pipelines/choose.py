@@ -40,8 +40,10 @@ def usual_places(roots: Sequence[str | os.PathLike[str]] = ()) -> Places:
     return Places(roots=tuple(Path(root) for root in roots), hub_cache=hub_cache(os.environ, Path.home()))
 
 
-def named(name_or_folder: str | os.PathLike[str], places: Places) -> Choice:
+def named(name_or_folder: str | os.PathLike[str], places: Places, variant: str | None = None) -> Choice:
     """The model of that name in any spelling, or else the folder or file there.
+
+    variant: of a name, which form to take; a precision such as "fp8" or "q4_k_m", or a word in the files' names.
 
     Raises UnknownModel if it is neither, ModelMissing and its kin if the files are not in order.
     """
@@ -52,7 +54,7 @@ def named(name_or_folder: str | os.PathLike[str], places: Places) -> Choice:
             if not Path(name_or_folder).expanduser().is_dir() and not _looks_like_path(name_or_folder):
                 raise
         else:
-            folder = require(spec, places)
+            folder = require(spec, places, variant=variant)
             return Choice(spec=spec_of(folder), folder=folder, reason="asked for by name")
     path = Path(name_or_folder).expanduser()
     folder = open_folder(path) if _is_diffusers(path) else open_loose(path, places)

@@ -43,6 +43,7 @@ from wanvideo.weights.tokenizer import PromptTokenizer, PromptTokens
 def load(
     name_or_folder: str | os.PathLike[str],
     *,
+    variant: str | None = None,
     device: str | None = "auto",
     dtype: str | torch.dtype | None = None,
     vae_dtype: str | torch.dtype | None = None,
@@ -50,8 +51,10 @@ def load(
     tile: int | None = None,
     batch_guidance: bool = False,
 ) -> "Pipeline":
-    """Open a model by its name or folder. Networks are read when they are first needed.
+    """Open a model by its name, folder or file. Networks are read when they are first needed.
 
+    variant: which form of the model, if several are on disk: a precision such as "fp8" or "q4_k_m", or a word in the
+    names of its files. By default the best one. What is stored quantised stays so in memory.
     device: "auto" (a CUDA device if there is one), "cpu", "cuda", "cuda:1".
     dtype: of the text encoder and the transformers, by default bfloat16 on CUDA and float32 on the CPU.
     vae_dtype: of the autoencoder, by default float32, as in the official code.
@@ -61,7 +64,7 @@ def load(
 
     Raises UnknownModel, ModelMissing and the other errors of models on disk, InvalidRequest for the other arguments.
     """
-    choice = named(name_or_folder, usual_places(roots))
+    choice = named(name_or_folder, usual_places(roots), variant)
     return Pipeline(
         choice.spec,
         choice.folder,

@@ -173,7 +173,8 @@ def open_loose(path: Path, places: Places) -> ModelFolder:
     if reasons:
         raise reasons[0]
     raise ModelIncomplete(
-        f"{path} has no {_INDEX}, and holds no Wan transformer that we know: continue the download, or give another path",
+        f"{path} has no {_INDEX}, and holds no Wan transformer that we know: continue the download, or give another "
+        "path",
         facts={"path": str(path)},
     )
 
@@ -272,8 +273,9 @@ def require(spec: ModelSpec, places: Places, *, variant: str | None = None, foun
     if spec.repo_id is None:
         raise ModelMissing(f"{spec.id} should have come with wanvideo, in {places.demo}: install wanvideo again")
     command = f"hf download {spec.repo_id}"
+    form = f" as {variant!r:.60}" if variant else ""
     raise ModelMissing(
-        f"{spec.id} is not on disk: run `{command}`, or give the folder of your copy of {spec.repo_id}",
+        f"{spec.id}{form} is not on disk: run `{command}`, or give the folder of your copy of {spec.repo_id}",
         suggestions=(command,),
         facts={"model": spec.id, "repo_id": spec.repo_id},
     )
