@@ -176,6 +176,8 @@ def test_a_truncated_file_is_named_with_its_bytes(tree: Path) -> None:
 
 def test_links_in_a_circle_end(tree: Path) -> None:
     (tree / "again").symlink_to(tree)
+    for one, other in (("a", "b"), ("b", "a"), ("c", "nowhere")):
+        (tree / "vae" / f"{one}.safetensors").symlink_to(tree / "vae" / f"{other}.safetensors")
     assert len(find_all(d.SPEC, Places(roots=(tree,)))) == 1
 
 
@@ -202,6 +204,24 @@ def test_nothing_is_nothing(tmp_path: Path) -> None:
 )
 def test_names_tell_experts_apart_in_any_spelling(path: str, role: Role | None) -> None:
     assert read_label(Path(path)).role == role
+
+
+@pytest.mark.parametrize(
+    ("name", "distilled", "other"),
+    [
+        ("wan2.2_t2v_high_noise_14B_fp8_scaled", False, None),
+        ("Wan2.2-Distill-LightX2V_high", True, None),
+        ("wan2.2_i2v_A14b_high_noise_lightx2v_4step_1030", True, None),
+        ("FastWan2.2-TI2V-5B", True, None),
+        ("Wan2_1-T2V-14B_CausVid_fp8", True, None),
+        ("Wan2.2-Fun-A14B-InP-high", False, "fun"),
+        ("wan2.2_animate_14B_bf16", False, "animate"),
+        ("Wan2_1-InfiniteTalk_fp16", False, "infinite talk"),
+    ],
+)
+def test_names_tell_what_a_model_was_changed_to(name: str, distilled: bool, other: str | None) -> None:
+    label = read_label(Path(f"{name}.safetensors"))
+    assert (label.distilled, label.other) == (distilled, other)
 
 
 def test_both_experts_of_one_release_have_the_same_stem() -> None:

@@ -11,8 +11,8 @@ from typing import Final
 
 from wanvideo.weights.places import Role
 
-_DISTILLED: Final = re.compile(r"light(x2v|ning)|distill|rapid|turbo|causvid|fast ?wan|\d ?steps?\b")
-_OTHER: Final = re.compile(r"\b(vace|animate|s2v|fun|camera|control|phantom|recam|infinitetalk|multitalk)\b")
+_DISTILLED: Final = re.compile(r"light ?(x2v|ning)|distill|rapid|turbo|caus ?vid|fast ?wan|\d ?steps?\b")
+_OTHER: Final = re.compile(r"\b(vace|animate|s2v|fun|camera|control|phantom|re ?cam|infinite ?talk|multi ?talk)\b")
 _ROLE: Final = re.compile(r"(?<![a-z])(high|low)(?=noise|[^a-z]|$)")
 _VERSION: Final = re.compile(r"wan ?2 ?([12])(?!\d)")
 

@@ -113,9 +113,9 @@ def embeds_tokenizer(files: Sequence[WeightFile]) -> bool:
 
 def _files(places: Places) -> Iterator[tuple[Path, Role | None]]:
     """Checkpoints, indexes of shards, tokenizers and model indexes, each once, with the role that the user gave."""
-    seen: set[Path] = set()
+    seen: set[str] = set()
     for path, role in _all_files(places):
-        real = path.resolve()
+        real = os.path.realpath(path)  # unlike Path.resolve, it does not mind links in a circle
         if real not in seen:
             seen.add(real)
             yield path, role

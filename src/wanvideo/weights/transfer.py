@@ -51,7 +51,8 @@ def read_tensors(tensors: Sequence[StoredTensor], device: torch.device) -> Itera
     written to. Raises ModelCorrupt if a file is not as its header was.
     """
     if device.type == "cuda":
-        yield from stream_tensors(tensors, Ring.on(device))
+        largest = max((tensor.info.nbytes for tensor in tensors), default=0)
+        yield from stream_tensors(tensors, Ring.on(device, nbytes=min(BUFFER_BYTES, max(largest, 1))))
         return
     mapped: dict[Path, torch.UntypedStorage] = {}
     for i in _in_file_order(tensors):

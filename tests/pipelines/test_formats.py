@@ -1,0 +1,73 @@
+"""Videos made with files in other formats than those of Diffusers repositories."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from tests.weights import dialects as d
+from tests.weights.test_finding import HIGH, LOW, comfy
+from wanvideo.pipelines.memory import count_weights, footprint, weights_in_memory
+from wanvideo.pipelines.pipeline import Pipeline
+from wanvideo.pipelines.size import Size
+from wanvideo.request import GenerationRequest
+from wanvideo.weights.convert import Target, convert_model
+from wanvideo.weights.folder import ModelFolder, find, open_folder
+from wanvideo.weights.places import Places
+
+__all__ = ["comfy"]  # a fixture
+REQUEST = GenerationRequest(prompt="a red circle", width=64, height=64, frames=5, steps=3, seed=4)
+
+
+def found(places: Places, variant: str) -> ModelFolder:
+    folder = find(d.SPEC, places, variant=variant)
+    assert folder is not None
+    return folder
+
+
+def frames(folder: ModelFolder) -> np.ndarray[Any, np.dtype[np.int16]]:
+    with Pipeline(d.SPEC, folder, device="cpu") as pipeline:
+        return pipeline(REQUEST).frames.astype(np.int16)
+
+
+def write_pair(root: Path, name: str, write: Mapping[str, Any]) -> None:
+    for role, tensors in write.items():
+        d.write(root / f"wan2.2_t2v_{role}_noise_14B_{name}.safetensors", tensors)
+
+
+@pytest.fixture(scope="module")
+def made(comfy: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Places, np.ndarray[Any, Any]]:
+    """A place with 16-bit experts beside the ComfyUI tree, and the video that they make."""
+    root = tmp_path_factory.mktemp("more")
+    write_pair(root, "fp16", {"high": d.as_16_bit(HIGH), "low": d.as_16_bit(LOW)})
+    for role, tensors in (("High", HIGH), ("Low", LOW)):
+        d.write_gguf(root / f"Wan2.2-T2V-A14B-{role}Noise-Q8_0.gguf", d.as_gguf(tensors, "Q8_0"), file_type=7)
+    places = Places(roots=(root, comfy))
+    return places, frames(found(places, "fp16"))
+
+
+@pytest.mark.parametrize("variant", ["fp8", "q8_0"])
+def test_quantised_files_make_nearly_the_same_video(made: tuple[Places, np.ndarray[Any, Any]], variant: str) -> None:
+    places, expected = made
+    difference = np.abs(frames(found(places, variant)) - expected)
+    assert difference.mean() < 4  # of 255
+
+
+def test_a_converted_model_makes_the_same_video(made: tuple[Places, np.ndarray[Any, Any]], tmp_path: Path) -> None:
+    places, expected = made
+    for _ in convert_model(d.SPEC, found(places, "fp16"), tmp_path / "out", Target.BF16):
+        pass
+    assert np.abs(frames(open_folder(tmp_path / "out")) - expected).max() <= 1  # the last bit of a sum
+
+
+def test_quantised_weights_count_as_they_are_stored(made: tuple[Places, np.ndarray[Any, Any]]) -> None:
+    places, _ = made
+    whole, small = (found(places, variant) for variant in ("fp16", "fp8"))
+    decoded = 6 * 256 * 256 * 2  # the largest weight, for one call
+    part = small.transformers[0]
+    assert abs(weights_in_memory(part, 2) - part.nbytes - decoded) < 1000  # of scales
+    assert abs(count_weights(part) - count_weights(whole.transformers[0])) < 100
+    size = Size(64, 64)
+    assert footprint(small, size, 5).transformers[0] < 0.8 * footprint(whole, size, 5).transformers[0]
