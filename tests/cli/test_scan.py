@@ -8,7 +8,7 @@ from tests.cli.conftest import Wan
 from tests.weights import dialects as d
 from tests.weights.test_finding import comfy
 from wanvideo.cli import convert, scan
-from wanvideo.weights import assemble, folder
+from wanvideo.weights import assemble, finding, folder
 
 __all__ = ["comfy"]  # a fixture
 HIGH = "wan2.2_t2v_high_noise_14B_fp8_scaled.safetensors"
@@ -16,7 +16,7 @@ HIGH = "wan2.2_t2v_high_noise_14B_fp8_scaled.safetensors"
 
 @pytest.fixture(autouse=True)
 def _only_the_tiny_model(monkeypatch: pytest.MonkeyPatch) -> None:
-    for module in (scan, convert, folder, assemble):
+    for module in (scan, convert, folder, finding, assemble):
         monkeypatch.setattr(module, "MODELS", (d.SPEC,))
 
 
@@ -48,6 +48,12 @@ def test_a_name_that_does_not_tell_has_to_be_explained(wan: Wan, tmp_path: Path)
     assert wan("models", "add", path, "--as", "high").code == 0
     found = [event for event in wan("models", "scan", "--json").events if event["event"] == "found"]
     assert [(event["path"], event["role"]) for event in found] == [(str(path), "high")]
+
+
+def test_one_role_is_not_given_to_several(wan: Wan, comfy: Path) -> None:
+    ended = wan("models", "add", comfy, "--as", "high")
+    assert ended.code == 2
+    assert "holds 2" in ended.err
 
 
 @pytest.mark.parametrize(

@@ -14,7 +14,8 @@ from wanvideo.pipelines.pipeline import Pipeline
 from wanvideo.pipelines.size import Size
 from wanvideo.request import GenerationRequest
 from wanvideo.weights.convert import Target, convert_model
-from wanvideo.weights.folder import ModelFolder, find, open_folder
+from wanvideo.weights.finding import find
+from wanvideo.weights.folder import ModelFolder, open_folder
 from wanvideo.weights.places import Places
 
 __all__ = ["comfy"]  # a fixture

@@ -13,7 +13,8 @@ from tests.weights.test_finding import comfy
 from wanvideo.errors import DiskFull, InvalidRequest, ModelMismatch
 from wanvideo.weights.config_json import read_text_encoder_config, read_transformer_config, read_vae_config
 from wanvideo.weights.convert import Target, convert_model, convert_network
-from wanvideo.weights.folder import find, open_folder, spec_of
+from wanvideo.weights.finding import find
+from wanvideo.weights.folder import open_folder, spec_of
 from wanvideo.weights.loading import load_text_encoder, load_tokenizer, load_transformer, load_vae
 from wanvideo.weights.network import NetworkPart
 from wanvideo.weights.places import Places

@@ -10,8 +10,10 @@ import torch
 from tests.weights import dialects as d
 from tests.weights.tiny_models import write_tokenizer
 from wanvideo.errors import ModelCorrupt, ModelIncomplete, ModelMismatch
+from wanvideo.weights import assemble, finding
 from wanvideo.weights.catalog import ModelSpec
-from wanvideo.weights.folder import ModelFolder, find, find_all
+from wanvideo.weights.finding import find, find_all, open_loose
+from wanvideo.weights.folder import ModelFolder
 from wanvideo.weights.labels import read_label
 from wanvideo.weights.loading import load_tokenizer, load_transformer
 from wanvideo.weights.places import Added, Places, Role
@@ -227,3 +229,39 @@ def test_names_tell_what_a_model_was_changed_to(name: str, distilled: bool, othe
 def test_both_experts_of_one_release_have_the_same_stem() -> None:
     high, low = (f"Wan2_2-T2V-A14B{name}_fp8_e4m3fn_scaled_KJ.safetensors" for name in ("_HIGH", "-LOW"))
     assert read_label(Path(high)).stem == read_label(Path(low)).stem
+
+
+@pytest.fixture
+def _known(monkeypatch: pytest.MonkeyPatch) -> None:
+    for module in (finding, assemble):
+        monkeypatch.setattr(module, "MODELS", (d.SPEC, d.SPEC_21))
+
+
+@pytest.mark.usefixtures("_known")
+def test_a_file_or_a_folder_may_be_given_instead_of_a_name(comfy: Path, tmp_path: Path) -> None:
+    assert open_loose(comfy, Places()).precision == "fp8"
+    file = d.write(tmp_path / "Wan2.1-T2V-14B.safetensors", HIGH)
+    folder = open_loose(file, Places(roots=(comfy,)))
+    assert (folder.path, len(folder.transformers), folder.precision) == (file, 1, "fp32")
+
+
+@pytest.mark.usefixtures("_known")
+def test_why_a_file_makes_no_model_is_said(comfy: Path, tmp_path: Path) -> None:
+    file = d.write(tmp_path / "mystery.safetensors", HIGH)
+    with pytest.raises(ModelMismatch, match="could be the high-noise or the low-noise expert"):
+        open_loose(file, Places(roots=(comfy,)))
+    high = d.write(tmp_path / "wan_high_noise.safetensors", HIGH)
+    with pytest.raises(ModelIncomplete, match="not the low-noise expert and the autoencoder"):
+        open_loose(high, Places())
+    (tmp_path / "wan.ckpt").write_bytes(b"PK\x03\x04" + bytes(99))
+    with pytest.raises(ModelCorrupt, match="pickle"):
+        open_loose(tmp_path / "wan.ckpt", Places())
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(ModelIncomplete, match=r"no model_index\.json"):
+        open_loose(tmp_path / "empty", Places())
+
+
+def test_another_kind_of_model_with_a_similar_name_keeps_nobody_from_getting_the_model(tmp_path: Path) -> None:
+    d.write(tmp_path / "wan2.2_t2v_14B_vace.safetensors", HIGH | {"vace_blocks.0.w": torch.ones(1)})
+    (tmp_path / "wan2.2_t2v_14B.pth").write_bytes(b"PK\x03\x04" + bytes(99))
+    assert find(d.SPEC, Places(roots=(tmp_path,))) is None

@@ -11,7 +11,8 @@ from wanvideo.errors import ModelCorrupt, ModelIncomplete, ModelMismatch, ModelM
 from wanvideo.models.config import VAE_2_1, TextEncoderConfig, TransformerConfig
 from wanvideo.request import Task
 from wanvideo.weights.catalog import I2V_A14B, T2V_A14B, T2V_A14B_DEMO, TI2V_5B, TI2V_5B_DEMO, ModelSpec
-from wanvideo.weights.folder import find, open_folder, require, spec_of
+from wanvideo.weights.finding import find, require
+from wanvideo.weights.folder import open_folder, spec_of
 from wanvideo.weights.places import Places, hub_cache
 
 Copy = Callable[[str], Path]

@@ -19,7 +19,7 @@ from wanvideo.cli.models import size
 from wanvideo.cli.output import FAILED, Output
 from wanvideo.errors import WanVideoError
 from wanvideo.weights.catalog import MODELS
-from wanvideo.weights.folder import require
+from wanvideo.weights.finding import require
 from wanvideo.weights.places import Places
 
 BASE: Final = ("numpy", "pillow", "rich", "typer")

@@ -12,7 +12,8 @@ from wanvideo.cli.output import Output
 from wanvideo.errors import ModelMissing, WanVideoError
 from wanvideo.request import Task
 from wanvideo.weights.catalog import MODELS, ModelSpec
-from wanvideo.weights.folder import ModelFolder, require, survey_of
+from wanvideo.weights.finding import require, survey_of
+from wanvideo.weights.folder import ModelFolder
 from wanvideo.weights.places import Places
 from wanvideo.weights.survey import Survey
 
@@ -48,7 +49,7 @@ def models(
         return
     output = Output(json=json)
     # What is wrong with a copy stands in the list.
-    logging.getLogger("wanvideo.weights.folder").setLevel(logging.ERROR)
+    logging.getLogger("wanvideo.weights.finding").setLevel(logging.ERROR)
     where = places()
     found = survey_of(where)
     for spec in MODELS:

@@ -13,7 +13,8 @@ from wanvideo.cli.output import Output, UsageFault
 from wanvideo.errors import ModelMissing, WanVideoError
 from wanvideo.weights.assemble import undecided
 from wanvideo.weights.catalog import MODELS, ModelSpec
-from wanvideo.weights.folder import ModelFolder, find_all, survey_of
+from wanvideo.weights.finding import find_all, survey_of
+from wanvideo.weights.folder import ModelFolder
 from wanvideo.weights.network import NetworkPart
 from wanvideo.weights.places import Added, Places, Role
 from wanvideo.weights.registry import register
@@ -47,6 +48,10 @@ def add(
     added = Added(path=where, role=role)
     found = survey_of(Places(added=(added,)))
     _check_usable(where, found)
+    if role is not None and len(found.transformers) != 1:
+        raise UsageFault(
+            f"--as is for one transformer, and {where} holds {len(found.transformers)}: add them one by one"
+        )
     register(registry_file(), added)
     _show_networks(output, found)
     everything = places()

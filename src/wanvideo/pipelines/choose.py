@@ -12,8 +12,9 @@ from wanvideo.pipelines.size import Size
 from wanvideo.request import GenerationRequest
 from wanvideo.weights import catalog
 from wanvideo.weights.catalog import ModelSpec
-from wanvideo.weights.folder import ModelFolder, find_all, open_folder, open_loose, require, spec_of, survey_of
-from wanvideo.weights.places import Places, hub_cache
+from wanvideo.weights.finding import find_all, open_loose, require, survey_of
+from wanvideo.weights.folder import ModelFolder, open_folder, spec_of
+from wanvideo.weights.places import MODEL_INDEX, Places, hub_cache
 
 # The best first; of two that take the same inputs, the first that is at hand is used.
 _BEST_FIRST: Final = (
@@ -98,7 +99,7 @@ def choose(request: GenerationRequest, places: Places, free_bytes: int | None) -
 
 def _is_diffusers(path: Path) -> bool:
     """Whether to open it as a Diffusers folder, whose errors say what is wrong with one."""
-    return not path.exists() or (path.is_dir() and (path / "model_index.json").exists())
+    return not path.exists() or (path.is_dir() and (path / MODEL_INDEX).exists())
 
 
 def _takes(spec: ModelSpec, request: GenerationRequest) -> bool:

@@ -3,29 +3,22 @@
 No torch. Only JSON and the headers of weight files are read, so that opening a 126 GB model takes milliseconds.
 """
 
-import logging
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final
 
-from wanvideo.errors import ModelCorrupt, ModelIncomplete, ModelMismatch, ModelMissing, WanVideoError
+from wanvideo.errors import ModelIncomplete, ModelMismatch, ModelMissing
 from wanvideo.models.config import TextEncoderConfig, TransformerConfig, VAEConfig
 from wanvideo.request import Task
-from wanvideo.weights.assemble import Assembly, assemble, quality, undecided
 from wanvideo.weights.catalog import MODELS, ModelSpec
 from wanvideo.weights.config_json import read_text_encoder_config, read_transformer_config, read_vae_config
-from wanvideo.weights.headers import read_json, read_weights, some
-from wanvideo.weights.labels import speaks_of
-from wanvideo.weights.layout import Config, Layout, Network
+from wanvideo.weights.headers import read_json, read_weights
+from wanvideo.weights.layout import Layout, Network
 from wanvideo.weights.network import NetworkPart
-from wanvideo.weights.places import Added, Places, repository, snapshots
-from wanvideo.weights.survey import Survey, survey
+from wanvideo.weights.places import MODEL_INDEX
 from wanvideo.weights.variants import Part
 
-log = logging.getLogger(__name__)
-
-_INDEX: Final = "model_index.json"
 _PIPELINES: Final = ("WanPipeline", "WanImageToVideoPipeline")
 _CLASSES: Final[Mapping[Part, str]] = {
     Part.TRANSFORMER: "WanTransformer3DModel",
@@ -81,8 +74,8 @@ def open_folder(path: Path) -> ModelFolder:
     try:
         if not path.is_dir():
             kind = "is a file" if path.exists() else "does not exist"
-            raise ModelMissing(f"{path} {kind}: give the folder that holds {_INDEX}", facts={"folder": str(path)})
-        if not (path / _INDEX).exists():
+            raise ModelMissing(f"{path} {kind}: give the folder that holds {MODEL_INDEX}", facts={"folder": str(path)})
+        if not (path / MODEL_INDEX).exists():
             raise _no_index(path)
         folder = _open(path, _part_folders(path))
     except OSError as error:
@@ -92,8 +85,8 @@ def open_folder(path: Path) -> ModelFolder:
 
 
 def _open(path: Path, parts: Mapping[Part, Path]) -> ModelFolder:
-    index = read_json(path / _INDEX)
-    _check_classes(path / _INDEX, index)
+    index = read_json(path / MODEL_INDEX)
+    _check_classes(path / MODEL_INDEX, index)
     experts = [Part.TRANSFORMER, Part.TRANSFORMER_2] if _class_of(index, Part.TRANSFORMER_2) else [Part.TRANSFORMER]
     vae, text_encoder = parts[Part.VAE], parts[Part.TEXT_ENCODER]
     return ModelFolder(
@@ -112,172 +105,8 @@ def _open(path: Path, parts: Mapping[Part, Path]) -> ModelFolder:
             files=read_weights(text_encoder, _TRANSFORMERS_STEM),
         ),
         tokenizer=parts[Part.TOKENIZER],
-        boundary=_boundary(path / _INDEX, index),
-        expand_timesteps=_flag(path / _INDEX, index, "expand_timesteps"),
-    )
-
-
-def survey_of(places: Places) -> Survey:
-    """All networks of the models in the catalogue that lie in `places`; to be passed on when several are looked for."""
-    return survey(places, (config for spec in MODELS for config in _architectures(spec)))
-
-
-def find(
-    spec: ModelSpec, places: Places, *, variant: str | None = None, found: Survey | None = None
-) -> ModelFolder | None:
-    """The model, wherever it is installed, in its best form; None if it is nowhere.
-
-    variant: a precision, such as "fp8" or "q4_k_m", or a word in the names of the files. found: what `survey_of` gave.
-    If all copies are incomplete or damaged, raises the error of the first.
-    """
-    return next(iter(find_all(spec, places, variant=variant, found=found)), None)
-
-
-def find_all(
-    spec: ModelSpec, places: Places, *, variant: str | None = None, found: Survey | None = None
-) -> list[ModelFolder]:
-    """Like `find`, but all of its forms, the best first."""
-    if spec.demo:
-        return [open_folder(places.demo / spec.id)] if (places.demo / spec.id).is_dir() else []
-    found = found or survey(places, _architectures(spec))
-    whole, errors = _whole_folders(spec, places, found)
-    whole = [folder for folder in whole if variant is None or _is_variant(folder, variant)]
-    sets = list(assemble(spec, found, variant))
-    taken = {folder.transformers[0].files[0].path for folder in whole}
-    assembled = [_folder(one) for one in sets if not one.missing(spec)]
-    folders = [*whole, *(folder for folder in assembled if folder.transformers[0].files[0].path not in taken)]
-    folders.sort(key=_loss)
-    if not folders and (error := _why_not(spec, found, sets, errors)):
-        raise error
-    return folders
-
-
-def open_loose(path: Path, places: Places) -> ModelFolder:
-    """The model whose transformers lie in a file, or in a folder of any layout, with the rest from all `places`.
-
-    Raises ModelIncomplete if there is none, or the reason why what is there makes no model.
-    """
-    wanted = survey_of(Places(added=(Added(path=path),)))
-    here = {transformer.part.path for transformer in wanted.transformers}
-    found = survey_of(replace(places, added=(Added(path=path), *places.added)))
-    reasons: list[WanVideoError] = []
-    for spec in MODELS:
-        if spec.demo or not here:
-            continue
-        sets = [one for one in assemble(spec, found) if one.high is not None and one.high.path in here]
-        if whole := [_folder(one) for one in sets if not one.missing(spec)]:
-            return min(whole, key=_loss)
-        if reason := _why_not(spec, replace(wanted, problems=()), sets, []):
-            reasons.append(reason)
-    reasons += [problem.error for problem in wanted.problems]
-    if reasons:
-        raise reasons[0]
-    raise ModelIncomplete(
-        f"{path} has no {_INDEX}, and holds no Wan transformer that we know: continue the download, or give another "
-        "path",
-        facts={"path": str(path)},
-    )
-
-
-def _whole_folders(
-    spec: ModelSpec, places: Places, found: Survey
-) -> tuple[list[ModelFolder], list[ModelIncomplete | ModelCorrupt | ModelMismatch]]:
-    """The model in the Diffusers layout, and why what has its name is not it."""
-    folders: dict[Path, ModelFolder] = {}
-    errors: list[ModelIncomplete | ModelCorrupt | ModelMismatch] = []
-    named = _candidates(spec, places)
-    for path in dict.fromkeys([*named, *found.diffusers]):
-        try:
-            folder = open_folder(path)
-            _check_is(spec, folder)
-        except (ModelIncomplete, ModelCorrupt, ModelMismatch) as error:
-            if path not in named:  # what is called otherwise may well be something else
-                continue
-            if (path / _INDEX).exists():
-                log.warning("%s is not used: %s", path, error)
-                errors.insert(0, error)
-            elif not found.transformers:  # else it may well be in another layout, of which there is more to say
-                errors.append(error)
-        else:
-            folders.setdefault(path.resolve(), folder)
-    return list(folders.values()), errors
-
-
-def _is_variant(folder: ModelFolder, variant: str) -> bool:
-    return any(part.precision == variant.lower() for part in folder.transformers)
-
-
-def _loss(folder: ModelFolder) -> int:
-    return max(quality(part)[0] for part in folder.transformers)
-
-
-def _architectures(spec: ModelSpec) -> Iterator[Config]:
-    yield from (config for config in (spec.transformer, spec.vae, spec.text_encoder) if config is not None)
-
-
-def _folder(parts: Assembly) -> ModelFolder:
-    """Of a whole set."""
-    assert parts.high is not None
-    assert parts.vae is not None
-    assert parts.text_encoder is not None
-    assert parts.tokenizer is not None
-    return ModelFolder(
-        path=parts.high.path,
-        transformers=(parts.high, parts.low) if parts.low else (parts.high,),
-        vae=parts.vae,
-        text_encoder=parts.text_encoder,
-        tokenizer=parts.tokenizer,
-        boundary=None,
-        expand_timesteps=None,
-    )
-
-
-def _why_not(
-    spec: ModelSpec, found: Survey, sets: list[Assembly], errors: list[ModelIncomplete | ModelCorrupt | ModelMismatch]
-) -> WanVideoError | None:
-    """Why the model is not there although something of it is; None if nothing is."""
-    if errors:
-        return errors[0]
-    damaged = [problem.error for problem in found.problems if speaks_of(problem.path, spec.id)]
-    if damaged:
-        return damaged[0]
-    if sets:
-        best = min(sets, key=lambda one: len(one.missing(spec)))
-        path = next(part.path for part in (best.high, best.low) if part is not None)
-        missing = best.missing(spec)
-        hints = [p.error.message for p in found.problems if isinstance(p.error, ModelCorrupt) and _is_shared(p.path)]
-        return ModelIncomplete(
-            f"{spec.id} is not whole: {path} is there, but not {' and '.join(missing)}"
-            + (f" ({hints[0]})" if hints else ": download what is missing, or add it with `wan models add`"),
-            facts={"model": spec.id, "path": str(path), "missing": ", ".join(missing)},
-        )
-    if paths := undecided(spec, found):
-        return ModelMismatch(
-            f"{some([str(path) for path in paths])} could be the high-noise or the low-noise expert of Wan 2.2, or a "
-            f"model of Wan 2.1, and the name does not say: run `wan models add {paths[0]} --as high`, or low, or only",
-            facts={"model": spec.id, "path": str(paths[0])},
-        )
-    return None
-
-
-def _is_shared(path: Path) -> bool:
-    """Whether a file is an autoencoder or a text encoder, by its name."""
-    return any(word in path.name.casefold() for word in ("vae", "t5"))
-
-
-def require(spec: ModelSpec, places: Places, *, variant: str | None = None, found: Survey | None = None) -> ModelFolder:
-    """Like `find`, but raises ModelMissing, which says how to get the model, if it is nowhere."""
-    folder = find(spec, places, variant=variant, found=found)
-    if folder is not None:
-        return folder
-    if spec.repo_id is None:
-        raise ModelMissing(f"{spec.id} should have come with wanvideo, in {places.demo}: install wanvideo again")
-    command = f"hf download {spec.repo_id}"
-    form = f" as {variant!r:.60}" if variant else ""
-    raise ModelMissing(
-        f"{spec.id}{form} is not on disk: run `{command}`, or give the folder of your copy of {spec.repo_id}",
-        suggestions=(command,),
-        facts={"model": spec.id, "repo_id": spec.repo_id},
+        boundary=_boundary(path / MODEL_INDEX, index),
+        expand_timesteps=_flag(path / MODEL_INDEX, index, "expand_timesteps"),
     )
 
 
@@ -324,16 +153,6 @@ def _part_folders(path: Path) -> Mapping[Part, Path]:
         if spec.demo and path.resolve().name == spec.id and (demos / "shared").is_dir():
             return {part: demos / where for part, where in spec.parts.items()}
     return {part: path / part.value for part in Part}
-
-
-def _candidates(spec: ModelSpec, places: Places) -> list[Path]:
-    """Folders where the model could be, best first."""
-    assert spec.repo_id is not None
-    names = (spec.id, spec.repo_id.rpartition("/")[2], spec.repo_id)
-    found = [root / name for root in places.roots for name in names if (root / name).is_dir()]
-    if places.hub_cache is not None:
-        found += snapshots(repository(places.hub_cache, spec.repo_id))
-    return found
 
 
 def _class_of(index: Mapping[str, Any], part: str) -> str | None:
@@ -389,14 +208,9 @@ def _check_fit(folder: ModelFolder) -> None:
         )
 
 
-def _check_is(spec: ModelSpec, folder: ModelFolder) -> None:
-    if (folder.transformers[0].config, len(folder.transformers)) != (spec.transformer, spec.experts):
-        raise ModelMismatch(f"{folder.path} holds {spec_of(folder).title}, not {spec.title}: rename the folder")
-
-
 def _no_index(path: Path) -> ModelMismatch | ModelIncomplete:
     """Say what a folder without model_index.json is."""
     if (path / "high_noise_model").is_dir() or (path / "models_t5_umt5-xxl-enc-bf16.pth").exists():
         repositories = ", ".join(spec.repo_id for spec in MODELS if spec.repo_id)
         return ModelMismatch(f"{path} is in the layout of the official code: get one of {repositories}")
-    return ModelIncomplete(f"{path} has no {_INDEX}: continue the download, or give the folder that holds it")
+    return ModelIncomplete(f"{path} has no {MODEL_INDEX}: continue the download, or give the folder that holds it")

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Final
 
 DEMO_FOLDER: Final = Path(__file__).parent.parent / "demo"
+MODEL_INDEX: Final = "model_index.json"  # what makes a folder a model in the Diffusers layout
 
 
 class Role(StrEnum):

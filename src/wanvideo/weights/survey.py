@@ -18,17 +18,16 @@ from wanvideo.weights.headers import WeightFile
 from wanvideo.weights.labels import Label, read_label
 from wanvideo.weights.layout import Config
 from wanvideo.weights.network import INDEX_SUFFIX, SHARD, AnyPart, NetworkPart, open_networks
-from wanvideo.weights.places import Places, Role, snapshots
+from wanvideo.weights.places import MODEL_INDEX, Places, Role, snapshots
 from wanvideo.weights.stored import EMBEDDED
 
 log = logging.getLogger(__name__)
 
 _SUFFIXES: Final = (".safetensors", ".gguf")
-_PICKLED: Final = (".pth", ".pt", ".ckpt", ".bin")  # looked at only to say what to get instead
+PICKLED: Final = (".pth", ".pt", ".ckpt", ".bin")  # looked at only to say what to get instead
 _RELEVANT: Final = re.compile(r"wan|t5|vae|[ti]2v", re.IGNORECASE)
 _TOKENIZERS: Final = ("tokenizer.json", "spiece.model")
 _TOKENIZER_FOLDER: Final = re.compile(r"tokenizer|t5", re.IGNORECASE)
-MODEL_INDEX: Final = "model_index.json"
 # Folders of ComfyUI and others that hold no networks of ours.
 _SKIPPED: Final = frozenset(
     {
@@ -123,7 +122,7 @@ def _files(places: Places) -> Iterator[tuple[Path, Role | None]]:
 
 def _all_files(places: Places) -> Iterator[tuple[Path, Role | None]]:
     for added in places.added:
-        found = [added.path] if added.path.is_file() else _walk(added.path)
+        found = _walk(added.path) if os.path.isdir(added.path) else [added.path]  # noqa: PTH112  # may be forbidden
         yield from ((path, added.role) for path in found)
     for root in places.roots:
         yield from ((path, None) for path in _walk(root))
@@ -153,7 +152,7 @@ def _may_be_of_use(path: Path) -> bool:
     name = path.name.lower()
     if name in _TOKENIZERS:
         return _TOKENIZER_FOLDER.search(path.parent.name) is not None
-    if name.endswith(_PICKLED):
+    if name.endswith(PICKLED):
         return _RELEVANT.search(name) is not None
     is_shard = SHARD.search(name) is not None
     return name == MODEL_INDEX or name.endswith(INDEX_SUFFIX) or (name.endswith(_SUFFIXES) and not is_shard)

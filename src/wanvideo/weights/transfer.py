@@ -147,6 +147,13 @@ class Ring:
             target.copy_(source, non_blocking=True)
             buffer.copied = self.stream.record_event()
 
+    def __enter__(self) -> "Ring":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """However it ends, memory that is let go must not be used again before the copies into it are done."""
+        self.join()
+
     def join(self) -> None:
         """Let what is asked of the device from now on wait for the copies so far."""
         if self.stream is not None:
@@ -174,7 +181,7 @@ def stream_tensors(tensors: Sequence[StoredTensor], ring: Ring) -> Generator[tup
         free.append(piece.buffer)
         return piece.finished
 
-    with _OpenFiles() as files, ThreadPoolExecutor(len(ring.buffers)) as threads:
+    with _OpenFiles() as files, ring, ThreadPoolExecutor(len(ring.buffers)) as threads:
         for index in _in_file_order(tensors):
             path, info = tensors[index].file.path, tensors[index].info
             whole = torch.empty(stored_shape(info), dtype=stored_dtype(info), device=ring.device)
