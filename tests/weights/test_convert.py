@@ -1,5 +1,6 @@
 """What is converted has the same weights, and is read by us, by diffusers and by transformers."""
 
+import errno
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -129,3 +130,16 @@ def test_a_full_disk_is_said_before_anything_is_written(tmp_path: Path, monkeypa
     monkeypatch.setattr("shutil.disk_usage", lambda path: SimpleNamespace(free=1000))
     with pytest.raises(DiskFull, match="are needed"):
         list(convert_network(part, tmp_path / "out", Target.BF16))
+
+
+def test_a_disk_that_fills_up_meanwhile_is_said_and_nothing_left(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object) -> bytes:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    part = only(d.write(tmp_path / "wan.safetensors", TENSORS))
+    monkeypatch.setattr("wanvideo.weights.convert._header", full)
+    with pytest.raises(DiskFull, match=r"are needed for .*out"):
+        list(convert_network(part, tmp_path / "out", Target.BF16))
+    assert [path.name for path in tmp_path.iterdir()] == ["wan.safetensors"]

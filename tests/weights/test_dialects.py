@@ -291,3 +291,18 @@ def test_a_damaged_description_is_corrupt(tmp_path: Path, text: bytes) -> None:
 def test_weights_of_something_else_are_no_networks(tmp_path: Path) -> None:
     lora = {"diffusion_model.blocks.0.self_attn.q.lora_down.weight": torch.ones(4, 256)}
     assert open_networks(d.write(tmp_path / "lora.safetensors", lora), d.CONFIGS) == ()
+
+
+@pytest.mark.gpu
+@pytest.mark.parametrize("dialect", [*SCALED, "Q8_0", "Q6_K", "Q4_K"])
+@torch.no_grad()
+def test_quantised_weights_mean_the_same_on_a_gpu(tmp_path: Path, dialect: str) -> None:
+    if dialect in SCALED:
+        path = d.write(tmp_path / "wan.safetensors", SCALED[dialect])
+    else:
+        path = d.write_gguf(tmp_path / "wan.gguf", random_gguf(dialect)[0])
+    ours = load_transformer(only(path), device=torch.device("cuda"), dtype=torch.bfloat16)
+    wanted = load(path, torch.bfloat16)
+    for name in TENSORS:
+        torch.testing.assert_close(weight_of(ours, name).cpu(), weight_of(wanted, name), rtol=2**-7, atol=1e-6)
+    assert ours(torch.zeros(1, 16, 1, 4, 4).cuda(), torch.tensor([5]).cuda(), torch.zeros(1, 3, 256).cuda()).is_cuda

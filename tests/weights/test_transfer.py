@@ -71,3 +71,13 @@ def test_files_are_closed_also_when_the_reader_stops_early(file: Path) -> None:
     next(reading)
     reading.close()
     assert len(list(Path("/proc/self/fd").iterdir())) == before
+
+
+@pytest.mark.gpu
+@pytest.mark.parametrize("nbytes", [100, 1 << 20])
+def test_the_ring_brings_the_same_to_a_gpu(file: Path, nbytes: int) -> None:
+    tensors, device = stored(file), torch.device("cuda")
+    mapped = dict(read_tensors(tensors, CPU))
+    for i, tensor in stream_tensors(tensors, Ring.on(device, buffers=3, nbytes=nbytes)):
+        assert tensor.device.type == "cuda"
+        assert tensor.cpu().float().equal(mapped[i].float())

@@ -32,10 +32,9 @@ def decode(stored: Tensor, kind: str, scale: Tensor | None, dtype: torch.dtype) 
 def dequantize(blocks: Tensor, kind: str, dtype: torch.dtype) -> Tensor:
     """GGUF blocks uint8 [..., bytes of a row] -> numbers [..., columns] in `dtype`."""
     if blocks.is_cuda and find_spec("triton") is not None:
-        from wanvideo.weights.gguf_kernels import KERNELS, dequantize_triton
+        from wanvideo.weights.gguf_kernels import dequantize_triton
 
-        if kind in KERNELS:
-            return dequantize_triton(blocks, kind, dtype)
+        return dequantize_triton(blocks, kind, dtype)
     return dequantize_torch(blocks, kind, dtype)
 
 

@@ -47,12 +47,32 @@ def _q4_0(data, halves, out, count, size: tl.constexpr):
 
 
 @triton.jit
+def _q4_1(data, halves, out, count, size: tl.constexpr):
+    e = tl.program_id(0).to(tl.int64) * size + tl.arange(0, size)
+    inside, block, i = e < count, e // 32, (e % 32).to(tl.int32)
+    q = (_byte(data, block * 20 + 4 + i % 16, inside) >> (i // 16 * 4)) & 15
+    value = _half(halves, block * 10, inside) * q.to(tl.float32) + _half(halves, block * 10 + 1, inside)
+    tl.store(out + e, value.to(out.dtype.element_ty), mask=inside)
+
+
+@triton.jit
 def _q5_0(data, halves, out, count, size: tl.constexpr):
     e = tl.program_id(0).to(tl.int64) * size + tl.arange(0, size)
     inside, block, i = e < count, e // 32, (e % 32).to(tl.int32)
     low = (_byte(data, block * 22 + 6 + i % 16, inside) >> (i // 16 * 4)) & 15
     high = (_byte(data, block * 22 + 2 + i // 8, inside) >> (i % 8)) & 1
     value = _half(halves, block * 11, inside) * ((low | (high << 4)) - 16).to(tl.float32)
+    tl.store(out + e, value.to(out.dtype.element_ty), mask=inside)
+
+
+@triton.jit
+def _q5_1(data, halves, out, count, size: tl.constexpr):
+    e = tl.program_id(0).to(tl.int64) * size + tl.arange(0, size)
+    inside, block, i = e < count, e // 32, (e % 32).to(tl.int32)
+    low = (_byte(data, block * 24 + 8 + i % 16, inside) >> (i // 16 * 4)) & 15
+    high = (_byte(data, block * 24 + 4 + i // 8, inside) >> (i % 8)) & 1
+    d, minimum = _half(halves, block * 12, inside), _half(halves, block * 12 + 1, inside)
+    value = d * (low | (high << 4)).to(tl.float32) + minimum
     tl.store(out + e, value.to(out.dtype.element_ty), mask=inside)
 
 
@@ -134,7 +154,7 @@ def _q2_k(data, halves, out, count, size: tl.constexpr):
 
 
 KERNELS: Final[Mapping[str, Any]] = {
-    "Q8_0": _q8_0, "Q4_0": _q4_0, "Q5_0": _q5_0,
+    "Q8_0": _q8_0, "Q4_0": _q4_0, "Q4_1": _q4_1, "Q5_0": _q5_0, "Q5_1": _q5_1,
     "Q6_K": _q6_k, "Q5_K": _q5_k, "Q4_K": _q4_k, "Q3_K": _q3_k, "Q2_K": _q2_k,
 }  # fmt: skip
 
