@@ -18,7 +18,7 @@ from wanvideo.weights.folder import ModelFolder
 from wanvideo.weights.network import NetworkPart
 from wanvideo.weights.places import Added, Places, Role
 from wanvideo.weights.registry import register
-from wanvideo.weights.survey import Survey
+from wanvideo.weights.survey import Survey, Transformer
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -117,9 +117,9 @@ def _standings(where: Places, found: Survey) -> Iterator[Standing]:
 
 def _show_networks(output: Output, found: Survey) -> None:
     for transformer in found.transformers:
-        models = [spec.id for spec in MODELS if spec.transformer == transformer.part.config]
-        role = transformer.role or "of unknown role"
-        _show_network(output, transformer.part, "transformer", models=models, role=role)
+        models = _models_of(transformer)
+        role = transformer.role or ("only" if all(spec.experts == 1 for spec in models) else "unknown role")
+        _show_network(output, transformer.part, "transformer", models=[spec.id for spec in models], role=role)
     for part in found.vaes:
         _show_network(output, part, "vae", models=[spec.id for spec in MODELS if spec.vae == part.config])
     for encoder in found.text_encoders:
@@ -129,6 +129,14 @@ def _show_networks(output: Output, found: Survey) -> None:
     for problem in found.problems:
         output.event("problem", path=problem.path, code=problem.error.code, message=problem.error.message)
         output.result(f"not used: {problem.error.message}")
+
+
+def _models_of(transformer: Transformer) -> list[ModelSpec]:
+    """Those that it can be part of, as far as its name tells."""
+    alike = [spec for spec in MODELS if spec.transformer == transformer.part.config]
+    if transformer.role is None:
+        return alike
+    return [spec for spec in alike if (spec.experts == 1) == (transformer.role is Role.ONLY)]
 
 
 def _show_network(output: Output, part: NetworkPart[Any], network: str, **facts: Any) -> None:
@@ -149,6 +157,6 @@ def _show_standing(output: Output, standing: Standing) -> None:
         sets=sets,
     )
     if problem is not None:
-        output.result(f"{spec.id}: {problem.message}")
+        output.result(problem.message)
     for folder in standing.folders:
         output.result(f"{spec.id}: ready, {folder.precision}, {size(folder.nbytes)}")
