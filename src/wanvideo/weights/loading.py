@@ -26,7 +26,7 @@ from wanvideo.weights.network import NetworkPart
 from wanvideo.weights.quantized import QuantizedEmbedding, QuantizedLinear
 from wanvideo.weights.stored import FLOATS, QUANTISED, Contents, Parameter, has_scale_shape, sort_out
 from wanvideo.weights.tokenizer import PromptTokenizer
-from wanvideo.weights.transfer import read_tensors
+from wanvideo.weights.reading import read_tensors
 
 ModuleT = TypeVar("ModuleT", bound=nn.Module)
 
