@@ -229,10 +229,10 @@ class _Handler(BaseHTTPRequestHandler):
     def log_message(self, format: str, *args: object) -> None:
         """Silent."""
 
-    def do_HEAD(self) -> None:  # noqa: N802, the name is http.server's
+    def do_HEAD(self) -> None:
         self.do_GET()
 
-    def do_GET(self) -> None:  # noqa: N802
+    def do_GET(self) -> None:
         hub, path = self.server.hub, unquote(urlsplit(self.path).path)
         hub.note(Request(server=self.server.name, method=self.command, path=path, headers=dict(self.headers.items())))
         if self.server.name == "hub" and hub.token and self.headers.get("Authorization") != f"Bearer {hub.token}":
@@ -312,7 +312,7 @@ class _Handler(BaseHTTPRequestHandler):
         self, code: int, headers: Mapping[str, str], data: bytes, fault: Fault | None, *, counted: bool = True
     ) -> None:
         self.send_response(code)
-        for name, value in (headers | {"Content-Length": str(len(data))}).items():
+        for name, value in {**headers, "Content-Length": str(len(data))}.items():
             self.send_header(name, value)
         self.end_headers()
         if self.command != "HEAD" and counted:

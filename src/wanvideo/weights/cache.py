@@ -77,6 +77,14 @@ def repository(cache: Path, repo_id: str) -> RepositoryCache:
     return RepositoryCache(cache=cache, repo_id=repo_id)
 
 
+def paths_of(where: RepositoryCache, commit: str) -> list[str]:
+    """Names of the files of a snapshot, also of those whose blob is gone."""
+    folder = where.snapshot(commit)
+    if not commit or not folder.is_dir():
+        return []
+    return sorted(p.relative_to(folder).as_posix() for p in folder.rglob("*") if p.is_symlink() or p.is_file())
+
+
 def size(path: Path) -> int | None:
     """Bytes of a file, through links; None if there is none."""
     try:

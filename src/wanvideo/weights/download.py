@@ -1,263 +1,44 @@
-"""From the files that a variant names to verified files in the cache: plan, refuse, fetch, fall back. No torch.
+"""From a plan to verified files in the cache: fetch, follow, fall back. No torch.
 
-A plan is a value, made from what the hub lists and what the disk holds; `download` carries it out and yields what
-happens. Nothing is kept but what lies on the disk: to go on after a crash is to plan and download again.
+`download` yields what happens. Nothing is kept but what lies on the disk: to go on after a crash is to plan and
+download again.
 """
 
-import shutil
 import threading
 import time
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from contextlib import suppress
-from dataclasses import dataclass, replace
-from enum import StrEnum
-from functools import partial
-from pathlib import Path
+from dataclasses import dataclass
 from queue import Empty, SimpleQueue
-from typing import Final, TypeAlias, TypeVar
+from typing import Final
 
 from wanvideo.errors import (
     CacheNotWritable,
     Cancelled,
-    DownloadDiskFull,
     DownloadError,
 )
-from wanvideo.weights.cache import elsewhere, existing, publish_link, repository, set_revision
+from wanvideo.weights.cache import elsewhere, publish_link, repository, set_revision
 from wanvideo.weights.control import Control, Gate, Stopped
 from wanvideo.weights.disk import FULL, Disk
-from wanvideo.weights.hub import Hub, HubFile, Listing, by_repository, expand
-from wanvideo.weights.hub_client import HubClient, TryAgain
-from wanvideo.weights.record import begin_record, newest_record, note_speed, note_verified, read_record
-from wanvideo.weights.transfer import Options, Patience, Transfer, missing_bytes, obtain
-from wanvideo.weights.variants import RemoteFiles
+from wanvideo.weights.download_events import (
+    Downloaded,
+    DownloadEvent,
+    DownloadProgress,
+    FellBack,
+    FileProgress,
+    Planned,
+    Retrying,
+    State,
+)
+from wanvideo.weights.download_plan import DownloadPlan, PlannedFile, disk_full, free_bytes, gib
+from wanvideo.weights.hub_client import HubClient
+from wanvideo.weights.record import begin_record, note_speed, note_verified
+from wanvideo.weights.transfer import Options, Transfer, obtain
 
-RESERVE_BYTES: Final = 1 << 30  # of the disk, left to everybody else
 _SPEED_SECONDS: Final = 10.0  # over which the speed is measured
 _SLOWEST: Final = 1024.0  # bytes per second; below that, an estimate of the time left says nothing
-
-T = TypeVar("T")
-
-
-# --- plan ------------------------------------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class PlannedFile:
-    """One file, and what it takes to have it."""
-
-    file: HubFile
-    missing_bytes: int  # to be fetched
-    verified: bool = False  # here, and hashed before
-    twin: Path | None = None  # here under another name, by its hash
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class DownloadPlan:
-    """What a download will do, and what it needs."""
-
-    hub: Hub
-    cache: Path
-    listings: tuple[Listing, ...]
-    files: tuple[PlannedFile, ...]
-    free_bytes: int  # of the disk of the cache
-    reserve_bytes: int = RESERVE_BYTES
-    bytes_per_second: float | None = None  # as it was last time; None: never measured
-
-    @property
-    def total_bytes(self) -> int:
-        return sum(planned.file.nbytes for planned in self.files)
-
-    @property
-    def missing_bytes(self) -> int:
-        return sum(planned.missing_bytes for planned in self.files)
-
-    @property
-    def present_bytes(self) -> int:
-        return self.total_bytes - self.missing_bytes
-
-    @property
-    def seconds(self) -> float | None:
-        """An estimate; None where nothing was measured."""
-        return self.missing_bytes / self.bytes_per_second if self.bytes_per_second else None
-
-    @property
-    def fits(self) -> bool:
-        return not self.missing_bytes or self.missing_bytes + self.reserve_bytes <= self.free_bytes
-
-    @property
-    def done(self) -> bool:
-        """Nothing has to be fetched or verified."""
-        return all(planned.verified for planned in self.files)
-
-    def check(self) -> None:
-        """Raises DownloadDiskFull if it cannot be done."""
-        if not self.fits:
-            raise _disk_full(self.cache, self.missing_bytes, self.free_bytes, self.reserve_bytes)
-
-
-def plan_download(
-    wanted: Sequence[RemoteFiles],
-    hub: Hub,
-    cache: Path,
-    *,
-    revision: str = "main",
-    patience: Patience | None = None,
-    reserve_bytes: int = RESERVE_BYTES,
-) -> DownloadPlan:
-    """Ask the hub what the files are, and look at what is here. One request per repository; nothing is written.
-
-    Raises DownloadError, InvalidRequest.
-    """
-    patience = patience or Patience()
-    with HubClient(hub, stall_seconds=patience.stall_seconds) as client:
-        found = [
-            (_patiently(partial(client.list_files, repo_id, revision), patience), patterns)
-            for repo_id, patterns in by_repository(wanted).items()
-        ]
-    files = [_plan_file(cache, file) for listing, patterns in found for file in expand(patterns, listing)]
-    return DownloadPlan(
-        hub=hub,
-        cache=cache,
-        listings=tuple(listing for listing, _ in found),
-        files=tuple(_once(files)),
-        free_bytes=_free_bytes(cache),
-        reserve_bytes=reserve_bytes,
-        bytes_per_second=_last_speed(cache, [listing.repo_id for listing, _ in found]),
-    )
-
-
-def _plan_file(cache: Path, file: HubFile) -> PlannedFile:
-    there = existing(cache, file)
-    if there is not None:
-        record = read_record(repository(cache, file.repo_id), file.commit)
-        return PlannedFile(file=file, missing_bytes=0, verified=record is not None and record.vouches_for(file, there))
-    twin = elsewhere(cache, file)
-    return PlannedFile(file=file, missing_bytes=0 if twin else missing_bytes(cache, file), twin=twin)
-
-
-def _once(files: Sequence[PlannedFile]) -> Iterator[PlannedFile]:
-    """What several repositories have is fetched once; the other takes it over."""
-    seen = set[str]()
-    for planned in files:
-        repeated = planned.file.digest in seen and planned.missing_bytes > 0
-        seen.add(planned.file.digest)
-        yield replace(planned, missing_bytes=0) if repeated else planned
-
-
-def _patiently(action: Callable[[], T], patience: Patience) -> T:
-    failures = 0
-    while True:
-        try:
-            return action()
-        except TryAgain as failure:
-            failures += 1
-            if failures >= patience.attempts:
-                raise failure.error from failure
-            time.sleep(patience.pause_after(failures, failure.after))
-
-
-def _free_bytes(cache: Path) -> int:
-    there = next(folder for folder in (cache.absolute(), *cache.absolute().parents) if folder.exists())
-    return shutil.disk_usage(there).free
-
-
-def _last_speed(cache: Path, repo_ids: Sequence[str]) -> float | None:
-    records = (newest_record(repository(cache, repo_id)) for repo_id in repo_ids)
-    return next((record.bytes_per_second for record in records if record and record.bytes_per_second), None)
-
-
-def _disk_full(cache: Path, needed: int, free: int, reserve: int = 0) -> DownloadDiskFull:
-    keeping = f", of which {_gib(reserve)} are to stay free" if reserve else ""
-    return DownloadDiskFull(
-        f"the disk of {cache} is too full: {_gib(needed)} ({needed} bytes) are still to come and {_gib(free)} "
-        f"({free} bytes) are free{keeping}: free some space, choose a smaller variant, or set HF_HUB_CACHE to a folder "
-        "on another disk; what has arrived is kept",
-        facts={"needed_bytes": needed, "free_bytes": free, "reserve_bytes": reserve, "cache": str(cache)},
-    )
-
-
-def _gib(nbytes: int) -> str:
-    return f"{nbytes / 2**30:.1f} GiB" if nbytes >= 2**30 else f"{nbytes / 2**20:.1f} MiB"
-
-
-# --- events ----------------------------------------------------------------------------------------------------------
-
-
-class State(StrEnum):
-    """Of one file, and of a whole download."""
-
-    WAITING = "waiting"  # for its turn, or for another process that is fetching it
-    DOWNLOADING = "downloading"
-    VERIFYING = "verifying"
-    PAUSED = "paused"
-    FAILED = "failed"
-    DONE = "done"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class FileProgress:
-    """How far one file is."""
-
-    file: HubFile
-    state: State
-    done_bytes: int
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class DownloadProgress:
-    """How far it is, several times a second."""
-
-    state: State
-    files: tuple[FileProgress, ...]
-    done_bytes: int
-    total_bytes: int
-    fetched_bytes: int  # over the network, by this download
-    bytes_per_second: float
-    seconds_left: float | None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Retrying:
-    """Something failed and will be tried again."""
-
-    file: HubFile
-    reason: str
-    seconds: float  # until then
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class FellBack:
-    """What was wanted cannot be had; the next choice is taken."""
-
-    wanted: str
-    instead: str
-    reason: str
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Planned:
-    """What will be done."""
-
-    title: str
-    plan: DownloadPlan
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Downloaded:
-    """All files are here and verified."""
-
-    title: str
-    folders: tuple[Path, ...]  # snapshots, one per repository
-    fetched_bytes: int
-    seconds: float
-
-
-DownloadEvent: TypeAlias = Planned | DownloadProgress | Retrying | FellBack | Downloaded
-
-
-# --- download --------------------------------------------------------------------------------------------------------
 
 
 def download(
@@ -356,8 +137,8 @@ class _Run:
             self._note()
         except Stopped:
             raise Cancelled(
-                f"the download was stopped at {_gib(self.plan.total_bytes - self._left)} of "
-                f"{_gib(self.plan.total_bytes)}: what has arrived is kept, and the next one goes on from there"
+                f"the download was stopped at {gib(self.plan.total_bytes - self._left)} of "
+                f"{gib(self.plan.total_bytes)}: what has arrived is kept, and the next one goes on from there"
             ) from None
         except OSError as error:
             raise self._disk_error(error) from error
@@ -382,6 +163,7 @@ class _Run:
         """One file, from wherever it can be had most cheaply."""
         self.gate.check()
         if watched.planned.verified:
+            publish_link(self.plan.cache, watched.planned.file, self.disk)
             watched.finished()
             return
         transfer = Transfer(
@@ -446,7 +228,7 @@ class _Run:
 
     def _disk_error(self, error: OSError) -> DownloadError:
         if error.errno in FULL:
-            return _disk_full(self.plan.cache, self._left, _free_bytes(self.plan.cache))
+            return disk_full(self.plan.cache, self._left, free_bytes(self.plan.cache))
         return CacheNotWritable(
             f"{error.filename or self.plan.cache} cannot be written: {error.strerror or error}: check the disk and who "
             "may write there, or set HF_HUB_CACHE to another folder",

@@ -176,7 +176,7 @@ def expand(wanted: Sequence[str], listing: Listing) -> tuple[HubFile, ...]:
     """
     found: dict[str, HubFile] = {}
     for pattern in wanted:
-        matching = [file for file in listing.files if _matches(file.path, pattern)]
+        matching = [file for file in listing.files if matches(file.path, pattern)]
         if not matching:
             raise DownloadNotFound(
                 f"{listing.repo_id} has no file {pattern} at {listing.commit[:8]}: its files were moved or renamed, "
@@ -187,7 +187,12 @@ def expand(wanted: Sequence[str], listing: Listing) -> tuple[HubFile, ...]:
     return tuple(found.values())
 
 
-def _matches(path: str, pattern: str) -> bool:
+def is_digest(text: str) -> bool:
+    """Whether this can be the hash of a file, and so the name of a blob."""
+    return bool(_SHA256.fullmatch(text) or _COMMIT.fullmatch(text))
+
+
+def matches(path: str, pattern: str) -> bool:
     """`*` stands for anything within one folder."""
     names, patterns = path.split("/"), pattern.split("/")
     return len(names) == len(patterns) and all(map(fnmatch.fnmatchcase, names, patterns))

@@ -78,7 +78,12 @@ def begin_record(where: RepositoryCache, listing: Listing, disk: Disk) -> Record
         before = read_record(where, listing.commit)
         record = Record.of(listing)
         if before is not None:
-            record = replace(record, verified=before.verified, bytes_per_second=before.bytes_per_second)
+            record = replace(
+                record,
+                revision=before.revision if listing.revision == listing.commit else listing.revision,
+                verified=before.verified,
+                bytes_per_second=before.bytes_per_second,
+            )
         _write(where, record, disk)
     return record
 

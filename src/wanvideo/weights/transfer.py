@@ -361,12 +361,14 @@ class _Filling:
         with self._transfer.client.open(self._transfer.file, offset, segment.end) as body, self._abortable(body):
             for chunk in body.chunks():
                 room = segment.end - offset
-                if self._over.is_set() or self._transfer.gate.interrupted or not room:
+                if not room:
                     return
                 self._transfer.disk.write(self._descriptor, chunk[:room], offset)
                 offset += len(chunk[:room])
                 self._journal.advance(segment, offset - segment.start)
                 self._arrived(len(chunk[:room]))
+                if self._over.is_set() or self._transfer.gate.interrupted:
+                    return
         if offset < segment.end:
             raise TryAgain(DownloadUnreachable(f"{self._transfer.file}: the connection ended too early"))
 
