@@ -8,6 +8,7 @@ import fnmatch
 import gzip
 import hashlib
 import json
+import select
 import socket
 import threading
 import time
@@ -119,6 +120,7 @@ class LoopbackHub:
         self.bytes_per_second: float | None = None  # of each connection
         self.requests: list[Request] = []
         self.sent_bytes = 0  # of content
+        self.faults = 0  # that have happened
         self.active = 0  # contents on their way
         self.most_active = 0
         self._scripts: list[_Script] = []
@@ -179,6 +181,7 @@ class LoopbackHub:
         with self._lock:
             for script in self._scripts:
                 if fnmatch.fnmatchcase(path, script.pattern) and script.times != 0:
+                    self.faults += 1
                     script.times = None if script.times is None else script.times - 1
                     return script.fault
         return None
@@ -326,6 +329,8 @@ class _Handler(BaseHTTPRequestHandler):
         hub, sent, began = self.server.hub, 0, time.monotonic()
         limit = fault.after if isinstance(fault, Drop | Stall) else len(data)
         while sent < min(limit, len(data)):
+            if _has_gone(self.connection):
+                raise ConnectionResetError
             count = self.connection.send(data[sent : min(sent + SEND_BYTES, limit, len(data))])
             sent += count
             hub.count(count)
@@ -336,6 +341,16 @@ class _Handler(BaseHTTPRequestHandler):
         if isinstance(fault, Drop | Stall):
             self.close_connection = True
             self.connection.shutdown(socket.SHUT_RDWR)
+
+
+def _has_gone(connection: socket.socket) -> bool:
+    """Whether the other end is closed. The system would take one more write, which nobody ever gets."""
+    if not select.select([connection], [], [], 0)[0]:
+        return False
+    try:
+        return connection.recv(1, socket.MSG_PEEK) == b""
+    except OSError:
+        return True
 
 
 @contextmanager
