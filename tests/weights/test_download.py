@@ -323,7 +323,7 @@ def test_whoever_stops_listening_stops_the_download(hub: LoopbackHub, tmp_path: 
     hub.bytes_per_second = 1e5
     events = download(plan(hub, tmp_path), options=OPTIONS)
     next(events)
-    events.close()  # type: ignore[attr-defined]
+    events.close()
     sent = hub.sent_bytes
     time.sleep(0.2)
     assert hub.sent_bytes <= sent + 50_000

@@ -14,7 +14,13 @@ DIGEST = "d" * 64
 
 
 def opened(folder: Path, *, boot: str = "today", **changes: Any) -> Journal:
-    what = {"disk": Disk(), "digest": DIGEST, "nbytes": 1000, "segment_bytes": 300, "boot": boot} | changes
+    what: dict[str, Any] = {
+        "disk": Disk(),
+        "digest": DIGEST,
+        "nbytes": 1000,
+        "segment_bytes": 300,
+        "boot": boot,
+    } | changes
     return Journal.open(folder / "journal", **what)
 
 

@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from wanvideo.cli import doctor, generate, info, models
+from wanvideo.cli import doctor, generate, info, models, pull, upkeep
 from wanvideo.cli.environment import DEBUG_VARIABLE, debugging, package_version
 from wanvideo.cli.output import (
     FAILED,
@@ -36,6 +36,10 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 app.command("generate")(generate.generate)
+models.app.command("pull")(pull.pull)
+models.app.command("verify")(upkeep.verify)
+models.app.command("repair")(upkeep.repair_model)
+models.app.command("remove")(upkeep.remove)
 app.add_typer(models.app, name="models")
 app.command("info")(info.info)
 app.command("doctor")(doctor.doctor)

@@ -7,7 +7,7 @@ download again.
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from contextlib import suppress
 from dataclasses import dataclass
@@ -18,6 +18,7 @@ from wanvideo.errors import (
     CacheNotWritable,
     Cancelled,
     DownloadError,
+    DownloadOffline,
 )
 from wanvideo.weights.cache import elsewhere, publish_link, repository, set_revision
 from wanvideo.weights.control import Control, Gate, Stopped
@@ -48,7 +49,7 @@ def download(
     options: Options | None = None,
     disk: Disk | None = None,
     title: str = "",
-) -> Iterator[DownloadEvent]:
+) -> Generator[DownloadEvent, None, None]:
     """Carry the plan out. Ends with Downloaded; whoever stops iterating, or cancels, keeps what has arrived.
 
     Raises DownloadError, and Cancelled.
@@ -78,7 +79,7 @@ def download_first(
     control: Control | None = None,
     options: Options | None = None,
     disk: Disk | None = None,
-) -> Iterator[DownloadEvent]:
+) -> Generator[DownloadEvent, None, None]:
     """The first choice that succeeds; each time that one cannot, says why and what comes instead.
 
     What has arrived counts for every later choice that needs the same bytes, whatever server they come from. Raises the
@@ -91,8 +92,8 @@ def download_first(
             yield Planned(title=choice.title, plan=plan)
             yield from download(plan, control=control, options=options, disk=disk, title=choice.title)
             return
-        except CacheNotWritable:
-            raise
+        except (CacheNotWritable, DownloadOffline):
+            raise  # the next one would fare no better
         except DownloadError as error:
             first_error = first_error or error
             if following is not None:

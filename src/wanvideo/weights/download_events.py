@@ -1,5 +1,6 @@
 """What a download tells while it runs."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
@@ -79,3 +80,49 @@ class Downloaded:
 
 
 DownloadEvent: TypeAlias = Planned | DownloadProgress | Retrying | FellBack | Downloaded
+
+
+def as_json(event: DownloadEvent) -> tuple[str, Mapping[str, object]]:
+    """Name and fields of an event, for programs. Plain JSON values, and paths as text."""
+    match event:
+        case Planned(title=title, plan=plan):
+            return "planned", {
+                "title": title,
+                "cache": str(plan.cache),
+                "total_bytes": plan.total_bytes,
+                "present_bytes": plan.present_bytes,
+                "missing_bytes": plan.missing_bytes,
+                "free_bytes": plan.free_bytes,
+                "reserve_bytes": plan.reserve_bytes,
+                "fits": plan.fits,
+                "seconds": plan.seconds,
+                "files": [_file(planned.file) | {"missing_bytes": planned.missing_bytes} for planned in plan.files],
+            }
+        case DownloadProgress():
+            return "progress", {
+                "state": event.state.value,
+                "done_bytes": event.done_bytes,
+                "total_bytes": event.total_bytes,
+                "fetched_bytes": event.fetched_bytes,
+                "bytes_per_second": round(event.bytes_per_second),
+                "seconds_left": event.seconds_left,
+                "files": [
+                    _file(each.file) | {"state": each.state.value, "done_bytes": each.done_bytes}
+                    for each in event.files
+                ],
+            }
+        case Retrying(file=file, reason=reason, seconds=seconds):
+            return "retrying", {"file": str(file), "reason": reason, "seconds": seconds}
+        case FellBack(wanted=wanted, instead=instead, reason=reason):
+            return "fell_back", {"wanted": wanted, "instead": instead, "reason": reason}
+        case Downloaded(title=title, folders=folders, fetched_bytes=fetched, seconds=seconds):
+            return "downloaded", {
+                "title": title,
+                "folders": [str(folder) for folder in folders],
+                "fetched_bytes": fetched,
+                "seconds": seconds,
+            }
+
+
+def _file(file: HubFile) -> dict[str, object]:
+    return {"repo_id": file.repo_id, "path": file.path, "bytes": file.nbytes}

@@ -5,7 +5,7 @@ or exchanged; only hashing everything (`deep`) finds a flipped bit.
 """
 
 import os
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
@@ -100,7 +100,7 @@ def repair(
     control: Control | None = None,
     options: Options | None = None,
     disk: Disk | None = None,
-) -> Iterator[DownloadEvent]:
+) -> Generator[DownloadEvent, None, None]:
     """Fetch what the report found damaged or missing, of the same commit, and nothing else.
 
     Raises DownloadError, and Cancelled.
