@@ -248,8 +248,8 @@ class _Watched:
         self._notices = notices
         self._lock = threading.Lock()
 
-    def waiting(self) -> None:
-        self._set(State.WAITING)
+    def waiting(self, there: int) -> None:
+        self._set(State.WAITING, there)
 
     def downloading(self, there: int) -> None:
         self._set(State.DOWNLOADING, there)

@@ -31,7 +31,6 @@ from wanvideo.weights.journal import Journal, Segment, arrived
 log = logging.getLogger(__name__)
 
 _BLOCK_BYTES: Final = 4 << 20  # hashed at once
-_COMMIT_BYTES: Final = 64 << 20  # at most lost in a power failure; a killed process loses nothing that had arrived
 _TICK_SECONDS: Final = 0.05
 
 
@@ -59,14 +58,15 @@ class Options:
     connections_per_file: int = 4
     files: int = 3  # at once
     segment_bytes: int = 64 << 20
+    commit_bytes: int = 64 << 20  # of each file, at most lost in a power failure; a killed process loses none of them
     tick_seconds: float = 0.2  # between two events of progress
 
 
 class Watcher(Protocol):
     """Who hears about one file. Called from several threads."""
 
-    def waiting(self) -> None:
-        """Another process is at it."""
+    def waiting(self, there: int) -> None:
+        """Another process is at it, and has brought it to `there` bytes."""
 
     def downloading(self, there: int) -> None:
         """`there` bytes are on disk already, and the others are being fetched."""
@@ -195,7 +195,7 @@ def _alone(lock: FileLock, transfer: Transfer) -> Iterator[None]:
             lock.acquire(timeout=0.1)
             break
         except Timeout:
-            transfer.watcher.waiting()
+            transfer.watcher.waiting(transfer.file.nbytes - missing_bytes(transfer.cache, transfer.file))
     try:
         yield
     finally:
@@ -313,7 +313,7 @@ class _Filling:
             self._journal.commit(self._descriptor)
             self._transfer.gate.check()
         with self._lock:
-            due = self._uncommitted >= _COMMIT_BYTES
+            due = self._uncommitted >= self._transfer.options.commit_bytes
             self._uncommitted = 0 if due else self._uncommitted
         if due:
             self._journal.commit(self._descriptor)
