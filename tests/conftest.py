@@ -1,9 +1,12 @@
 """What every test can rely on: no network, the same examples on every run, and no GPU test where there is no GPU."""
 
 import os
+from collections.abc import Iterator
 
 import pytest
 from hypothesis import settings
+
+from tests.hub.loopback import LoopbackHub, running_hub
 
 os.environ["HF_HUB_OFFLINE"] = "1"  # read when huggingface_hub is imported, by the reference implementations
 # Before torch is imported: its threads would wait for each other by spinning, which is slow where cores are shared.
@@ -24,3 +27,10 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     if not torch.cuda.is_available():
         for item in on_gpu:
             item.add_marker(pytest.mark.skip(reason="needs a CUDA device"))
+
+
+@pytest.fixture
+def loopback() -> Iterator[LoopbackHub]:
+    """A hub on this computer, which does as it is told."""
+    with running_hub() as hub:
+        yield hub

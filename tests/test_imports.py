@@ -24,6 +24,9 @@ LIGHT = (
     "wanvideo.models.config",
     "wanvideo.weights.catalog",
     "wanvideo.weights.headers",
+    "wanvideo.weights.downloader",
+    "wanvideo.weights.health",
+    "wanvideo.weights.removal",
     "wanvideo.pipelines.adapt",
     *(name for name in MODULES if name.startswith(("wanvideo.media", "wanvideo.cli"))),
 )

@@ -157,3 +157,69 @@ class DiskFull(WanVideoError):
 class EncodeFailed(WanVideoError):
     code = "ENCODE_FAILED"
     category = "output"
+
+
+# --- downloads -------------------------------------------------------------------------------------------------------
+
+
+class DownloadError(WanVideoError):
+    """A download ended; what has arrived is kept, and the next one goes on from there."""
+
+    code = "DOWNLOAD_FAILED"
+    category = "download"
+
+
+class DownloadUnreachable(DownloadError):
+    """The hub does not answer, or answers with errors, however often it is asked."""
+
+    code = "DOWNLOAD_UNREACHABLE"
+
+
+class DownloadOffline(DownloadUnreachable):
+    """The network is needed and the user forbade it."""
+
+    code = "DOWNLOAD_OFFLINE"
+
+
+class DownloadStalled(DownloadUnreachable):
+    """The connection stands, and nothing comes."""
+
+    code = "DOWNLOAD_STALLED"
+
+
+class DownloadRateLimited(DownloadUnreachable):
+    code = "DOWNLOAD_RATE_LIMITED"
+
+
+class DownloadForbidden(DownloadError):
+    """The hub wants a token, or another one: a gated or private repository."""
+
+    code = "DOWNLOAD_AUTH"
+
+
+class DownloadNotFound(DownloadError):
+    """There is no such repository, revision or file."""
+
+    code = "DOWNLOAD_NOT_FOUND"
+
+
+class DownloadRefused(DownloadError):
+    """The hub said something that we do not follow: a redirect to a strange host, a file name that leaves the cache."""
+
+    code = "DOWNLOAD_REFUSED"
+
+
+class DownloadHashMismatch(DownloadError):
+    """Twice, the bytes that came were not those that the hub promised."""
+
+    code = "DOWNLOAD_HASH_MISMATCH"
+
+
+class DownloadDiskFull(DownloadError):
+    code = "DOWNLOAD_DISK_FULL"
+
+
+class CacheNotWritable(DownloadError):
+    """The cache cannot be written, for a reason other than a full disk."""
+
+    code = "DOWNLOAD_CACHE_NOT_WRITABLE"

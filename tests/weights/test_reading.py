@@ -9,8 +9,8 @@ import torch
 from tests.weights import dialects as d
 from wanvideo.errors import ModelCorrupt
 from wanvideo.weights.checkpoint import read_checkpoint
-from wanvideo.weights.stored import StoredTensor
 from wanvideo.weights.reading import Ring, read_tensors, stream_tensors
+from wanvideo.weights.stored import StoredTensor
 
 CPU = torch.device("cpu")
 

@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from wanvideo.cli import convert, doctor, generate, info, models, scan
+from wanvideo.cli import convert, doctor, generate, info, models, pull, scan, upkeep
 from wanvideo.cli.environment import DEBUG_VARIABLE, debugging, package_version
 from wanvideo.cli.output import (
     FAILED,
@@ -39,6 +39,10 @@ app.command("generate")(generate.generate)
 models.app.command("add")(scan.add)
 models.app.command("scan")(scan.scan)
 models.app.command("convert")(convert.convert)
+models.app.command("pull")(pull.pull)
+models.app.command("verify")(upkeep.verify)
+models.app.command("repair")(upkeep.repair_model)
+models.app.command("remove")(upkeep.remove)
 app.add_typer(models.app, name="models")
 app.command("info")(info.info)
 app.command("doctor")(doctor.doctor)

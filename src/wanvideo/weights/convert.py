@@ -26,9 +26,9 @@ from wanvideo.weights.folder import ModelFolder
 from wanvideo.weights.layout import Layout
 from wanvideo.weights.loading import check_whole
 from wanvideo.weights.network import NetworkPart
+from wanvideo.weights.reading import DTYPES, read_tensors
 from wanvideo.weights.stored import QUANTISED, Parameter, sort_out
 from wanvideo.weights.tokenizer import PromptTokenizer
-from wanvideo.weights.reading import DTYPES, read_tensors
 from wanvideo.weights.variants import Part
 
 _FP8: Final = "F8_E4M3"

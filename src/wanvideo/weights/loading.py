@@ -24,9 +24,9 @@ from wanvideo.weights.folder import ModelFolder
 from wanvideo.weights.headers import some
 from wanvideo.weights.network import NetworkPart
 from wanvideo.weights.quantized import QuantizedEmbedding, QuantizedLinear
+from wanvideo.weights.reading import read_tensors
 from wanvideo.weights.stored import FLOATS, QUANTISED, Contents, Parameter, has_scale_shape, sort_out
 from wanvideo.weights.tokenizer import PromptTokenizer
-from wanvideo.weights.reading import read_tensors
 
 ModuleT = TypeVar("ModuleT", bound=nn.Module)
 

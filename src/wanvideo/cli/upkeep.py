@@ -1,0 +1,117 @@
+"""`wan models verify`, `repair` and `remove`: how downloaded models are, and what to do about it."""
+
+from contextlib import closing
+from typing import Annotated
+
+import typer
+
+from wanvideo.cli.downloads import cache, chosen_variants, confirm, first_hub, showing_download, size, variants_of
+from wanvideo.cli.interrupt import catching_interruptions
+from wanvideo.cli.output import FAILED, Output
+from wanvideo.cli.pull import Endpoint, Json, Model, Quiet, VariantName, Yes
+from wanvideo.errors import Cancelled, ModelMissing
+from wanvideo.weights.catalog import MODELS, ModelSpec, resolve
+from wanvideo.weights.health import Health, Report, check, repair
+from wanvideo.weights.removal import plan_removal
+from wanvideo.weights.removal import remove as remove_files
+from wanvideo.weights.variants import RemoteFiles, Variant
+
+USABLE = frozenset({Health.PRESENT, Health.READY, Health.OUTDATED})
+
+
+def verify(
+    model: Model,
+    variant: VariantName = None,
+    deep: Annotated[
+        bool, typer.Option("--deep", help="Hash every file, which alone finds a flipped bit; about 1 min per 50 GB.")
+    ] = False,
+    json: Json = False,
+) -> None:
+    """Check the files of a model in the Hugging Face cache; ends with 1 if some are missing or damaged."""
+    output = Output(json=json)
+    reports = _reports(resolve(model), variant, deep=deep)
+    for found, report in reports:
+        _show(output, found, report)
+    if any(report.health not in USABLE for _, report in reports):
+        raise typer.Exit(FAILED)
+
+
+def repair_model(
+    model: Model,
+    variant: VariantName = None,
+    endpoint: Endpoint = None,
+    quiet: Quiet = False,
+    json: Json = False,
+) -> None:
+    """Hash all files of a model, and fetch again only those that are damaged or missing."""
+    output = Output(json=json, quiet=quiet)
+    spec = resolve(model)
+    with catching_interruptions(output):
+        try:
+            for found, report in _reports(spec, variant, deep=True):
+                _show(output, found, report)
+                if report.faults:
+                    hub = first_hub(endpoint)
+                    with showing_download(output) as show, closing(repair(found.files, report, hub, cache())) as events:
+                        for event in events:
+                            show(event)
+                    _show(output, found, check(found.files, cache()))
+        except KeyboardInterrupt:
+            raise Cancelled(f"stopped; `wan models repair {spec.id}` goes on from there") from None
+
+
+def remove(model: Model, variant: VariantName = None, yes: Yes = False, json: Json = False) -> None:
+    """Delete the files of a model from the Hugging Face cache; what other models need stays."""
+    output = Output(json=json)
+    spec = resolve(model)
+    going = chosen_variants(spec, variant)
+    wanted = [files for each in going for files in each.files]
+    removal = plan_removal(wanted, cache(), keep=_needed_by_others(spec, going))
+    if not removal.links and not removal.blobs:
+        raise _missing(spec)
+    output.say(
+        f"{spec.id}: {len(removal.links)} files go, which frees {size(removal.frees_bytes)}"
+        + (f"; {len(removal.shared)} stay, since other models need them" if removal.shared else "")
+    )
+    confirm(output, "delete them?", yes=yes)
+    remove_files(removal)
+    output.event("removed", files=removal.links, frees_bytes=removal.frees_bytes, kept=removal.shared)
+    output.result(f"{size(removal.frees_bytes)} freed")
+
+
+def _reports(spec: ModelSpec, variant: str | None, *, deep: bool) -> list[tuple[Variant, Report]]:
+    """Of the named variant, or of all that are here. Raises ModelMissing if none is."""
+    reports = [(each, check(each.files, cache(), deep=deep)) for each in chosen_variants(spec, variant)]
+    here = [(each, report) for each, report in reports if report.health is not Health.MISSING]
+    if not here:
+        raise _missing(spec)
+    # A variant that shares files with one that is whole looks unfinished, and nobody wanted it.
+    whole = [(each, report) for each, report in here if report.health is not Health.INCOMPLETE]
+    return here if variant is not None else whole or here
+
+
+def _show(output: Output, variant: Variant, report: Report) -> None:
+    output.event(
+        "health",
+        variant=variant.id,
+        health=report.health,
+        files=report.files,
+        bytes=report.nbytes,
+        commits=report.commits,
+        faults=[{"path": fault.path, "problem": fault.problem} for fault in report.faults],
+    )
+    output.result(f"{variant.id}: {report}, {report.files} files, {size(report.nbytes)}")
+
+
+def _needed_by_others(spec: ModelSpec, going: tuple[Variant, ...]) -> list[RemoteFiles]:
+    """Files of every other variant that is whole, of this model and of the others."""
+    gone = {(spec.id, variant.id) for variant in going}
+    others = [v for each in MODELS for v in variants_of(each) if (each.id, v.id) not in gone]
+    return [files for v in others if check(v.files, cache()).health in USABLE for files in v.files]
+
+
+def _missing(spec: ModelSpec) -> ModelMissing:
+    command = f"wan models pull {spec.id}"
+    return ModelMissing(
+        f"{spec.id} is not in {cache()}: `{command}` downloads it", suggestions=(command,), facts={"model": spec.id}
+    )

@@ -1,0 +1,82 @@
+"""A small repository on the loopback hub, and what the tests do with it."""
+
+import random
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+from safetensors.numpy import save
+
+from tests.hub.loopback import LoopbackHub
+from wanvideo.weights.control import Control
+from wanvideo.weights.disk import Disk
+from wanvideo.weights.download import download
+from wanvideo.weights.download_events import DownloadEvent, DownloadProgress, State
+from wanvideo.weights.download_plan import DownloadPlan, plan_download
+from wanvideo.weights.hub import Hub
+from wanvideo.weights.transfer import Options, Patience
+from wanvideo.weights.variants import RemoteFiles
+
+REPO: Final = "Wan-AI/Small-Diffusers"
+WANTED: Final = (RemoteFiles(repo_id=REPO, paths=("model_index.json", "*/*.json", "*/*.safetensors")),)
+
+# As in life, a thousand times smaller and quicker.
+PATIENCE: Final = Patience(attempts=4, first_seconds=0.01, longest_seconds=0.05, stall_seconds=0.4)
+OPTIONS: Final = Options(patience=PATIENCE, segment_bytes=100_000, tick_seconds=0.02)
+
+
+def shard(seed: int, kilobytes: int = 400) -> bytes:
+    """A real safetensors file; every seed has other tensors."""
+    values = np.frombuffer(random.Random(seed).randbytes(kilobytes * 1000), np.uint8)
+    return save({f"blocks.{seed}.weight": values})
+
+
+def repository() -> dict[str, bytes]:
+    """Two shards with their index, a second network, and files that nobody should fetch."""
+    shards = {f"transformer/model-0000{i}-of-00002.safetensors": shard(i) for i in (1, 2)}
+    weight_map = {f"blocks.{i}.weight": f"model-0000{i}-of-00002.safetensors" for i in (1, 2)}
+    return {
+        "model_index.json": b'{"_class_name": "WanPipeline"}',
+        "transformer/config.json": b'{"dim": 8}',
+        "transformer/model.safetensors.index.json": repr({"weight_map": weight_map}).replace("'", '"').encode(),
+        **shards,
+        "vae/model.safetensors": shard(3, 50),
+        "evil.py": b"import os",
+        "vae/model.bin": b"\x80\x04evil",
+        "README.md": b"# hello",
+    }
+
+
+def wanted_files(files: Mapping[str, bytes]) -> dict[str, bytes]:
+    return {path: data for path, data in files.items() if path.endswith((".json", ".safetensors"))}
+
+
+def plan(loopback: LoopbackHub, cache: Path, *, wanted: Iterable[RemoteFiles] = WANTED) -> DownloadPlan:
+    return plan_download(tuple(wanted), Hub(endpoint=loopback.endpoint), cache, patience=PATIENCE)
+
+
+def pull(
+    loopback: LoopbackHub,
+    cache: Path,
+    *,
+    wanted: Iterable[RemoteFiles] = WANTED,
+    control: Control | None = None,
+    disk: Disk | None = None,
+    options: Options = OPTIONS,
+) -> list[DownloadEvent]:
+    """Plan and download; all that happened."""
+    return list(download(plan(loopback, cache, wanted=wanted), control=control, options=options, disk=disk))
+
+
+def snapshot(loopback: LoopbackHub, cache: Path, repo_id: str = REPO) -> Path:
+    return cache / f"models--{repo_id.replace('/', '--')}" / "snapshots" / loopback.commit(repo_id)
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    """What a program that uses the cache finds."""
+    return {path.relative_to(folder).as_posix(): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+def states(events: Iterable[DownloadEvent]) -> set[State]:
+    return {event.state for event in events if isinstance(event, DownloadProgress)}
