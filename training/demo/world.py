@@ -114,12 +114,11 @@ def draw(labels: Tensor, track: Track, *, size: int = SIZE, stroke: float | None
     return torch.cat(chunks)
 
 
-def coverage(
-    shape: Tensor, centre: Tensor, width: Tensor, *, size: int, stroke: float | None = None
-) -> Tensor:
+def coverage(shape: Tensor, centre: Tensor, width: Tensor, *, size: int, stroke: float | None = None) -> Tensor:
     """How much of each pixel the shapes [B] at `centre` [B, F, 2] with `width` [B, F] cover: [B, F, H, W], 0 to 1.
 
-    With a `stroke`, what lies deeper inside than that share of the width is left out. From the signed distance, in pixels, to the nearest of the outline's lines.
+    With a `stroke`, what lies deeper inside than that share of the width is left out. From the signed distance, in
+    pixels, to the nearest of the outline's lines.
     """
     pixel = torch.arange(size, device=centre.device) + 0.5
     across = (pixel - centre[..., :1] * size).abs()[..., None, :]  # [B, F, 1, W]
