@@ -200,11 +200,16 @@ def _parse(data: bytes) -> object:
         return None
 
 
+def is_pickle(head: bytes) -> bool:
+    """Whether a file that begins so is a pickle, bare or in the ZIP file that PyTorch puts it in."""
+    return head.startswith((b"PK\x03\x04", b"\x80\x02", b"\x80\x03", b"\x80\x04", b"\x80\x05"))
+
+
 def _what(head: bytes) -> str | None:
     """What a file is that should have been something else, from its first bytes."""
     if not head.strip(b"\0"):
         return "zeros where the content should be" if head else "empty"
-    if head.startswith((b"PK\x03\x04", b"\x80\x02", b"\x80\x03", b"\x80\x04", b"\x80\x05")):
+    if is_pickle(head):
         return "a pickle checkpoint, which can run any code when it is opened"
     if head.startswith(b"version https://git-lfs"):
         return "a Git LFS pointer, not the file itself"

@@ -66,6 +66,11 @@ class KeyMap:
     def of(cls, table: Mapping[str, str]) -> "KeyMap":
         return cls(table, {theirs: ours for ours, theirs in table.items()})
 
+    @property
+    def modules(self) -> Mapping[str, str]:
+        """The table itself: official module (or bare parameter) -> diffusers module."""
+        return self._diffusers
+
     def to_diffusers(self, name: str) -> str | None:
         """The diffusers name of an official tensor; None if no module has it."""
         return _translate(name, self._diffusers)
