@@ -40,9 +40,18 @@ Wan = Callable[..., Ended]
 @pytest.fixture(autouse=True)
 def _nothing_of_this_machine(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """No model of the developer's, no colours of their terminal, and the current folder is a new one."""
-    for variable in ("WAN_MODELS", "WAN_DEBUG", "HF_HUB_CACHE", "HUGGINGFACE_HUB_CACHE", "NO_COLOR", "FORCE_COLOR"):
+    for variable in (
+        "WAN_MODELS",
+        "WAN_LORAS",
+        "WAN_DEBUG",
+        "HF_HUB_CACHE",
+        "HUGGINGFACE_HUB_CACHE",
+        "NO_COLOR",
+        "FORCE_COLOR",
+    ):
         monkeypatch.delenv(variable, raising=False)
     monkeypatch.setenv("HF_HOME", str(tmp_path / "hf"))
+    monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path / "data"))
     here = tmp_path / "here"
     here.mkdir()
     monkeypatch.chdir(here)

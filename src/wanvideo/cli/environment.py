@@ -6,9 +6,12 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Final
 
+from wanvideo.pipelines.loras import usual_library
 from wanvideo.weights.folder import Places, hub_cache
+from wanvideo.weights.lora.library import LoraLibrary
 
 MODELS_VARIABLE: Final = "WAN_MODELS"  # folders that hold one folder per model, separated like PATH
+LORAS_VARIABLE: Final = "WAN_LORAS"  # folders that hold LoRAs, such as ComfyUI's `models/loras`, separated like PATH
 DEBUG_VARIABLE: Final = "WAN_DEBUG"  # anything but "" and "0" shows tracebacks and all log messages
 
 
@@ -19,6 +22,17 @@ def places(environment: Mapping[str, str] = os.environ) -> Places:
         roots=tuple(Path(root).expanduser() for root in roots if root),
         hub_cache=hub_cache(environment, Path.home()),
     )
+
+
+def lora_library(environment: Mapping[str, str] = os.environ) -> LoraLibrary:
+    """The user's own LoRAs, the folders in `WAN_LORAS`, and what comes with the package."""
+    roots = environment.get(LORAS_VARIABLE, "").split(os.pathsep)
+    return usual_library([Path(root).expanduser() for root in roots if root])
+
+
+def hub_folder(environment: Mapping[str, str] = os.environ) -> Path:
+    """The cache of the Hugging Face hub."""
+    return hub_cache(environment, Path.home())
 
 
 def debugging(environment: Mapping[str, str] = os.environ) -> bool:

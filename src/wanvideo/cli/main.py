@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from wanvideo.cli import doctor, generate, info, models
+from wanvideo.cli import doctor, generate, info, lora, models
 from wanvideo.cli.environment import DEBUG_VARIABLE, debugging, package_version
 from wanvideo.cli.output import (
     FAILED,
@@ -37,6 +37,7 @@ app = typer.Typer(
 )
 app.command("generate")(generate.generate)
 app.add_typer(models.app, name="models")
+app.add_typer(lora.app, name="lora")
 app.command("info")(info.info)
 app.command("doctor")(doctor.doctor)
 

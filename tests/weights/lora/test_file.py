@@ -2,6 +2,7 @@
 
 import json
 import math
+import random
 import time
 from pathlib import Path
 
@@ -20,7 +21,7 @@ from tests.weights.lora.dialects import (
     write,
     write_comfyui,
 )
-from wanvideo.errors import LoraCorrupt, LoraNotFound, LoraUnsafeFormat, LoraUnsupported, LoraWrongBase
+from wanvideo.errors import LoraCorrupt, LoraError, LoraNotFound, LoraUnsafeFormat, LoraUnsupported, LoraWrongBase
 from wanvideo.models.config import T2V_A14B, TI2V_5B
 from wanvideo.models.transformer import WanTransformer
 from wanvideo.weights.lora.file import LoraFile, fit, parameter_shapes, read_lora
@@ -273,6 +274,22 @@ def test_a_missing_file_a_folder_and_a_truncated_file_say_what_they_are(tmp_path
     path.write_bytes(path.read_bytes()[:-1])
     with pytest.raises(LoraCorrupt, match="truncated"):
         read_lora(path)
+
+
+def test_a_damaged_header_is_a_typed_error_and_no_crash(tmp_path: Path) -> None:
+    data = bytearray(write_comfyui(tmp_path / "lora.safetensors").read_bytes())
+    length = int.from_bytes(data[:8], "little")
+    rng, path, refused = random.Random(0), tmp_path / "mutated.safetensors", 0
+    for _ in range(400):
+        mutated = data.copy()
+        for _ in range(rng.choice((1, 1, 3, 30))):
+            mutated[rng.randrange(8 + length)] = rng.randrange(256)
+        path.write_bytes(mutated)
+        try:
+            fit(read_lora(path), TINY)
+        except LoraError:
+            refused += 1
+    assert refused > 300
 
 
 def test_the_digest_changes_with_the_content(tmp_path: Path) -> None:

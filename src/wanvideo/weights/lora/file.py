@@ -243,8 +243,8 @@ def _header(path: Path) -> WeightFile:
             "get the LoRA as safetensors, or convert it where you trust it",
             facts={"path": str(path)},
         )
-    if int.from_bytes(head[:8], "little") > MAX_HEADER:
-        raise LoraCorrupt(f"{path} is no safetensors file, or has a header of more than {MAX_HEADER} bytes: {_REPLACE}")
+    if head[8:9] == b"{" and (length := int.from_bytes(head[:8], "little")) > MAX_HEADER:
+        raise _damaged(path, f"its header is said to have {length} bytes, and at most {MAX_HEADER} make sense")
     try:
         return read_header(path)
     except (ModelCorrupt, ModelIncomplete) as error:

@@ -105,7 +105,10 @@ class LoraLibrary:
         assert self.folder is not None, "a library without a folder of its own only reads"
         for file in files:
             read_lora(file)
-        name = name or without_expert(files[0].stem) or files[0].resolve().parent.name
+        pair = len(files) == 2
+        common = without_expert(files[0].stem)
+        name = name or (common if pair else common and files[0].stem) or files[0].parent.name
+        name = name if pair else name + _expert_mark(files[0], name)
         if not _NAME.fullmatch(name):
             raise InvalidRequest(
                 f"{name!r:.110} cannot be the name of a LoRA: use letters, digits, blanks, . + - and _"
@@ -115,8 +118,7 @@ class LoraLibrary:
                 f"there is a LoRA called {name} already: choose another name, or remove that one first"
             )
         self.folder.mkdir(parents=True, exist_ok=True)
-        ends = ("",) if len(files) == 1 else ("_high", "_low")
-        kept = tuple(self.folder / f"{name}{_expert_mark(files, name) or end}.safetensors" for end in ends)
+        kept = tuple(self.folder / f"{name}{end}.safetensors" for end in (("_high", "_low") if pair else ("",)))
         for file, place in zip(files, kept, strict=True):
             _put(file, place, link=link)
         if about is not None:
@@ -206,9 +208,9 @@ def _not_found(source: str, entries: Mapping[str, LoraEntry]) -> LoraNotFound:
 # --- files -----------------------------------------------------------------------------------------------------------
 
 
-def _expert_mark(files: Sequence[Path], name: str) -> str:
-    """What keeps the expert in the name of a single file, which is all that may say so."""
-    part = expert_of(files[0]) if len(files) == 1 else None
+def _expert_mark(file: Path, name: str) -> str:
+    """What to add to a name that would no longer say which expert the file is for."""
+    part = expert_of(file)
     if part is None or expert_in(name) is part:
         return ""
     return "_high" if part is Part.TRANSFORMER else "_low"
