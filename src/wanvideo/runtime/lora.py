@@ -39,7 +39,10 @@ class Branch(nn.Module):
         """x [..., in] -> [..., out] in the dtype of the module."""
         y: Tensor = self.base(x)
         if self.up is not None:
-            y = y + F.linear(F.linear(x.to(self.down.dtype), self.down), self.up).to(y.dtype)
+            thin = F.linear(x.to(self.down.dtype), self.down)
+            # Added in place, to the output that the base has just made: one pass over it, and one rounding.
+            rows = y.reshape(-1, y.shape[-1]).addmm_(thin.flatten(0, -2).to(y.dtype), self.up.to(y.dtype).T)
+            y = rows.view(y.shape)
         if self.diff is not None:
             y = y + F.linear(x.to(self.diff.dtype), self.diff).to(y.dtype)
         return y if self.diff_bias is None else y + self.diff_bias.to(y.dtype)
