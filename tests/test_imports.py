@@ -20,6 +20,9 @@ LIGHT = (
     "wanvideo.models.config",
     "wanvideo.weights.catalog",
     "wanvideo.weights.headers",
+    "wanvideo.weights.lora.file",
+    "wanvideo.weights.lora.hub",
+    "wanvideo.weights.lora.library",
     "wanvideo.pipelines.adapt",
     *(name for name in MODULES if name.startswith(("wanvideo.media", "wanvideo.cli"))),
 )

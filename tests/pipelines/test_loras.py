@@ -6,14 +6,16 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from numpy.typing import NDArray
 
 from tests.pipelines.conftest import ask
 from tests.weights.lora.dialects import TINY, diffusers_name, matrices, write, write_comfyui
-from wanvideo.errors import InvalidRequest, LoraCorrupt, LoraNotFound, LoraWrongBase, TooManyLoras
+from wanvideo.errors import IncompatibleState, InvalidRequest, LoraCorrupt, LoraNotFound, LoraWrongBase, TooManyLoras
 from wanvideo.pipelines.adapt import adapt
-from wanvideo.pipelines.events import Checkpoint, Resolved
+from wanvideo.pipelines.events import Resolved
 from wanvideo.pipelines.pipeline import Pipeline
 from wanvideo.pipelines.settings import parameters
+from wanvideo.pipelines.state import Checkpoint
 from wanvideo.request import LoraExpert, LoraPolicy, LoraUse, ResolvedRequest
 
 FAIL: dict[str, Any] = {"lora_policy": LoraPolicy.FAIL}
@@ -24,7 +26,7 @@ def t2v(pipelines: dict[str, Pipeline]) -> Pipeline:
     return pipelines["t2v"]
 
 
-def frames(pipeline: Pipeline, *uses: LoraUse, **changes: Any) -> np.ndarray:  # type: ignore[type-arg]
+def frames(pipeline: Pipeline, *uses: LoraUse, **changes: Any) -> NDArray[np.uint8]:
     return pipeline(ask("t2v", loras=uses, **changes)).frames
 
 
@@ -99,17 +101,17 @@ def test_a_folder_with_a_pair_is_one_lora(t2v: Pipeline, tmp_path: Path) -> None
 
 
 def test_the_strength_of_each_expert_counts_in_its_steps_alone(t2v: Pipeline, tmp_path: Path) -> None:
-    def steps(**strengths: float) -> list[Checkpoint]:
-        request = ask("t2v", loras=(LoraUse(source=path, **strengths),), **FAIL)
+    def steps(high: float, low: float) -> list[Checkpoint]:
+        request = ask("t2v", loras=(LoraUse(source=path, strength=high, strength_low=low),), **FAIL)
         return [event for event in t2v.generate(request) if isinstance(event, Checkpoint)]
 
     path = write_comfyui(tmp_path / "lora.safetensors")
-    plain, low_only = steps(strength=0), steps(strength=0, strength_low=3)
+    plain, low_only = steps(0, 0), steps(0, 3)
     first_low = next(
         i for i, (a, b) in enumerate(zip(plain, low_only, strict=True)) if not a.state.latents.equal(b.state.latents)
     )
     assert first_low > 0
-    high_only = steps(strength=3, strength_low=0)
+    high_only = steps(3, 0)
     assert not plain[0].state.latents.equal(high_only[0].state.latents)
 
 
@@ -189,12 +191,13 @@ def test_the_file_says_which_loras_made_it_and_a_run_is_resumed_only_with_the_sa
     request = ask("t2v", loras=(use,), **FAIL)
     first = next(t2v.generate(request))
     assert isinstance(first, Resolved)
-    (said,) = parameters(first.request)["loras"]  # type: ignore[misc]
-    assert said == {"name": "style", "digest": first.request.loras[0].digest, "strength": 2.0, "strength_low": 2.0}
+    digest = first.request.loras[0].digest
+    said = [{"name": "style", "digest": digest, "strength": 2.0, "strength_low": 2.0}]
+    assert parameters(first.request)["loras"] == said
     events = [event for event in t2v.generate(request) if isinstance(event, Checkpoint)]
     again = [e for e in t2v.generate(request, resume=events[1]) if isinstance(e, Checkpoint)]
     assert again[-1].state.latents.equal(events[-1].state.latents)
-    with pytest.raises(Exception, match="loras"):
+    with pytest.raises(IncompatibleState, match="loras"):
         list(t2v.generate(ask("t2v"), resume=events[1]))
 
 

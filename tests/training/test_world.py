@@ -207,8 +207,8 @@ def test_the_article_fits_the_noun(noun: str, expected: str) -> None:
 
 
 def test_an_outline_is_the_edge_of_the_shape_and_nothing_of_its_middle() -> None:
-    labels, track = (value[:64] if isinstance(value, Tensor) else value for value in many())
-    track = world.Track(track.centre[:64], track.width[:64])
+    labels, whole = many()
+    labels, track = labels[:64], world.Track(whole.centre[:64], whole.width[:64])
     filled, outlined = (
         world.coverage(labels[:, 2], track.centre, track.width, size=128, stroke=stroke) for stroke in (None, 0.16)
     )
