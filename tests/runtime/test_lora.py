@@ -1,6 +1,6 @@
 """LoRAs change what a transformer computes by exactly what they say, and leave no trace."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 import pytest
 import torch
@@ -29,10 +29,10 @@ def transformer(dtype: torch.dtype = torch.float32) -> WanTransformer:
     return model
 
 
-def velocity(model: WanTransformer) -> Tensor:
+def velocity(model: Callable[..., Tensor]) -> Tensor:
     generator = torch.Generator().manual_seed(1)
     x, text = (torch.randn(size, generator=generator) for size in ((1, 16, 2, 4, 4), (1, 5, 16)))
-    return model(x, torch.tensor([500.0]), text)  # type: ignore[no-any-return]
+    return model(x, torch.tensor([500.0]), text)
 
 
 def low_rank(seed: int = 0, scale: float = 1.0) -> dict[str, Delta]:
@@ -168,3 +168,15 @@ def test_modules_outside_the_blocks_are_reached_in_their_own_precision() -> None
         assert branches["time_projection.1"].down.dtype == torch.float32
         assert branches["blocks.0.ffn.0"].down.dtype == torch.bfloat16
         assert torch.isfinite(velocity(model)).all()
+
+
+@pytest.mark.slow
+def test_a_compiled_network_sees_loras_come_and_go() -> None:
+    """Hooks it would not see: torch does not look for those that are added after it has compiled."""
+    model, deltas = transformer(), low_rank() | whole()
+    plain = velocity(model)
+    compiled = torch.compile(model, backend="eager")
+    assert velocity(compiled).equal(plain)
+    with applied(model, deltas, device=CPU, dtype=torch.float32):
+        torch.testing.assert_close(velocity(compiled), velocity(merged(deltas)), atol=1e-5, rtol=1e-5)
+    assert velocity(compiled).equal(plain)
