@@ -175,6 +175,18 @@ def test_what_cannot_be_used_is_left_out_and_said_or_fails(
         t2v.generate(ask("t2v", loras=(bad,), **FAIL))
 
 
+def test_words_may_be_plain_text_but_not_any(t2v: Pipeline, tmp_path: Path) -> None:
+    path = write_comfyui(tmp_path / "lora.safetensors")
+    use: Any = LoraUse(source=path, expert="low")  # type: ignore[arg-type]
+    assert experts(t2v, use) == [(0, 1)]
+    with pytest.raises(InvalidRequest, match="high, low, both"):
+        adapt(t2v.spec, ask("t2v", loras=(LoraUse(source=path, expert="middle"),)))  # type: ignore[arg-type]
+    with pytest.raises(InvalidRequest, match="warn, fail"):
+        adapt(t2v.spec, ask("t2v", loras=(use,), lora_policy="ignore"))
+    with pytest.raises(LoraCorrupt):
+        t2v.generate(ask("t2v", loras=(LoraUse(source=poison(path)),), lora_policy="fail"))
+
+
 def test_strengths_and_numbers_out_of_range_are_refused_whatever_the_policy(t2v: Pipeline, tmp_path: Path) -> None:
     path = write_comfyui(tmp_path / "lora.safetensors")
     for strength in (11.0, float("nan"), "1"):

@@ -7,6 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from tests.weights.lora.dialects import MODULES, TINY, expected, matrices
+from wanvideo.errors import LoraUnsupported
 from wanvideo.models.transformer import WanTransformer, keeps_fp32
 from wanvideo.runtime.lora import Branch, applied
 from wanvideo.weights.lora.tensors import Delta
@@ -139,6 +140,18 @@ def test_a_quantised_linear_stays_quantised_under_a_lora() -> None:
         linear = model.get_submodule(module)
         reference.get_parameter(f"{module}.weight").copy_(linear.weight + difference)  # type: ignore[operator]
     torch.testing.assert_close(changed, velocity(reference), atol=1e-5, rtol=1e-5)
+
+
+def test_what_nothing_can_be_added_to_is_refused_and_all_is_undone() -> None:
+    model = transformer()
+    model.head.head.weight = nn.Parameter(model.head.head.weight.to(torch.int8), requires_grad=False)
+    modules = list(model.modules())
+    with (
+        pytest.raises(LoraUnsupported, match=r"head\.head\.weight"),
+        applied(model, low_rank() | whole(), device=CPU, dtype=torch.float32),
+    ):
+        pass
+    assert list(model.modules()) == modules
 
 
 def test_in_bfloat16_a_small_lora_is_not_rounded_away() -> None:

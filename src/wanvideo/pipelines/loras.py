@@ -6,7 +6,7 @@ What cannot be used is left out and said, or ends the request, as its `lora_poli
 from collections.abc import Iterator, Sequence
 from numbers import Real
 from pathlib import Path
-from typing import Final
+from typing import Final, TypeVar
 
 import platformdirs
 
@@ -21,6 +21,8 @@ from wanvideo.weights.variants import Part
 
 MAX_LORAS: Final = 16
 MAX_STRENGTH: Final = 10.0
+ChoiceT = TypeVar("ChoiceT", LoraExpert, LoraPolicy)
+
 SHIPPED: Final = DEMO_FOLDER / "loras"
 
 _EXPERTS: Final = {LoraExpert.HIGH: Part.TRANSFORMER, LoraExpert.LOW: Part.TRANSFORMER_2}
@@ -40,8 +42,10 @@ def resolve_loras(
 ) -> tuple[ResolvedLora, ...]:
     """What is to be applied; what is worth saying about it is added to `changes`.
 
-    Raises InvalidRequest for a strength out of range, TooManyLoras, and with the policy "fail" any LoraError.
+    Raises InvalidRequest for a strength out of range or an unknown word, TooManyLoras, and any LoraError with the
+    policy "fail".
     """
+    policy = _choice("lora_policy", policy, LoraPolicy)
     if len(uses) > MAX_LORAS:
         raise TooManyLoras(f"{len(uses)} LoRAs are asked for: at most {MAX_LORAS} can be used at once")
     found: list[ResolvedLora] = []
@@ -62,6 +66,14 @@ def resolve_loras(
 def left_out(name: str, error: LoraError) -> Adjustment:
     """The warning that the video is made without a LoRA."""
     return Adjustment(field="loras", asked=name, used="left out", reason=error.message)
+
+
+def _choice(name: str, value: str, kind: type[ChoiceT]) -> ChoiceT:
+    """One of a few words, which may come as plain text."""
+    try:
+        return kind(value)
+    except ValueError:
+        raise InvalidRequest(f"{name} is {value!r:.100}: there are {', '.join(kind)}", facts={"field": name}) from None
 
 
 def _strengths(use: LoraUse) -> tuple[float, float]:
@@ -104,7 +116,7 @@ def _resolve(
 def _expert(spec: ModelSpec, use: LoraUse, fitted: LoraFit, *, pair: bool) -> tuple[Part | None, str]:
     """Which expert a file is for, None for both, and how that is known."""
     if use.expert is not None and not pair:
-        return _EXPERTS.get(use.expert), "as asked"
+        return _EXPERTS.get(_choice("expert", use.expert, LoraExpert)), "as asked"
     if fitted.file.parts:
         named = fitted.file.parts
         return (next(iter(named)) if len(named) == 1 else None), "as its tensors are named"

@@ -76,7 +76,7 @@ class FiniteLoras:
             try:
                 self._check(lora)
             except LoraError as error:
-                if policy is LoraPolicy.FAIL:
+                if policy == LoraPolicy.FAIL:  # it may be plain text
                     raise
                 request = replace(
                     request,

@@ -15,6 +15,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from wanvideo.errors import LoraUnsupported
 from wanvideo.models.transformer import keeps_fp32
 from wanvideo.weights.lora.tensors import Delta
 
@@ -73,8 +74,7 @@ def applied(
             weight = name if name.endswith("modulation") else f"{name}.weight"
             for parameter, difference in ((weight, delta.weight()), (f"{name}.bias", delta.diff_bias)):
                 if difference is not None:
-                    summed = _sum(transformer.get_parameter(parameter), difference)
-                    undo.enter_context(_in_place_of(transformer, parameter, summed))
+                    undo.enter_context(_in_place_of(transformer, parameter, _sum(transformer, parameter, difference)))
         yield
 
 
@@ -90,7 +90,15 @@ def _in_place_of(root: nn.Module, name: str, new: nn.Module | nn.Parameter) -> I
         setattr(parent, leaf, original)
 
 
-def _sum(parameter: nn.Parameter, difference: Tensor) -> nn.Parameter:
-    """A new parameter; rounded once, from float32."""
-    total = parameter.detach().float() + difference.to(parameter.device)
-    return nn.Parameter(total.to(parameter.dtype), requires_grad=False)
+def _sum(transformer: nn.Module, name: str, difference: Tensor) -> nn.Parameter:
+    """A new parameter, rounded once, from float32. Raises LoraUnsupported if the old one is not stored as numbers."""
+    parent, _, leaf = name.rpartition(".")
+    stored = getattr(transformer.get_submodule(parent), leaf, None)
+    if not isinstance(stored, nn.Parameter) or not stored.is_floating_point() or stored.shape != difference.shape:
+        raise LoraUnsupported(
+            f"{name} is stored in a way that nothing can be added to, and a LoRA changes it: "
+            "use the model in bfloat16, or leave the LoRA out",
+            facts={"parameter": name},
+        )
+    total = stored.detach().float() + difference.to(stored.device)
+    return nn.Parameter(total.to(stored.dtype), requires_grad=False)

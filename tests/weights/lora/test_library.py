@@ -1,12 +1,14 @@
 """LoRAs are found by name in our folder and in those of other programs, and pairs are one LoRA."""
 
+import errno
 import json
+import shutil
 from pathlib import Path
 
 import pytest
 
 from tests.weights.lora.dialects import write_comfyui
-from wanvideo.errors import InvalidRequest, LoraCorrupt, LoraNotFound, LoraUnsafeFormat
+from wanvideo.errors import DiskFull, InvalidRequest, LoraCorrupt, LoraNotFound, LoraUnsafeFormat
 from wanvideo.weights.lora.library import About, LoraLibrary
 from wanvideo.weights.lora.names import expert_in, expert_of, without_expert
 from wanvideo.weights.variants import Part
@@ -160,3 +162,21 @@ def test_a_name_is_taken_once_and_others_files_are_not_removed(library: LoraLibr
     with pytest.raises(InvalidRequest, match="where it belongs"):
         library.remove("style")
     assert source.exists()
+
+
+def test_a_full_disk_leaves_nothing_behind(
+    library: LoraLibrary, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pair = [write_comfyui(tmp_path / "x" / f"style_{name}.safetensors") for name in ("high", "low")]
+    copy = shutil.copyfile
+
+    def full(source: Path, target: Path) -> Path:
+        if "_low" in target.name:
+            target.write_bytes(b"half")
+            raise OSError(errno.ENOSPC, "No space left on device")
+        return copy(source, target)
+
+    monkeypatch.setattr(shutil, "copyfile", full)
+    with pytest.raises(DiskFull, match="own"):
+        library.add(pair)
+    assert list((tmp_path / "own").iterdir()) == []

@@ -5,17 +5,19 @@ that call for the style, stands in a JSON file of the same name beside it, or in
 """
 
 import difflib
+import errno
 import json
 import os
 import re
 import secrets
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-from wanvideo.errors import InvalidRequest, LoraNotFound
+from wanvideo.errors import DiskFull, InvalidRequest, LoraNotFound, OutputNotWritable
 from wanvideo.weights.lora.file import read_lora
 from wanvideo.weights.lora.names import expert_in, expert_of, without_expert
 from wanvideo.weights.variants import Part
@@ -100,7 +102,8 @@ class LoraLibrary:
     ) -> LoraEntry:
         """Take one file, or a pair (high, low), into our folder; as links to where they are if `link`.
 
-        Each is read first: raises what `read_lora` raises, and InvalidRequest if the name is taken or unfit.
+        Each is read first: raises what `read_lora` raises, InvalidRequest if the name is taken or unfit, and DiskFull
+        or OutputNotWritable, after which nothing of it is there.
         """
         assert self.folder is not None, "a library without a folder of its own only reads"
         for file in files:
@@ -117,12 +120,16 @@ class LoraLibrary:
             raise InvalidRequest(
                 f"there is a LoRA called {name} already: choose another name, or remove that one first"
             )
-        self.folder.mkdir(parents=True, exist_ok=True)
         kept = tuple(self.folder / f"{name}{end}.safetensors" for end in (("_high", "_low") if pair else ("",)))
-        for file, place in zip(files, kept, strict=True):
-            _put(file, place, link=link)
-        if about is not None:
-            _write_sidecar(_sidecar(kept[0]), about)
+        with _changing(self.folder):
+            self.folder.mkdir(parents=True, exist_ok=True)
+            with ExitStack() as undo:
+                for file, place in zip(files, kept, strict=True):
+                    undo.callback(place.unlink, missing_ok=True)
+                    _put(file, place, link=link)
+                if about is not None:
+                    _write_sidecar(_sidecar(kept[0]), about)
+                undo.pop_all()
         return LoraEntry(name=name, files=kept, own=True)
 
     def remove(self, name: str) -> tuple[LoraEntry, int]:
@@ -134,8 +141,9 @@ class LoraLibrary:
         if not entry.own:
             raise InvalidRequest(f"{entry.files[0]} is not in {self.folder}: delete it where it belongs to")
         freed = sum(0 if path.is_symlink() else path.stat().st_size for path in entry.files)
-        for path in (*entry.files, _sidecar(entry.files[0])):
-            path.unlink(missing_ok=True)
+        with _changing(entry.files[0].parent):
+            for path in (*entry.files, _sidecar(entry.files[0])):
+                path.unlink(missing_ok=True)
         return entry, freed
 
 
@@ -214,6 +222,17 @@ def _expert_mark(file: Path, name: str) -> str:
     if part is None or expert_in(name) is part:
         return ""
     return "_high" if part is Part.TRANSFORMER else "_low"
+
+
+@contextmanager
+def _changing(folder: Path) -> Iterator[None]:
+    """Says which folder it was that could not be written."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            raise DiskFull(f"the disk of {folder} is full: make room, or add the LoRA with --link") from error
+        raise OutputNotWritable(f"{folder} cannot be written: {error.strerror}") from error
 
 
 def _put(file: Path, place: Path, *, link: bool) -> None:
