@@ -16,12 +16,13 @@ make types     mypy --strict
 make imports   who may import whom
 make unit      the tests; ARGS="-k vae -x" goes to pytest
 make judge     score the demo models on the full set of prompts
+make judge-lora  score the demo LoRA at several strengths
 
 make setup     only the environment, in .venv; PYTHON=/path/to/python3.12 chooses its Python
 make clean     remove caches, packages and demo.mp4; .venv and build/ stay
 endef
 
-.PHONY: help setup demo test format lint types imports unit judge clean
+.PHONY: help setup demo test format lint types imports unit judge judge-lora clean
 
 help:
 	$(info $(HELP))
@@ -52,6 +53,9 @@ unit: $(READY)
 
 judge: $(READY)
 	$(PY) -m benchmarks.judge --jobs 2 --report docs/demo-quality.md $(ARGS)
+
+judge-lora: $(READY)
+	$(PY) -m benchmarks.judge.lora --jobs 2 --report docs/lora-quality.md $(ARGS)
 
 clean:
 	rm -rf dist demo.mp4 .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache

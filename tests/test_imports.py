@@ -27,6 +27,9 @@ LIGHT = (
     "wanvideo.weights.downloader",
     "wanvideo.weights.health",
     "wanvideo.weights.removal",
+    "wanvideo.weights.lora.file",
+    "wanvideo.weights.lora.hub",
+    "wanvideo.weights.lora.library",
     "wanvideo.pipelines.adapt",
     *(name for name in MODULES if name.startswith(("wanvideo.media", "wanvideo.cli"))),
 )

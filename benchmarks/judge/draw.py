@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from benchmarks.judge.scene import BACKGROUNDS, COLOURS, Scene
 
 OVERSAMPLING = 4
+INRADIUS = {"circle": 0.5, "square": 0.5, "triangle": 1 / (1 + 5**0.5)}  # of the largest circle inside, by the width
 WAY = {"moves left": (-1, 0), "moves right": (1, 0), "moves up": (0, -1), "moves down": (0, 1)}
 
 
@@ -40,22 +41,32 @@ def place(scene: Scene, rng: np.random.Generator, *, inside: float = 0.5) -> Pla
     return Placement((*(middle - way / 2), begin), (*(middle + way / 2), end))
 
 
-def draw(scene: Scene, placement: Placement, *, frames: int = 17, size: int = 128) -> NDArray[np.uint8]:
-    """The clip [F, H, W, 3] of the scene's shape on its way from one placement to the other."""
+def draw(
+    scene: Scene, placement: Placement, *, frames: int = 17, size: int = 128, stroke: float | None = None
+) -> NDArray[np.uint8]:
+    """The clip [F, H, W, 3] of the scene's shape on its way from one placement to the other.
+
+    With a `stroke`, only its outline, of that width in widths of the shape.
+    """
     back, front = (np.array(rgb, float) for rgb in (BACKGROUNDS[scene.background], COLOURS[scene.colour]))
     clip = []
     for x, y, width in np.linspace(placement.first, placement.last, frames):
-        cover = _cover(scene.shape, x, y, width, size)[..., None]
+        cover = _cover(scene.shape, x, y, width, size, stroke)[..., None]
         clip.append(np.rint(back * (1 - cover) + front * cover))
     return np.stack(clip).astype(np.uint8)
 
 
-def _cover(shape: str, x: float, y: float, width: float, size: int) -> NDArray[np.float64]:
+def _cover(shape: str, x: float, y: float, width: float, size: int, stroke: float | None) -> NDArray[np.float64]:
     """The share of each pixel [H, W] that the shape covers: how many of the points in it lie inside."""
+    inner = 0.0 if stroke is None else 1 - stroke / INRADIUS[shape]  # the hole is a smaller copy about the incentre
     hits = np.zeros((size, size))
     for i, j in product(range(OVERSAMPLING), repeat=2):
         u, v = ((np.arange(size) + (k + 0.5) / OVERSAMPLING) / size for k in (i, j))
-        hits += _inside(shape, (u[None, :] - x) / width, (v[:, None] - y) / width)
+        across, down = (u[None, :] - x) / width, (v[:, None] - y) / width
+        hits += _inside(shape, across, down)
+        if inner > 0:
+            drop = 0.5 - INRADIUS[shape]  # of the incentre below the middle of the box
+            hits -= _inside(shape, across / inner, (down - drop) / inner + drop)
     return hits / OVERSAMPLING**2
 
 

@@ -8,6 +8,7 @@ from dataclasses import asdict, dataclass
 from functools import cache
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from types import MappingProxyType
 from typing import Final
 
 import numpy as np
@@ -22,6 +23,7 @@ from benchmarks.judge.trials import Given, Trial
 from wanvideo.models.vae import WanVAE
 from wanvideo.pipelines.choose import named, usual_places
 from wanvideo.pipelines.pipeline import to_rgb
+from wanvideo.request import LoraPolicy, LoraUse
 from wanvideo.weights.loading import load_vae
 
 IMAGES: Final = {"first": 0, "last": -1}  # which frame each is
@@ -72,7 +74,7 @@ def attempt(trial: Trial, version: str, *, clips: Path | None = None) -> Outcome
         images = _images(trial)
         with TemporaryDirectory(prefix="judge-") as scratch:
             path = (clips or Path(scratch)) / f"{trial.model}-{trial.given.replace(' ', '-')}-{trial.seed}.mp4"
-            frames = _generate(trial, images, path)
+            frames = make_clip(trial, path, images)
         reading = judge(frames)
         decibels = {name: psnr(frames[IMAGES[name]], image) for name, image in images.items()}
     return Outcome(
@@ -101,11 +103,21 @@ def _images(trial: Trial) -> dict[str, NDArray[np.uint8]]:
     return {name: trial.drawn()[IMAGES[name]] for name in names}
 
 
-def _generate(trial: Trial, images: Mapping[str, NDArray[np.uint8]], path: Path) -> NDArray[np.uint8]:
-    """The frames [F, H, W, 3] of the finished file at `path`."""
+def make_clip(
+    trial: Trial,
+    path: Path,
+    images: Mapping[str, NDArray[np.uint8]] = MappingProxyType({}),
+    loras: tuple[LoraUse, ...] = (),
+) -> NDArray[np.uint8]:
+    """The frames [F, H, W, 3] of the finished file at `path`; a LoRA that cannot be used is an error."""
     pictures = {name: Image.fromarray(image) for name, image in images.items()}
     request = wanvideo.GenerationRequest(
-        prompt=trial.scene.caption, seed=trial.seed, image=pictures.get("first"), end_image=pictures.get("last")
+        prompt=trial.scene.caption,
+        seed=trial.seed,
+        image=pictures.get("first"),
+        end_image=pictures.get("last"),
+        loras=loras,
+        lora_policy=LoraPolicy.FAIL,
     )
     for _ in wanvideo.generate_to_file(_pipeline(trial.model), request, path):
         pass

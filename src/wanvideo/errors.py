@@ -223,3 +223,45 @@ class CacheNotWritable(DownloadError):
     """The cache cannot be written, for a reason other than a full disk."""
 
     code = "DOWNLOAD_CACHE_NOT_WRITABLE"
+
+
+# --- LoRA ------------------------------------------------------------------------------------------------------------
+
+
+class LoraError(InvalidRequest):
+    """A LoRA cannot be used. Whether that ends the request or only leaves the LoRA out, its `lora_policy` says."""
+
+    code = "LORA_UNUSABLE"
+    category = "lora"
+
+
+class LoraNotFound(LoraError):
+    code = "LORA_NOT_FOUND"
+
+
+class LoraUnsafeFormat(LoraError):
+    """The file is a pickle, which can run any code when it is opened."""
+
+    code = "LORA_UNSAFE_FORMAT"
+
+
+class LoraCorrupt(LoraError):
+    """The file is truncated, damaged, no LoRA, or holds numbers that are not finite or sizes that no LoRA has."""
+
+    code = "LORA_CORRUPT"
+
+
+class LoraWrongBase(LoraError):
+    """Made for a model of another width or family."""
+
+    code = "LORA_WRONG_BASE"
+
+
+class LoraUnsupported(LoraError):
+    """A kind of adapter that is not applied here, such as LoKr."""
+
+    code = "LORA_UNSUPPORTED"
+
+
+class TooManyLoras(LoraError):
+    code = "LORA_TOO_MANY"

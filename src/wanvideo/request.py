@@ -3,6 +3,7 @@
 import os
 from dataclasses import dataclass
 from enum import StrEnum
+from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias
 
 if TYPE_CHECKING:
@@ -36,6 +37,31 @@ class Phase(StrEnum):
     WRITE = "write"
 
 
+class LoraExpert(StrEnum):
+    """Which expert of a model with two a LoRA is for."""
+
+    HIGH = "high"
+    LOW = "low"
+    BOTH = "both"
+
+
+class LoraPolicy(StrEnum):
+    """What a LoRA that cannot be used does to the request."""
+
+    WARN = "warn"  # the video is made without it, and an adjustment says so
+    FAIL = "fail"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LoraUse:
+    """One LoRA, and how much of it. A high/low pair is one source (a folder, a name of the library) or two uses."""
+
+    source: str | os.PathLike[str]  # a name of the library, or a path
+    strength: float = 1.0  # 0 is the same as without it
+    strength_low: float | None = None  # for the low-noise expert; unset follows `strength`
+    expert: LoraExpert | None = None  # unset: what the file or its name says, else both
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class GenerationRequest:
     """What a user asks for. `None` everywhere means "the model's default"."""
@@ -55,6 +81,8 @@ class GenerationRequest:
     sigmas: tuple[float, ...] | None = None  # noise levels, 1 down to 0, instead of `steps` and `shift`
     solver: Solver | None = None
     seed: int | None = None  # unset draws one; the result says which
+    loras: tuple[LoraUse, ...] = ()  # added up
+    lora_policy: LoraPolicy = LoraPolicy.WARN
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -65,6 +93,17 @@ class Adjustment:
     asked: str
     used: str
     reason: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ResolvedLora:
+    """One LoRA file that fits the model. A strength of 0 leaves that expert as it is."""
+
+    name: str
+    path: Path
+    digest: str  # of its content
+    strength: float  # in the high-noise expert, or the only transformer
+    strength_low: float
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -88,6 +127,7 @@ class ResolvedRequest:
     sigmas: tuple[float, ...] | None
     solver: Solver
     seed: int
+    loras: tuple[ResolvedLora, ...] = ()
     adjustments: tuple[Adjustment, ...] = ()
 
     @property

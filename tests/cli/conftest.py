@@ -40,8 +40,16 @@ Wan = Callable[..., Ended]
 @pytest.fixture(autouse=True)
 def _nothing_of_this_machine(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """No model of the developer's, no colours of their terminal, and the current folder is a new one."""
-    own = ("WAN_MODELS", "WAN_DEBUG", "WAN_HUB_MIRRORS", "NO_COLOR", "FORCE_COLOR", "HUGGINGFACE_HUB_CACHE")
-    for variable in (*own, "HF_HUB_CACHE", "HF_ENDPOINT", "HF_TOKEN", "HF_TOKEN_PATH", "HUGGING_FACE_HUB_TOKEN"):
+    own = ("WAN_MODELS", "WAN_LORAS", "WAN_DEBUG", "WAN_HUB_MIRRORS", "NO_COLOR", "FORCE_COLOR")
+    hub = (
+        "HF_HUB_CACHE",
+        "HUGGINGFACE_HUB_CACHE",
+        "HF_ENDPOINT",
+        "HF_TOKEN",
+        "HF_TOKEN_PATH",
+        "HUGGING_FACE_HUB_TOKEN",
+    )
+    for variable in (*own, *hub):
         monkeypatch.delenv(variable, raising=False)
     monkeypatch.setenv("HF_HOME", str(tmp_path / "hf"))
     monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path / "data"))

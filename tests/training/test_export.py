@@ -20,6 +20,7 @@ def test_restoring_and_exporting_changes_no_tensor_and_no_config(
         monkeypatch.setattr(sys, "argv", ["", str(source), str(target)])
         program.main()
     shipped = sorted(path.relative_to(DEMO_FOLDER) for path in DEMO_FOLDER.rglob("*") if path.is_file())
+    shipped = [path for path in shipped if path.parts[0] != "loras"]  # made from these models, by another program
     assert shipped == sorted(p.relative_to(tmp_path / "demo") for p in (tmp_path / "demo").rglob("*") if p.is_file())
     for path in shipped:
         before, after = DEMO_FOLDER / path, tmp_path / "demo" / path

@@ -204,3 +204,21 @@ def test_paraphrases_and_fragments_vary() -> None:
 @pytest.mark.parametrize(("noun", "expected"), [("orange box", "an orange box"), ("huge box", "a huge box")])
 def test_the_article_fits_the_noun(noun: str, expected: str) -> None:
     assert captions.article(noun) == expected
+
+
+def test_an_outline_is_the_edge_of_the_shape_and_nothing_of_its_middle() -> None:
+    labels, whole = many()
+    labels, track = labels[:64], world.Track(whole.centre[:64], whole.width[:64])
+    filled, outlined = (
+        world.coverage(labels[:, 2], track.centre, track.width, size=128, stroke=stroke) for stroke in (None, 0.16)
+    )
+    assert (outlined <= filled).all()
+    edge = (filled > 0) & (filled < 1)
+    assert (outlined[edge] == filled[edge]).all()
+    column, row = (track.centre * 128).long().clamp(0, 127).unbind(-1)
+    clip, frame = torch.meshgrid(torch.arange(64), torch.arange(17), indexing="ij")
+    assert outlined[clip, frame, row + 1, column].max() < 0.05
+    # A hole with 1 - 2 x 0.16 of the side: (1 - 0.32)^2 of a square is left out.
+    square = labels[:, 2] == SHAPES.index("square")
+    share = outlined[square].sum((2, 3)) / filled[square].sum((2, 3))
+    torch.testing.assert_close(share, torch.full_like(share, 1 - 0.68**2), atol=0.01, rtol=0)

@@ -92,13 +92,21 @@ class Run(Generic[ModuleT]):
                 }
 
 
-def train(runs: Iterable[Run[Any]], step: Callable[[], Mapping[str, Tensor]], *, piece_minutes: float) -> None:
+def train(
+    runs: Iterable[Run[Any]],
+    step: Callable[[], Mapping[str, Tensor]],
+    *,
+    piece_minutes: float,
+    most_steps: float = math.inf,
+) -> None:
     """Call `step` until the runs or this piece are over; print its numbers now and then; save at the end."""
     runs = list(runs)
     step()  # compiles, with a learning rate of zero, before the clock starts
     begun = last = time.monotonic()
     count = 0
-    while min(run.progress for run in runs) < 1 and time.monotonic() - begun < piece_minutes * 60:
+    while (
+        min(run.progress for run in runs) < 1 and time.monotonic() - begun < piece_minutes * 60 and count < most_steps
+    ):
         for run in runs:
             run.set_lr()
             run.steps += 1

@@ -30,25 +30,30 @@ def restore(source: Path, keys: KeyMap, target: Path, metadata: Mapping[str, str
     save_tensors(target, {name: value for name, value in named.items() if name is not None}, metadata)
 
 
+def restore_all(demo: Path, out: Path) -> None:
+    """All networks of the demo models and their tokenizer."""
+    stem = "diffusion_pytorch_model.safetensors"
+    for name, place in TRANSFORMERS.items():
+        folder = demo / place
+        keys = transformer_keys(read_transformer_config(folder / "config.json"))
+        restore(folder / stem, keys, out / f"{name}.safetensors")
+    for kind, place in VAES.items():
+        folder = demo / place
+        config = read_vae_config(folder / "config.json")
+        statistics = {"mean": json.dumps(config.latent_mean), "std": json.dumps(config.latent_std)}
+        restore(folder / stem, vae_keys(config), out / f"vae-{kind}.safetensors", statistics)
+    text = demo / "shared" / "text_encoder"
+    keys = text_encoder_keys(read_text_encoder_config(text / "config.json"))
+    restore(text / "model.safetensors", keys, out / "text_encoder.safetensors")
+    shutil.copyfile(demo / "shared" / "tokenizer" / "tokenizer.json", out / "tokenizer.json")
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("demo", type=Path)
     parser.add_argument("out", type=Path)
     options = parser.parse_args()
-    stem = "diffusion_pytorch_model.safetensors"
-    for name, place in TRANSFORMERS.items():
-        folder = options.demo / place
-        keys = transformer_keys(read_transformer_config(folder / "config.json"))
-        restore(folder / stem, keys, options.out / f"{name}.safetensors")
-    for kind, place in VAES.items():
-        folder = options.demo / place
-        config = read_vae_config(folder / "config.json")
-        statistics = {"mean": json.dumps(config.latent_mean), "std": json.dumps(config.latent_std)}
-        restore(folder / stem, vae_keys(config), options.out / f"vae-{kind}.safetensors", statistics)
-    text = options.demo / "shared" / "text_encoder"
-    keys = text_encoder_keys(read_text_encoder_config(text / "config.json"))
-    restore(text / "model.safetensors", keys, options.out / "text_encoder.safetensors")
-    shutil.copyfile(options.demo / "shared" / "tokenizer" / "tokenizer.json", options.out / "tokenizer.json")
+    restore_all(options.demo, options.out)
 
 
 if __name__ == "__main__":

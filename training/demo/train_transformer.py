@@ -93,7 +93,9 @@ def scene_index(labels: Tensor) -> Tensor:
 
 
 @torch.no_grad()
-def make_pool(model: WanVAE, count: int, seed: int, with_conditions: bool) -> Pool:
+def make_pool(
+    model: WanVAE, count: int, seed: int, *, with_conditions: bool = False, stroke: float | None = None
+) -> Pool:
     device = next(model.parameters()).device
     generator = torch.Generator(device).manual_seed(seed)
     center, scale = model._statistics(device)
@@ -111,7 +113,7 @@ def make_pool(model: WanVAE, count: int, seed: int, with_conditions: bool) -> Po
     chunk = min(64, count)
     always = torch.ones(chunk, dtype=torch.bool, device=device)
     for _ in range(0, count, chunk):
-        clips, labels = sample_clips(chunk, generator=generator)
+        clips, labels = sample_clips(chunk, generator=generator, stroke=stroke)
         coded.append(latents(clips))
         scenes.append(scene_index(labels))
         if with_conditions:
@@ -271,7 +273,8 @@ def main() -> None:
     done = next(iter(runs.values())).steps
     torch.manual_seed(1 + done)
     kind = "2.2" if options.model == "ti2v" else "2.1"
-    pool = make_pool(load_vae(options.out, kind, device), options.clips, 1 + done, options.model == "i2v")
+    autoencoder = load_vae(options.out, kind, device)
+    pool = make_pool(autoencoder, options.clips, 1 + done, with_conditions=options.model == "i2v")
     print(json.dumps({"model": options.model, "pool seconds": round(time.monotonic() - begun, 1)}), flush=True)
     step = make_step(options.out, options.model, runs, pool, device)
     print(json.dumps({"model": options.model, "ready seconds": round(time.monotonic() - begun, 1)}), flush=True)

@@ -10,6 +10,7 @@ the base and the height of a triangle (point up). Time runs from -1 (first frame
 - By default the shape is wholly inside the frame in every frame; a large shape then moves at most as far as it has room
   (a shape of 44 % moves up to 54 %). Clips of the share `crossing` demand it only in the middle half of the clip, so a
   move of theirs may begin or end partly outside, and uses the full 30 to 60 %.
+- With a `stroke`, only the outline is drawn: a band along the edge, inside it, as wide as that share of the shape.
 """
 
 from dataclasses import dataclass
@@ -49,6 +50,7 @@ def sample_clips(
     frames: int = FRAMES,
     size: int = SIZE,
     crossing: float = 0.0,
+    stroke: float | None = None,
 ) -> tuple[Tensor, Tensor]:
     """Random clips [B, 3, F, H, W] float32 in [-1, 1] on the generator's device, and their labels [B, 5].
 
@@ -56,7 +58,7 @@ def sample_clips(
     """
     chosen = sample_labels(count, generator=generator, labels=labels)
     track = sample_track(chosen, generator=generator, frames=frames, crossing=crossing)
-    return draw(chosen, track, size=size), chosen
+    return draw(chosen, track, size=size, stroke=stroke), chosen
 
 
 def sample_labels(count: int, *, generator: torch.Generator, labels: Tensor | None = None) -> Tensor:
@@ -98,21 +100,25 @@ def sample_track(labels: Tensor, *, generator: torch.Generator, frames: int = FR
     return Track(centre, middle[:, None] * (1 + change[:, None] * time))
 
 
-def draw(labels: Tensor, track: Track, *, size: int = SIZE) -> Tensor:
-    """Clips [B, 3, F, H, W] float32 in [-1, 1] of what the labels [B, 5] say on these tracks, edges anti-aliased."""
+def draw(labels: Tensor, track: Track, *, size: int = SIZE, stroke: float | None = None) -> Tensor:
+    """Clips [B, 3, F, H, W] float32 in [-1, 1] of what the labels [B, 5] say on these tracks, edges anti-aliased.
+
+    `stroke` is the width of the outlines, by that of their shape; None fills the shapes.
+    """
     chunks = []
     for first in range(0, len(labels), CHUNK):
         part = slice(first, first + CHUNK)
-        cover = coverage(labels[part, 2], track.centre[part], track.width[part], size=size)
+        cover = coverage(labels[part, 2], track.centre[part], track.width[part], size=size, stroke=stroke)
         front, back = _palette(COLOURS, labels[part, 1]), _palette(BACKGROUNDS, labels[part, 4])
         chunks.append(torch.addcmul(back, cover[:, None], front - back))
     return torch.cat(chunks)
 
 
-def coverage(shape: Tensor, centre: Tensor, width: Tensor, *, size: int) -> Tensor:
+def coverage(shape: Tensor, centre: Tensor, width: Tensor, *, size: int, stroke: float | None = None) -> Tensor:
     """How much of each pixel the shapes [B] at `centre` [B, F, 2] with `width` [B, F] cover: [B, F, H, W], 0 to 1.
 
-    From the signed distance, in pixels, to the nearest of the outline's lines.
+    With a `stroke`, what lies deeper inside than that share of the width is left out. From the signed distance, in
+    pixels, to the nearest of the outline's lines.
     """
     pixel = torch.arange(size, device=centre.device) + 0.5
     across = (pixel - centre[..., :1] * size).abs()[..., None, :]  # [B, F, 1, W]
@@ -124,7 +130,9 @@ def coverage(shape: Tensor, centre: Tensor, width: Tensor, *, size: int) -> Tens
     triangle = torch.maximum(down - half, (across - (down + half) / 2) / 1.25**0.5)
     kind = shape[:, None, None, None]
     distance = torch.where(kind == 0, circle, torch.where(kind == 1, square, triangle))  # the order of SHAPES
-    return (0.5 - distance).clamp_(0, 1)
+    if stroke is None:
+        return (0.5 - distance).clamp_(0, 1)
+    return (0.5 - distance).clamp_(0, 1) - (0.5 - distance - 2 * stroke * half).clamp_(0, 1)
 
 
 def _palette(colours: dict[str, RGB], label: Tensor) -> Tensor:

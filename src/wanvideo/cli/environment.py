@@ -8,12 +8,15 @@ from typing import Final
 
 import platformdirs
 
+from wanvideo.pipelines.loras import usual_library
 from wanvideo.weights.hub import DEFAULT_ENDPOINT, Hub
+from wanvideo.weights.lora.library import LoraLibrary
 from wanvideo.weights.places import Places, hub_cache
 from wanvideo.weights.registry import read_registry
 
 MODELS_VARIABLE: Final = "WAN_MODELS"  # folders that hold one folder per model, separated like PATH
 MIRRORS_VARIABLE: Final = "WAN_HUB_MIRRORS"  # addresses of other hubs, asked in this order when the first one fails
+LORAS_VARIABLE: Final = "WAN_LORAS"  # folders that hold LoRAs, such as ComfyUI's `models/loras`, separated like PATH
 DEBUG_VARIABLE: Final = "WAN_DEBUG"  # anything but "" and "0" shows tracebacks and all log messages
 
 
@@ -66,6 +69,17 @@ def _token(environment: Mapping[str, str], home: Path) -> str | None:
 def _is_true(text: str) -> bool:
     """As huggingface_hub reads its switches."""
     return text.upper() in ("1", "ON", "YES", "TRUE")
+
+
+def lora_library(environment: Mapping[str, str] = os.environ) -> LoraLibrary:
+    """The user's own LoRAs, the folders in `WAN_LORAS`, and what comes with the package."""
+    roots = environment.get(LORAS_VARIABLE, "").split(os.pathsep)
+    return usual_library([Path(root).expanduser() for root in roots if root])
+
+
+def hub_folder(environment: Mapping[str, str] = os.environ) -> Path:
+    """The cache of the Hugging Face hub."""
+    return hub_cache(environment, Path.home())
 
 
 def debugging(environment: Mapping[str, str] = os.environ) -> bool:

@@ -5,10 +5,11 @@ from typing import Annotated
 
 import typer
 
+from wanvideo.cli.lora import lora_names
 from wanvideo.cli.models import model_names
 from wanvideo.cli.output import Output
-from wanvideo.cli.values import number, parse_size, read_prompt, whole
-from wanvideo.request import GenerationRequest, Solver
+from wanvideo.cli.values import number, parse_lora, parse_size, read_prompt, whole
+from wanvideo.request import GenerationRequest, LoraPolicy, Solver
 
 
 def generate(
@@ -66,6 +67,18 @@ def generate(
     negative: Annotated[
         str | None, typer.Option(help='What the video must not show. Default: the model\'s; "" is really empty.')
     ] = None,
+    lora: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="[high=|low=]NAME_OR_PATH[:STRENGTH]",
+            help="A LoRA from `wan lora` or a file; may be given more than once. A name with high or low in it goes to "
+            "that expert; :0.9/0.7 is a strength for each.",
+            autocompletion=lora_names,
+        ),
+    ] = None,
+    lora_policy: Annotated[
+        LoraPolicy, typer.Option(help="What to do about a LoRA that cannot be used: go on without it, or fail.")
+    ] = LoraPolicy.WARN,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")] = "auto",
     dtype: Annotated[
         str | None, typer.Option(help="bfloat16 or float32. Default: bfloat16 on a GPU, float32 on the CPU.")
@@ -109,6 +122,8 @@ def generate(
         shift=shift,
         solver=solver,
         seed=seed,
+        loras=tuple(parse_lora(text) for text in lora or ()),
+        lora_policy=lora_policy,
     )
     job = Job(
         request=request,

@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from wanvideo.cli.environment import places, yield_idle_threads
+from wanvideo.cli.environment import lora_library, places, yield_idle_threads
 from wanvideo.cli.interrupt import Interruption, catching_interruptions
 from wanvideo.cli.output import Output
 from wanvideo.cli.progress import showing
@@ -18,7 +18,7 @@ from wanvideo.media.output import check_writable
 from wanvideo.pipelines.adapt import adapt
 from wanvideo.pipelines.choose import Choice, choose, named
 from wanvideo.pipelines.settings import parameters
-from wanvideo.request import GenerationRequest, Phase, Progress, ResolvedRequest
+from wanvideo.request import GenerationRequest, Phase, Progress, ResolvedLora, ResolvedRequest
 from wanvideo.weights.catalog import ModelSpec
 
 if TYPE_CHECKING:
@@ -51,7 +51,8 @@ def run(output: Output, job: Job) -> None:
     request = job.request if checkpoint is None else _with_its_seed(job.request, checkpoint)
     choice = _choose(output, job, request)
     # The pipeline does this again; here it draws the seed, and finds wrong input while that is still quick.
-    resolved = adapt(choice.spec, request)
+    library = lora_library()
+    resolved = adapt(choice.spec, request, library)
     path = _path(job.out, resolved)
     check_writable(path, frames=resolved.frames)
     _check_state_file(job.save_state)
@@ -62,7 +63,9 @@ def run(output: Output, job: Job) -> None:
     request = replace(request, seed=resolved.seed)
     with (
         catching_interruptions(output) as interruption,
-        Pipeline(choice.spec, choice.folder, device=job.device, dtype=job.dtype, tile=job.tile) as pipeline,
+        Pipeline(
+            choice.spec, choice.folder, device=job.device, dtype=job.dtype, tile=job.tile, library=library
+        ) as pipeline,
         closing(generate_to_file(pipeline, request, path, resume=checkpoint)) as events,
     ):
         settings = _follow(output, choice.spec, events, interruption, job.save_state)
@@ -202,7 +205,17 @@ def _announce(output: Output, spec: ModelSpec, request: ResolvedRequest) -> None
         f"{spec.id}{' (demo)' if spec.demo else ''}: {r.width}x{r.height}, {length}, {steps}, "
         f"{noise}, guidance {guidance}, seed {r.seed}"
     )
+    for lora in r.loras:
+        output.say(f"lora: {_with_strengths(spec, lora)}")
     output.event("resolved", **parameters(r), seconds=r.seconds, demo=spec.demo)
     for change in r.adjustments:
         output.say(f"{change.field}: {change.asked} became {change.used}: {change.reason}")
         output.event("adjusted", **asdict(change))
+
+
+def _with_strengths(spec: ModelSpec, lora: ResolvedLora) -> str:
+    if spec.experts == 1 or lora.strength == lora.strength_low:
+        return f"{lora.name}, strength {lora.strength:g}"
+    return (
+        f"{lora.name}, strength {lora.strength:g} in the high-noise expert, {lora.strength_low:g} in the low-noise one"
+    )

@@ -8,9 +8,12 @@ from typing import Final
 
 import typer
 
-from wanvideo.errors import InvalidPrompt, InvalidSize
+from wanvideo.errors import InvalidPrompt, InvalidRequest, InvalidSize
+from wanvideo.request import LoraExpert, LoraUse
 
 SIZES: Final[dict[str, tuple[int, int]]] = {"480p": (832, 480), "720p": (1280, 720)}
+LORA_EXPERTS: Final = {expert.value: expert for expert in LoraExpert}
+NUMBER: Final = r"[+-]?(?:\d+\.?\d*|\.\d+)"
 MAX_PROMPT_BYTES: Final = 1 << 20  # of standard input, so that a wrong file is refused before memory is full
 SLUG_LENGTH: Final = 48
 
@@ -42,6 +45,24 @@ def parse_size(text: str) -> tuple[int, int]:
             f"{text!r:.60} is no size: give WIDTHxHEIGHT such as 832x480, or {names}", facts={"size": text}
         )
     return int(found[1]), int(found[2])
+
+
+def parse_lora(text: str) -> LoraUse:
+    """ "NAME", "PATH:0.8", "high=PATH:0.8", "NAME:0.9/0.7" (high and low). Raises InvalidRequest."""
+    source, expert = text, None
+    head, equals, tail = text.partition("=")
+    if equals and head.casefold() in LORA_EXPERTS:
+        source, expert = tail, LORA_EXPERTS[head.casefold()]
+    strength, strength_low = 1.0, None
+    place, colon, numbers = source.rpartition(":")
+    if colon and (found := re.fullmatch(rf"({NUMBER})(?:/({NUMBER}))?", numbers)):
+        source, strength = place, float(found[1])
+        strength_low = None if found[2] is None else float(found[2])
+    if not source:
+        raise InvalidRequest(
+            f"--lora {text!r:.100} names no LoRA: write NAME_OR_PATH, with :STRENGTH after it if not 1"
+        )
+    return LoraUse(source=source, strength=strength, strength_low=strength_low, expert=expert)
 
 
 def read_prompt(text: str) -> str:

@@ -13,6 +13,7 @@ from numbers import Integral, Real
 
 from wanvideo.errors import ImageNotTaken, ImageRequired, InvalidFrames, InvalidPrompt, InvalidRequest, InvalidSize
 from wanvideo.media.image import load_image
+from wanvideo.pipelines.loras import SHIPPED, resolve_loras
 from wanvideo.pipelines.size import (
     MAX_SIDE,
     Size,
@@ -27,6 +28,7 @@ from wanvideo.pipelines.size import (
 from wanvideo.request import Adjustment, GenerationRequest, ImageSource, ResolvedRequest, Solver, Task
 from wanvideo.sampling.schedule import make_schedule
 from wanvideo.weights.catalog import MODELS, ModelSpec
+from wanvideo.weights.lora.library import LoraLibrary
 
 MAX_STEPS = 1000  # the number of timesteps that the models were trained on
 MAX_GUIDANCE = 100.0
@@ -36,9 +38,10 @@ DRAWN_SEEDS = 2**32  # a seed that is drawn stays short enough to be read out
 MAX_PROMPT = 100_000  # characters; the text encoder reads some two thousand
 
 
-def adapt(spec: ModelSpec, request: GenerationRequest) -> ResolvedRequest:
+def adapt(spec: ModelSpec, request: GenerationRequest, library: LoraLibrary | None = None) -> ResolvedRequest:
     """The request as `spec` can run it. Reads the pictures, for their shapes; draws a seed if none is given.
 
+    library: where the names of LoRAs are looked up; None: only those that ship with the package, and paths.
     Raises InvalidRequest or one of its kinds, with the legal values.
     """
     changes: list[Adjustment] = []
@@ -54,6 +57,7 @@ def adapt(spec: ModelSpec, request: GenerationRequest) -> ResolvedRequest:
     guidance_high, guidance_low = _guidance(changes, spec, request)
     solver = _solver(spec, request.solver)
     steps, shift, sigmas = _noise_levels(changes, spec, request, solver)
+    loras = resolve_loras(changes, spec, request.loras, request.lora_policy, library or LoraLibrary(roots=(SHIPPED,)))
     return ResolvedRequest(
         model=spec.id,
         task=Task.TEXT_TO_VIDEO if image is None else Task.IMAGE_TO_VIDEO,
@@ -72,6 +76,7 @@ def adapt(spec: ModelSpec, request: GenerationRequest) -> ResolvedRequest:
         sigmas=sigmas,
         solver=solver,
         seed=_seed(request.seed),
+        loras=loras,
         adjustments=tuple(changes),
     )
 

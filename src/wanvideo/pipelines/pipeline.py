@@ -5,6 +5,7 @@ from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass, replace
 from functools import cached_property
+from pathlib import Path
 from types import TracebackType
 from typing import Self
 
@@ -24,12 +25,14 @@ from wanvideo.pipelines.conditioning import Condition, Encode, covered, first_fr
 from wanvideo.pipelines.denoise import Embeddings, Sampling, denoise, initial_noise, initial_state
 from wanvideo.pipelines.device import pick_device, pick_dtype
 from wanvideo.pipelines.events import Event, Frames, Resolved
+from wanvideo.pipelines.loras import usual_library
 from wanvideo.pipelines.memory import count_weights, footprint
 from wanvideo.pipelines.parts import Parts
 from wanvideo.pipelines.preview import LatentColours, fit_colours
 from wanvideo.pipelines.settings import settings
 from wanvideo.pipelines.size import Size
 from wanvideo.pipelines.state import Checkpoint, fingerprint
+from wanvideo.pipelines.transformers import FiniteLoras, Transformers
 from wanvideo.request import Adjustment, GenerationRequest, ImageSource, Phase, Progress, ResolvedRequest
 from wanvideo.runtime.cpu import fitting_threads
 from wanvideo.runtime.tiling import decode_tiled, encode_tiled
@@ -37,6 +40,7 @@ from wanvideo.sampling.guidance import Expert
 from wanvideo.weights.catalog import ModelSpec
 from wanvideo.weights.folder import ModelFolder
 from wanvideo.weights.loading import load_tokenizer
+from wanvideo.weights.lora.library import LoraLibrary
 from wanvideo.weights.tokenizer import PromptTokenizer, PromptTokens
 
 
@@ -50,6 +54,7 @@ def load(
     roots: Sequence[str | os.PathLike[str]] = (),
     tile: int | None = None,
     batch_guidance: bool = False,
+    lora_roots: Sequence[str | os.PathLike[str]] = (),
 ) -> "Pipeline":
     """Open a model by its name, folder or file. Networks are read when they are first needed.
 
@@ -61,6 +66,7 @@ def load(
     roots: folders that hold models, one folder each, besides the cache of the Hugging Face hub.
     tile: side in pixels of the tiles that the autoencoder works in; None: the whole picture at once.
     batch_guidance: both prompts in one call of the transformer; more memory, hardly ever less time.
+    lora_roots: folders that hold LoRAs, besides the user's own.
 
     Raises UnknownModel, ModelMissing and the other errors of models on disk, InvalidRequest for the other arguments.
     """
@@ -73,6 +79,7 @@ def load(
         vae_dtype=vae_dtype,
         tile=tile,
         batch_guidance=batch_guidance,
+        library=usual_library([Path(root) for root in lora_roots]),
     )
 
 
@@ -102,8 +109,12 @@ class Pipeline:
         vae_dtype: str | torch.dtype | None = None,
         tile: int | None = None,
         batch_guidance: bool = False,
+        library: LoraLibrary | None = None,
     ) -> None:
-        """The arguments are those of `load`; `spec` and `folder` are what `choose.named` and `choose.choose` give."""
+        """The arguments are those of `load`; `spec` and `folder` are what `choose.named` and `choose.choose` give.
+
+        library: as in `adapt`.
+        """
         self.spec = spec
         self.tile, self.batch_guidance = _cells(tile, folder), batch_guidance
         where = pick_device(device)
@@ -114,6 +125,8 @@ class Pipeline:
             vae_dtype=pick_dtype(vae_dtype, torch.float32),
         )
         self._colours: LatentColours | None = None
+        self._library = library
+        self._finite = FiniteLoras()
 
     @property
     def device(self) -> torch.device:
@@ -170,7 +183,8 @@ class Pipeline:
         """
         if resume is not None and request.seed is None and isinstance(seed := resume.fingerprint.get("seed"), int):
             request = replace(request, seed=seed)
-        return self._driven(self._events(adapt(self.spec, request), resume, previews))
+        resolved = self._finite.only(adapt(self.spec, request, self._library), request.lora_policy)
+        return self._driven(self._events(resolved, resume, previews))
 
     def _driven(self, events: Generator[Event, None, None]) -> Generator[Event, None, None]:
         """`events`, each made with as many threads as suit the model; the caller, in between, has its own."""
@@ -237,12 +251,13 @@ class Pipeline:
         rng = generator.get_state() if resume is None else resume.rng
         steps = sampling.schedule.steps
         yield run.clock.progress(Phase.DENOISE, state.step, steps)
-        for after in denoise(self._parts.transformer, sampling, text, condition, state):
-            expert = None if sampling.boundary is None else sampling.expert(after.step - 1).value
-            preview = self._colours.preview(after.outputs[-1]) if run.previews and self._colours else None
-            yield run.clock.progress(Phase.DENOISE, after.step, steps, expert, preview)
-            yield Checkpoint(state=after, rng=rng, fingerprint=mark)
-            state = after
+        with Transformers(self._parts, request.loras) as transformers:
+            for after in denoise(transformers.get, sampling, text, condition, state):
+                expert = None if sampling.boundary is None else sampling.expert(after.step - 1).value
+                preview = self._colours.preview(after.outputs[-1]) if run.previews and self._colours else None
+                yield run.clock.progress(Phase.DENOISE, after.step, steps, expert, preview)
+                yield Checkpoint(state=after, rng=rng, fingerprint=mark)
+                state = after
         return state.latents
 
     def _encode_text(self, run: _Run) -> Generator[Event, None, Embeddings]:
@@ -342,7 +357,8 @@ class Pipeline:
             vae_weight_bytes=self._parts.vae_dtype.itemsize,
         )
         free, _ = torch.cuda.mem_get_info(self.device)
-        return needed.together <= free + torch.cuda.memory_reserved(self.device)
+        loras = sum(lora.path.stat().st_size for lora in request.loras)
+        return needed.together + loras <= free + torch.cuda.memory_reserved(self.device)
 
 
 def to_rgb(video: Tensor) -> npt.NDArray[np.uint8]:

@@ -7,7 +7,7 @@ from os import PathLike
 from pathlib import Path
 from typing import Final
 
-from wanvideo.request import ImageSource, Phase, ResolvedRequest
+from wanvideo.request import ImageSource, Phase, ResolvedLora, ResolvedRequest
 
 SCHEMA: Final = 1
 
@@ -35,6 +35,7 @@ def parameters(request: ResolvedRequest) -> dict[str, object]:
         "sigmas": None if request.sigmas is None else list(request.sigmas),
         "solver": request.solver.value,
         "seed": request.seed,
+        "loras": [_lora(lora) for lora in request.loras],
     }
 
 
@@ -56,6 +57,16 @@ def package_version() -> str:
         return version("wanvideo")
     except PackageNotFoundError:  # run from a source tree that is not installed
         return "unknown"
+
+
+def _lora(lora: ResolvedLora) -> dict[str, object]:
+    """By name, with what tells its content from that of another file of the same name."""
+    return {
+        "name": lora.name,
+        "digest": lora.digest,
+        "strength": lora.strength,
+        "strength_low": lora.strength_low,
+    }
 
 
 def _name(source: "ImageSource | None") -> str | None:

@@ -222,8 +222,11 @@ def what_it_is(head: bytes) -> str | None:
 
 
 def is_pickle(head: bytes) -> bool:
-    """Whether a file that begins so could run code: a zip archive, as PyTorch writes, or a bare pickle."""
-    return head.startswith(_PICKLE_STARTS)
+    """Whether a file that begins so could run code: a zip archive, as PyTorch writes, or a bare pickle.
+
+    A safetensors header of 640 bytes begins like a pickle, too; but then comes a brace, which no pickle has there.
+    """
+    return head.startswith(_PICKLE_STARTS) and head[8:9] != b"{"
 
 
 def _remedy(head: bytes) -> str:

@@ -79,6 +79,11 @@ class KeyMap:
         """The map from official names to themselves, of the same modules."""
         return KeyMap.of({ours: ours for ours in self._diffusers})
 
+    @property
+    def modules(self) -> Mapping[str, str]:
+        """The table itself: official module (or bare parameter) -> diffusers module."""
+        return self._diffusers
+
     def to_diffusers(self, name: str) -> str | None:
         """The diffusers name of an official tensor; None if no module has it."""
         return _translate(name, self._diffusers)
