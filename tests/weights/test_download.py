@@ -3,6 +3,7 @@
 import threading
 import time
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -365,7 +366,7 @@ def test_a_mirror_goes_on_where_the_hub_stopped(hub: LoopbackHub, tmp_path: Path
     with running_hub() as mirror:
         mirror.add(REPO, repository())
         choices = [
-            Choice(title=name, plan=lambda server=server: plan(server, tmp_path))  # type: ignore[misc]
+            Choice(title=name, plan=partial(plan, server, tmp_path))
             for name, server in (("the hub", hub), ("a mirror", mirror))
         ]
         events = list(download_first(choices, options=OPTIONS))
@@ -379,10 +380,18 @@ def test_a_mirror_goes_on_where_the_hub_stopped(hub: LoopbackHub, tmp_path: Path
 
 
 def test_if_no_choice_succeeds_the_first_error_is_raised(hub: LoopbackHub, tmp_path: Path) -> None:
-    other = (RemoteFiles(repo_id="Wan-AI/None", paths=("*",)),)
     choices = [
-        Choice(title="one", plan=lambda: plan(hub, tmp_path, wanted=other)),
-        Choice(title="two", plan=lambda: plan_download(WANTED, Hub(endpoint=hub.endpoint, offline=True), tmp_path)),
+        Choice(title=name, plan=partial(plan, hub, tmp_path, wanted=[RemoteFiles(repo_id=name, paths=("*",))]))
+        for name in ("Wan-AI/None", "Wan-AI/Nothing")
     ]
     with pytest.raises(DownloadNotFound, match="Wan-AI/None"):
         list(download_first(choices, options=OPTIONS))
+
+
+def test_what_no_other_choice_could_mend_ends_it_at_once(hub: LoopbackHub, tmp_path: Path) -> None:
+    offline = Choice(
+        title="one", plan=partial(plan_download, WANTED, Hub(endpoint=hub.endpoint, offline=True), tmp_path)
+    )
+    with pytest.raises(DownloadOffline):
+        list(download_first([offline, Choice(title="two", plan=partial(plan, hub, tmp_path))], options=OPTIONS))
+    assert hub.requests == []
