@@ -49,7 +49,9 @@ from wanvideo.errors import (
     DownloadStalled,
     DownloadUnreachable,
 )
+from wanvideo.weights.cache import repository as repository_cache
 from wanvideo.weights.control import Control
+from wanvideo.weights.disk import Disk
 from wanvideo.weights.download import Choice, download, download_first
 from wanvideo.weights.download_events import Downloaded, DownloadProgress, FellBack, Retrying, State
 from wanvideo.weights.download_plan import plan_download
@@ -134,6 +136,32 @@ def test_the_same_bytes_in_another_repository_are_linked_and_not_fetched(hub: Lo
     linked = snapshot(hub, tmp_path, "Wan-AI/Other") / "text/model.safetensors"
     assert linked.read_bytes() == shard(1)
     assert linked.stat().st_nlink == 2
+
+
+def test_where_there_are_no_links_the_bytes_are_copied(hub: LoopbackHub, tmp_path: Path) -> None:
+    class NoLinks(Disk):
+        def link(self, source: Path, target: Path) -> bool:
+            return False
+
+    pull(hub, tmp_path)
+    hub.add("Wan-AI/Other", {"text/model.safetensors": shard(1)})
+    before = hub.sent_bytes
+    pull(hub, tmp_path, wanted=(RemoteFiles(repo_id="Wan-AI/Other", paths=("text/*",)),), disk=NoLinks())
+    assert hub.sent_bytes == before
+    assert (snapshot(hub, tmp_path, "Wan-AI/Other") / "text/model.safetensors").read_bytes() == shard(1)
+
+
+def test_what_an_interrupted_copy_left_is_never_written_into(hub: LoopbackHub, tmp_path: Path) -> None:
+    pull(hub, tmp_path)
+    hub.add("Wan-AI/Other", {"text/model.safetensors": shard(7)})
+    other = (RemoteFiles(repo_id="Wan-AI/Other", paths=("text/*",)),)
+    (file,) = [planned.file for planned in plan(hub, tmp_path, wanted=other).files]
+    part = repository_cache(tmp_path, "Wan-AI/Other").part(file.digest)
+    part.parent.mkdir(parents=True)
+    part.hardlink_to((snapshot(hub, tmp_path) / "vae/model.safetensors").resolve())
+    pull(hub, tmp_path, wanted=other)
+    assert whole(hub, tmp_path)
+    assert (snapshot(hub, tmp_path, "Wan-AI/Other") / "text/model.safetensors").read_bytes() == shard(7)
 
 
 def test_bytes_that_two_repositories_share_come_once(hub: LoopbackHub, tmp_path: Path) -> None:
