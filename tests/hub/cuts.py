@@ -116,7 +116,7 @@ def main() -> None:
     parser.add_argument("--megabytes", type=int, default=256)
     parser.add_argument("--cuts", type=int, default=200)
     parser.add_argument("--seed", type=int, default=1)
-    parser.add_argument("--rate", type=float, default=0.5, help="MB/s of each connection")
+    parser.add_argument("--rate", type=float, default=0.3, help="MB/s of each connection")
     chosen = parser.parse_args()
     with running_hub() as hub, tempfile.TemporaryDirectory() as cache:
         outcome = cut(

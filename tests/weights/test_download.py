@@ -3,6 +3,7 @@
 import threading
 import time
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -48,7 +49,9 @@ from wanvideo.errors import (
     DownloadStalled,
     DownloadUnreachable,
 )
+from wanvideo.weights.cache import repository as repository_cache
 from wanvideo.weights.control import Control
+from wanvideo.weights.disk import Disk
 from wanvideo.weights.download import Choice, download, download_first
 from wanvideo.weights.download_events import Downloaded, DownloadProgress, FellBack, Retrying, State
 from wanvideo.weights.download_plan import plan_download
@@ -133,6 +136,32 @@ def test_the_same_bytes_in_another_repository_are_linked_and_not_fetched(hub: Lo
     linked = snapshot(hub, tmp_path, "Wan-AI/Other") / "text/model.safetensors"
     assert linked.read_bytes() == shard(1)
     assert linked.stat().st_nlink == 2
+
+
+def test_where_there_are_no_links_the_bytes_are_copied(hub: LoopbackHub, tmp_path: Path) -> None:
+    class NoLinks(Disk):
+        def link(self, source: Path, target: Path) -> bool:
+            return False
+
+    pull(hub, tmp_path)
+    hub.add("Wan-AI/Other", {"text/model.safetensors": shard(1)})
+    before = hub.sent_bytes
+    pull(hub, tmp_path, wanted=(RemoteFiles(repo_id="Wan-AI/Other", paths=("text/*",)),), disk=NoLinks())
+    assert hub.sent_bytes == before
+    assert (snapshot(hub, tmp_path, "Wan-AI/Other") / "text/model.safetensors").read_bytes() == shard(1)
+
+
+def test_what_an_interrupted_copy_left_is_never_written_into(hub: LoopbackHub, tmp_path: Path) -> None:
+    pull(hub, tmp_path)
+    hub.add("Wan-AI/Other", {"text/model.safetensors": shard(7)})
+    other = (RemoteFiles(repo_id="Wan-AI/Other", paths=("text/*",)),)
+    (file,) = [planned.file for planned in plan(hub, tmp_path, wanted=other).files]
+    part = repository_cache(tmp_path, "Wan-AI/Other").part(file.digest)
+    part.parent.mkdir(parents=True)
+    part.hardlink_to((snapshot(hub, tmp_path) / "vae/model.safetensors").resolve())
+    pull(hub, tmp_path, wanted=other)
+    assert whole(hub, tmp_path)
+    assert (snapshot(hub, tmp_path, "Wan-AI/Other") / "text/model.safetensors").read_bytes() == shard(7)
 
 
 def test_bytes_that_two_repositories_share_come_once(hub: LoopbackHub, tmp_path: Path) -> None:
@@ -365,7 +394,7 @@ def test_a_mirror_goes_on_where_the_hub_stopped(hub: LoopbackHub, tmp_path: Path
     with running_hub() as mirror:
         mirror.add(REPO, repository())
         choices = [
-            Choice(title=name, plan=lambda server=server: plan(server, tmp_path))  # type: ignore[misc]
+            Choice(title=name, plan=partial(plan, server, tmp_path))
             for name, server in (("the hub", hub), ("a mirror", mirror))
         ]
         events = list(download_first(choices, options=OPTIONS))
@@ -379,10 +408,18 @@ def test_a_mirror_goes_on_where_the_hub_stopped(hub: LoopbackHub, tmp_path: Path
 
 
 def test_if_no_choice_succeeds_the_first_error_is_raised(hub: LoopbackHub, tmp_path: Path) -> None:
-    other = (RemoteFiles(repo_id="Wan-AI/None", paths=("*",)),)
     choices = [
-        Choice(title="one", plan=lambda: plan(hub, tmp_path, wanted=other)),
-        Choice(title="two", plan=lambda: plan_download(WANTED, Hub(endpoint=hub.endpoint, offline=True), tmp_path)),
+        Choice(title=name, plan=partial(plan, hub, tmp_path, wanted=[RemoteFiles(repo_id=name, paths=("*",))]))
+        for name in ("Wan-AI/None", "Wan-AI/Nothing")
     ]
     with pytest.raises(DownloadNotFound, match="Wan-AI/None"):
         list(download_first(choices, options=OPTIONS))
+
+
+def test_what_no_other_choice_could_mend_ends_it_at_once(hub: LoopbackHub, tmp_path: Path) -> None:
+    offline = Choice(
+        title="one", plan=partial(plan_download, WANTED, Hub(endpoint=hub.endpoint, offline=True), tmp_path)
+    )
+    with pytest.raises(DownloadOffline):
+        list(download_first([offline, Choice(title="two", plan=partial(plan, hub, tmp_path))], options=OPTIONS))
+    assert hub.requests == []

@@ -38,6 +38,7 @@ def pull(
     """
     output = Output(json=json, quiet=quiet)
     spec = resolve(model)
+    output.say(f"{spec.title} needs {spec.needs}")
     ways = choices(chosen_variants(spec, variant), endpoint)
     done_bytes, agreed = 0, yes
     with catching_interruptions(output):

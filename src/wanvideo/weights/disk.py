@@ -41,13 +41,16 @@ class Disk:
         self.sync_folder(target.parent)
 
     def link(self, source: Path, target: Path) -> bool:
-        """One more name for the same bytes; False where the file system cannot."""
+        """One more name for the same bytes, in one step; False where the file system cannot."""
+        target.parent.mkdir(parents=True, exist_ok=True)
+        temporary = target.with_name(f"{target.name}.{uuid4().hex[:8]}.tmp")
         try:
-            target.hardlink_to(source)
+            temporary.hardlink_to(source)
         except OSError as error:
             if error.errno in FULL:
                 raise
             return False
+        self.replace(temporary, target)
         return True
 
     def write_whole(self, path: Path, data: bytes) -> None:

@@ -39,7 +39,7 @@ from wanvideo.weights.record import begin_record, note_speed, note_verified
 from wanvideo.weights.transfer import Options, Transfer, obtain
 
 _SPEED_SECONDS: Final = 10.0  # over which the speed is measured
-_SLOWEST: Final = 1024.0  # bytes per second; below that, an estimate of the time left says nothing
+_SLOWEST: Final = 1024.0  # bytes per second; below that, and in the first second, an estimate says nothing
 
 
 def download(
@@ -207,7 +207,7 @@ class _Run:
             total_bytes=self.plan.total_bytes,
             fetched_bytes=fetched,
             bytes_per_second=speed,
-            seconds_left=left / speed if speed >= _SLOWEST else None,
+            seconds_left=left / speed if speed >= _SLOWEST and self.seconds > 1 else None,
         )
 
     def _speed(self, fetched: int) -> float:

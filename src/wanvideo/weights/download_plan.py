@@ -88,7 +88,7 @@ def plan_download(
 
     Raises DownloadError, InvalidRequest.
     """
-    patience = patience or Patience()
+    patience = patience or Patience(attempts=4)  # somebody is waiting for an answer
     with HubClient(hub, stall_seconds=patience.stall_seconds) as client:
         found = [
             (_patiently(partial(client.list_files, repo_id, revision), patience), patterns)

@@ -7,7 +7,7 @@ so that a whole file need not be hashed again to be believed.
 
 import json
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Final, Self
@@ -66,10 +66,15 @@ def read_record(where: RepositoryCache, commit: str) -> Record | None:
         return None
 
 
+def records(where: RepositoryCache) -> Iterator[Record]:
+    """Of all commits, the one whose files were wanted last first."""
+    for path in sorted(where.own.glob("*.json"), key=lambda path: path.stat().st_mtime, reverse=True):
+        if (record := read_record(where, path.stem)) is not None:
+            yield record
+
+
 def newest_record(where: RepositoryCache) -> Record | None:
-    """Of the commit whose files were wanted last."""
-    paths = sorted(where.own.glob("*.json"), key=lambda path: path.stat().st_mtime, reverse=True)
-    return next((record for path in paths if (record := read_record(where, path.stem)) is not None), None)
+    return next(records(where), None)
 
 
 def begin_record(where: RepositoryCache, listing: Listing, disk: Disk) -> Record:

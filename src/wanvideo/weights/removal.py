@@ -11,7 +11,7 @@ from filelock import Timeout
 from wanvideo.errors import DownloadError
 from wanvideo.weights.cache import RepositoryCache, paths_of, repository
 from wanvideo.weights.hub import by_repository, matches
-from wanvideo.weights.record import newest_record
+from wanvideo.weights.record import records
 from wanvideo.weights.variants import RemoteFiles
 
 
@@ -72,10 +72,9 @@ def _unused_blobs(where: RepositoryCache, links: Sequence[Path], shared: Sequenc
 
 def _leftovers(where: RepositoryCache, patterns: Sequence[str]) -> list[Path]:
     """Parts and journals of downloads of these files that never ended."""
-    record = newest_record(where)
-    files = record.listing.files if record is not None else ()
-    wanted = [file for file in files if any(matches(file.path, pattern) for pattern in patterns)]
-    paths = [path for file in wanted for path in (where.part(file.digest), where.journal(file.digest))]
+    files = [file for record in records(where) for file in record.listing.files]
+    digests = {file.digest for file in files if any(matches(file.path, pattern) for pattern in patterns)}
+    paths = [path for digest in sorted(digests) for path in (where.part(digest), where.journal(digest))]
     return [path for path in paths if path.exists()]
 
 

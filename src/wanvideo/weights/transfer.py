@@ -38,7 +38,7 @@ _TICK_SECONDS: Final = 0.05
 class Patience:
     """When to give up. What counts is failures in a row: a line that breaks all the time, and moves, is fine."""
 
-    attempts: int = 8
+    attempts: int = 12  # five minutes, if they fail at once
     first_seconds: float = 0.5  # doubled every time, less some chance, so that many clients do not come at once
     longest_seconds: float = 60.0
     stall_seconds: float = 30.0  # without a byte, the connection is given up
@@ -133,12 +133,12 @@ def _take_over(transfer: Transfer, twin: Path) -> bool:
     transfer.watcher.verifying(file.nbytes)
     if digest_of(twin, file.hash_kind, lambda _: transfer.gate.check()) != file.digest:
         return False
-    part = where.part(file.digest)
-    part.parent.mkdir(parents=True, exist_ok=True)
     _discard(where, file)
-    if not disk.link(twin.resolve(), part) and not _copy(twin, part, transfer):
+    if disk.link(twin.resolve(), where.blob(file.digest)):
+        return True
+    if not _copy(twin, where.part(file.digest), transfer):
         return False
-    disk.replace(part, where.blob(file.digest))
+    disk.replace(where.part(file.digest), where.blob(file.digest))
     return True
 
 
@@ -228,8 +228,8 @@ def _fill(transfer: Transfer) -> str:
 
 def _fill_by(transfer: Transfer, *, in_one_piece: bool = False) -> str:
     file, where, disk = transfer.file, transfer.where, transfer.disk
-    if size(where.part(file.digest)) is None:
-        where.journal(file.digest).unlink(missing_ok=True)
+    if size(where.part(file.digest)) is None or size(where.journal(file.digest)) is None:
+        _discard(where, file)  # each is worth nothing without the other
     with (
         _opened(where.part(file.digest), disk) as descriptor,
         Journal.open(
