@@ -19,6 +19,7 @@ LIGHT = (
     "wanvideo.request",
     "wanvideo.models.config",
     "wanvideo.weights.catalog",
+    "wanvideo.weights.pick",
     "wanvideo.weights.headers",
     "wanvideo.pipelines.adapt",
     *(name for name in MODULES if name.startswith(("wanvideo.media", "wanvideo.cli"))),
