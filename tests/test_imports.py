@@ -22,7 +22,12 @@ LIGHT = (
     "wanvideo.weights.pick",
     "wanvideo.weights.headers",
     "wanvideo.pipelines.adapt",
-    *(name for name in MODULES if name.startswith(("wanvideo.media", "wanvideo.cli"))),
+    "wanvideo.pipelines.write",
+    *(
+        name
+        for name in MODULES
+        if name.startswith(("wanvideo.media", "wanvideo.cli", "wanvideo.families", "wanvideo.testing"))
+    ),
 )
 
 IMPORT_WITHOUT = """

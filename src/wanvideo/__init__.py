@@ -47,9 +47,11 @@ from wanvideo.request import (
 )
 
 if TYPE_CHECKING:
+    from wanvideo.families.load import load
     from wanvideo.media.video import Video, read_video
+    from wanvideo.pipelines.base import VideoPipeline
     from wanvideo.pipelines.events import Event, Frames, Resolved, Saved
-    from wanvideo.pipelines.pipeline import Pipeline, load
+    from wanvideo.pipelines.pipeline import Pipeline
     from wanvideo.pipelines.state import Checkpoint
     from wanvideo.pipelines.write import generate_to_file
 
@@ -89,6 +91,7 @@ __all__ = [
     "Task",
     "UnknownModel",
     "Video",
+    "VideoPipeline",
     "WanVideoError",
     "generate_to_file",
     "load",
@@ -103,8 +106,9 @@ _LAZY: Final = {
     "Resolved": "wanvideo.pipelines.events",
     "Saved": "wanvideo.pipelines.events",
     "Video": "wanvideo.media.video",
+    "VideoPipeline": "wanvideo.pipelines.base",
     "generate_to_file": "wanvideo.pipelines.write",
-    "load": "wanvideo.pipelines.pipeline",
+    "load": "wanvideo.families.load",
     "read_video": "wanvideo.media.video",
 }
 

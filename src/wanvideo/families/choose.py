@@ -1,0 +1,98 @@
+"""Which model to use: the one that is named, or the best one at hand for what is given. No torch."""
+
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from wanvideo.errors import ModelMissing, UnknownModel, WanVideoError
+from wanvideo.families.protocol import InstalledModel
+from wanvideo.families.registry import Registry, installed_families
+from wanvideo.request import GenerationRequest
+from wanvideo.weights.entry import ModelEntry
+from wanvideo.weights.folder import Places, hub_cache
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Choice:
+    """A model on disk, and in half a sentence why it was taken."""
+
+    model: InstalledModel
+    reason: str
+
+    @property
+    def spec(self) -> ModelEntry:
+        return self.model.entry
+
+
+def usual_places(roots: Sequence[str | os.PathLike[str]] = ()) -> Places:
+    """`roots`, and where the Hugging Face hub keeps its downloads for this user."""
+    return Places(roots=tuple(Path(root) for root in roots), hub_cache=hub_cache(os.environ, Path.home()))
+
+
+def named(name_or_folder: str | os.PathLike[str], places: Places, *, families: Registry | None = None) -> Choice:
+    """The model of that name in any spelling, or else the folder there.
+
+    Raises UnknownModel if it is neither, ModelMissing and its kin if the files are not in order.
+    """
+    families = families or installed_families()
+    if isinstance(name_or_folder, str):
+        try:
+            entry = families.resolve(name_or_folder)
+        except UnknownModel:
+            if not Path(name_or_folder).expanduser().is_dir() and not _looks_like_path(name_or_folder):
+                raise
+        else:
+            return Choice(model=families.find(entry, places), reason="asked for by name")
+    model = families.open(Path(name_or_folder).expanduser())
+    return Choice(model=model, reason=f"found in {model.path}")
+
+
+def choose(
+    request: GenerationRequest, places: Places, free_bytes: int | None, *, families: Registry | None = None
+) -> Choice:
+    """The best real model for the inputs of `request` that is on disk and fits, else the demo model for them.
+
+    free_bytes: memory of the GPU; None: there is no GPU, on which alone real models finish in reasonable time.
+    Raises ModelMissing if not even the demo model is there.
+    """
+    families = families or installed_families()
+    refused: list[str] = []
+    for entry in sorted(families.entries, key=lambda entry: entry.rank, reverse=True):
+        if entry.rank == 0 or not _takes(entry, request):
+            continue
+        try:
+            model = families.find(entry, places)
+        except ModelMissing:
+            continue
+        except WanVideoError as error:
+            refused.append(f"{entry.id} is damaged ({error.code})")
+            continue
+        defaults = entry.defaults
+        needed = model.memory(defaults.width, defaults.height, defaults.frames).in_turn
+        if free_bytes is None:
+            refused.append(f"{entry.id} needs a GPU")
+        elif needed > free_bytes:
+            refused.append(
+                f"{entry.id} needs {needed / 2**30:.0f} GiB of GPU memory, {free_bytes / 2**30:.0f} are free"
+            )
+        else:
+            return Choice(model=model, reason=_because("the best that is here", refused))
+    demo = next(entry for entry in families.entries if entry.demo and _takes(entry, request))
+    why = _because("a built-in demo", refused or ["no model for this is on disk"])
+    return Choice(model=families.find(demo, places), reason=why)
+
+
+def _takes(entry: ModelEntry, request: GenerationRequest) -> bool:
+    """Whether the model can be given the pictures of the request."""
+    if request.image is None:
+        return not entry.requires_image
+    return entry.takes_image and (request.end_image is None or entry.takes_end_image)
+
+
+def _because(why: str, refused: Sequence[str]) -> str:
+    return ": ".join([why, "; ".join(refused)]) if refused else why
+
+
+def _looks_like_path(name: str) -> bool:
+    return name.startswith((".", "~", os.sep)) or Path(name).exists()
