@@ -99,9 +99,9 @@ def _load(point: EntryPoint) -> object:
 
 def _objection(family: object, others: Sequence[Family]) -> str | None:
     """Why `family` cannot stand beside `others`; None if it can."""
-    if isinstance(family, type) or not isinstance(family, Family):
-        return "is no object with what wanvideo.families.protocol.Family asks for: tell its author."
     try:
+        if isinstance(family, type) or not isinstance(family, Family):
+            return "is no object with what wanvideo.families.protocol.Family asks for: tell its author."
         entries = tuple(family.entries)
         strangers = [entry for entry in entries if not isinstance(entry, ModelEntry) or entry.family != family.name]
     except Exception as error:  # noqa: BLE001 - as above

@@ -42,11 +42,9 @@ def describes_its_models(family: Family) -> None:
         ids = [variant.id for variant in entry.variants]
         require(len(set(ids)) == len(ids), f"{entry.id}: two variants have the same id: {ids}")
         for variant in entry.variants:
+            listed = bool(variant.files) and all(files.paths for files in variant.files)
+            require(listed, f"{entry.id}, {variant.id}: no files")
             require(variant.nbytes is None or variant.nbytes > 0, f"{entry.id}, {variant.id}: the size is not positive")
-            require(
-                bool(variant.files) and all(files.paths for files in variant.files),
-                f"{entry.id}, {variant.id}: no files",
-            )
 
 
 def has_legal_defaults(family: Family) -> None:

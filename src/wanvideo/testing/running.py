@@ -34,7 +34,7 @@ def plans_its_memory(model: InstalledModel) -> None:
     sizes = [(side, side, 1), (d.width, side, 1), (d.width, d.height, 1), (d.width, d.height, d.frames)]
     needs = [model.memory(*size) for size in sizes]
     for size, need in zip(sizes, needs, strict=True):
-        require(0 < need.in_turn <= need.together, f"{entry.id}: memory{size} is {need.in_turn}, {need.together} bytes")
+        require(0 < need.in_turn <= need.together, f"{entry.id}: memory{size} is {need.in_turn, need.together} bytes")
     for what in ("in_turn", "together"):
         values = [getattr(need, what) for need in needs]
         require(values == sorted(values), f"{entry.id}: memory.{what} falls as the video grows: {values} for {sizes}")
