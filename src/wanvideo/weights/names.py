@@ -12,8 +12,11 @@ EntryT = TypeVar("EntryT", bound=ModelEntry)
 
 
 def key(name: str) -> str:
-    """One spelling for all of `T2V-A14B`, `t2v_a14b`, `t2v a14b`: case and separators do not count."""
-    return re.sub(r"[\s._/-]+", "-", name.casefold()).strip("-")
+    """One spelling for all of `T2V-A14B`, `t2v_a14b`, `t2v a14b`: case and separators do not count.
+
+    A slash does: ./t2v-A14B is a folder.
+    """
+    return re.sub(r"[\s._-]+", "-", name.casefold()).strip("-")
 
 
 def names_of(entry: ModelEntry) -> frozenset[str]:
