@@ -34,8 +34,7 @@ class Raises:
         raise OSError("no disk")
 
     def adapt(self): ...
-    def find(self): ...
-    def open(self): ...
+    def look_in(self): ...
 
 RAISES = Raises()
 """
@@ -69,8 +68,9 @@ def test_another_family_stands_beside_ours() -> None:
 def test_each_family_is_asked_about_its_own_models() -> None:
     registry = found(TOY)
     plasma, demo = registry.resolve("plasma"), registry.resolve("t2v-A14B-demo")
-    assert registry.find(plasma, Places()).entry == plasma
-    assert registry.find(demo, Places()).nbytes > 2**20
+    search = registry.look_in(Places())
+    assert search.find(plasma)[0].entry == plasma
+    assert search.find(demo)[0].nbytes > 2**20
     request = GenerationRequest(prompt="waves", seed=7)
     assert registry.adapt(plasma, request).fps == 24
     assert registry.adapt(demo, request).fps == 8
@@ -109,7 +109,7 @@ def test_an_unknown_name_may_be_of_a_family_that_cannot_be_used() -> None:
 
 
 def test_a_folder_is_opened_by_whoever_knows_it(tiny: Path, tmp_path: Path) -> None:
-    registry = found(TOY)
-    assert registry.open(tiny / "t2v").entry.family == "wan"
+    search = found(TOY).look_in(Places())
+    assert search.open(tiny / "t2v").entry.family == "wan"
     with pytest.raises(ModelMissing, match="does not exist"):
-        registry.open(tmp_path / "nothing")
+        search.open(tmp_path / "nothing")

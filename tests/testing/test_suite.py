@@ -2,7 +2,7 @@
 
 import tempfile
 import threading
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass, replace
 from itertools import count
 from pathlib import Path
@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from toy_family.family import FAMILY, PLASMA, Memory, ToyFamily, ToyModel
+from toy_family.family import FAMILY, PLASMA, Memory, ToyFamily, ToyFinder, ToyModel
 from toy_family.pipeline import ToyPipeline
 from wanvideo.families.protocol import (
     Event,
@@ -102,8 +102,16 @@ class Broken(ToyFamily):
     pipeline: Callable[[ModelEntry], VideoPipeline] = ToyPipeline
     pixels: Callable[[int, int, int], int] = lambda width, height, frames: width * height * frames
 
-    def find(self, entry: ModelEntry, places: Places) -> InstalledModel:
-        return BrokenModel(entry, pipeline=self.pipeline, pixels=self.pixels)
+    def look_in(self, places: Places) -> ToyFinder:
+        return BrokenFinder(self)
+
+
+@dataclass(frozen=True)
+class BrokenFinder(ToyFinder):
+    family: Broken
+
+    def find(self, entry: ModelEntry, variant: str | None = None) -> Sequence[InstalledModel]:
+        return [BrokenModel(entry, pipeline=self.family.pipeline, pixels=self.family.pixels)]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -36,11 +36,12 @@ def info(
 ) -> None:
     """Show the settings that made a video or picture, or the facts of a model."""
     output, path, families = Output(json=json), existing(name), installed_families()
+    search = families.look_in(places())
     try:
-        presence = look_for(families.resolve(name), places(), families)
+        presence = look_for(families.resolve(name), search)
     except UnknownModel as error:
         if path is not None and path.is_dir():
-            model = families.open(path)
+            model = search.open(path)
             presence = Presence(spec=model.entry, model=model)
         elif path is not None or Path(name).suffix.lower() in MEDIA_SUFFIXES:
             _show_file(output, Path(name))

@@ -13,7 +13,7 @@ from wanvideo.cli.hardware import this_computer
 from wanvideo.cli.output import Output, table
 from wanvideo.errors import ModelMissing, WanVideoError
 from wanvideo.families.protocol import InstalledModel
-from wanvideo.families.registry import Registry, installed_families
+from wanvideo.families.registry import Search, installed_families
 from wanvideo.request import Task
 from wanvideo.weights.entry import ModelEntry
 from wanvideo.weights.folder import Places
@@ -54,8 +54,9 @@ def models(
     # What is wrong with a copy stands in the list.
     logging.getLogger("wanvideo.weights.folder").setLevel(logging.ERROR)
     families = installed_families()
+    search = families.look_in(places())
     for spec in families.entries:
-        presence = look_for(spec, places(), families)
+        presence = look_for(spec, search)
         output.event("model", **facts(presence))
         output.result("\n".join(_lines(presence)) + "\n")
     for problem in families.problems:
@@ -76,7 +77,7 @@ def show(
     """Show one model: what it makes and takes, what can be downloaded, and what of that suits this computer."""
     output, families = Output(json=json), installed_families()
     spec = families.resolve(name)
-    presence = look_for(spec, places(), families)
+    presence = look_for(spec, families.look_in(places()))
     picked = pick_variant(spec, this_computer(_downloads(places()))) if spec.variants else None
     output.event(
         "model",
@@ -99,9 +100,9 @@ def show(
     output.result(table(rows))
 
 
-def look_for(spec: ModelEntry, where: Places, families: Registry) -> Presence:
+def look_for(spec: ModelEntry, search: Search) -> Presence:
     try:
-        return Presence(spec=spec, model=families.find(spec, where))
+        return Presence(spec=spec, model=search.find(spec)[0])
     except WanVideoError as error:
         return Presence(spec=spec, problem=error)
 
@@ -122,6 +123,7 @@ def facts(presence: Presence) -> dict[str, object]:
         "repo_id": spec.repo_id,
         "state": presence.state,
         "path": model.path if model else None,
+        "precision": model.precision if model else None,
         "bytes": model.nbytes if model else None,
         "problem": problem.message if problem else None,
     }
@@ -143,7 +145,7 @@ def about(presence: Presence) -> dict[str, object]:
         "needs": spec.needs,
         "licence": spec.licence,
         "repository": spec.repo_id,
-        "on disk": f"{size(model.nbytes)} in {model.path}" if model else None,
+        "on disk": _on_disk(model) if model else None,
         presence.state: presence.problem.message if presence.problem else None,
     }
 
@@ -178,9 +180,13 @@ def _lines(presence: Presence) -> Iterator[str]:
     yield f"  good at   {spec.good_at}"
     yield f"  needs     {spec.needs}"
     if model is not None:
-        yield f"  on disk   {size(model.nbytes)} in {model.path}"
+        yield f"  on disk   {_on_disk(model)}"
     elif presence.problem is not None:
         yield f"  {presence.state:9} {presence.problem.message}"
+
+
+def _on_disk(model: InstalledModel) -> str:
+    return f"{size(model.nbytes)}{f' of {model.precision}' if model.precision else ''} in {model.path}"
 
 
 def _variant_facts(variant: Variant) -> dict[str, object]:

@@ -30,12 +30,21 @@ def usual_places(roots: Sequence[str | os.PathLike[str]] = ()) -> Places:
     return Places(roots=tuple(Path(root) for root in roots), hub_cache=hub_cache(os.environ, Path.home()))
 
 
-def named(name_or_folder: str | os.PathLike[str], places: Places, *, families: Registry | None = None) -> Choice:
+def named(
+    name_or_folder: str | os.PathLike[str],
+    places: Places,
+    variant: str | None = None,
+    *,
+    families: Registry | None = None,
+) -> Choice:
     """The model of that name in any spelling, or else the folder there.
+
+    variant: of a name, which form to take if several are on disk; by default the best one.
 
     Raises UnknownModel if it is neither, ModelMissing and its kin if the files are not in order.
     """
     families = families or installed_families()
+    search = families.look_in(places)
     if isinstance(name_or_folder, str):
         try:
             entry = families.resolve(name_or_folder)
@@ -43,8 +52,8 @@ def named(name_or_folder: str | os.PathLike[str], places: Places, *, families: R
             if not Path(name_or_folder).expanduser().is_dir() and not _looks_like_path(name_or_folder):
                 raise
         else:
-            return Choice(model=families.find(entry, places), reason="asked for by name")
-    model = families.open(Path(name_or_folder).expanduser())
+            return Choice(model=search.find(entry, variant)[0], reason="asked for by name")
+    model = search.open(Path(name_or_folder).expanduser())
     return Choice(model=model, reason=f"found in {model.path}")
 
 
@@ -57,30 +66,36 @@ def choose(
     Raises ModelMissing if not even the demo model is there.
     """
     families = families or installed_families()
+    search = families.look_in(places)
     refused: list[str] = []
     for entry in sorted(families.entries, key=lambda entry: entry.rank, reverse=True):
         if entry.rank == 0 or not _takes(entry, request):
             continue
         try:
-            model = families.find(entry, places)
+            forms = search.find(entry)
         except ModelMissing:
             continue
         except WanVideoError as error:
             refused.append(f"{entry.id} is damaged ({error.code})")
             continue
-        defaults = entry.defaults
-        needed = model.memory(defaults.width, defaults.height, defaults.frames).in_turn
         if free_bytes is None:
             refused.append(f"{entry.id} needs a GPU")
-        elif needed > free_bytes:
-            refused.append(
-                f"{entry.id} needs {needed / 2**30:.0f} GiB of GPU memory, {free_bytes / 2**30:.0f} are free"
-            )
-        else:
-            return Choice(model=model, reason=_because("the best that is here", refused))
+            continue
+        needs = [_bytes_at_work(model) for model in forms]
+        if fitting := [model for model, needed in zip(forms, needs, strict=True) if needed <= free_bytes]:
+            return Choice(model=fitting[0], reason=_because("the best that is here", refused))
+        refused.append(
+            f"{entry.id} needs {min(needs) / 2**30:.0f} GiB of GPU memory, {free_bytes / 2**30:.0f} are free"
+        )
     demo = next(entry for entry in families.entries if entry.demo and _takes(entry, request))
     why = _because("a built-in demo", refused or ["no model for this is on disk"])
-    return Choice(model=families.find(demo, places), reason=why)
+    return Choice(model=search.find(demo)[0], reason=why)
+
+
+def _bytes_at_work(model: InstalledModel) -> int:
+    """On the GPU, for a video of the usual size with one network on it at a time."""
+    usual = model.entry.defaults
+    return model.memory(usual.width, usual.height, usual.frames).in_turn
 
 
 def _takes(entry: ModelEntry, request: GenerationRequest) -> bool:

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 def load(
     name_or_folder: str | os.PathLike[str],
     *,
+    variant: str | None = None,
     device: str | None = "auto",
     dtype: "str | torch.dtype | None" = None,
     vae_dtype: "str | torch.dtype | None" = None,
@@ -24,6 +25,7 @@ def load(
 ) -> VideoPipeline:
     """Open a model of any family by its name or folder. Networks are read when they are first needed.
 
+    variant: which form of the model, if several are on disk, such as "bf16"; by default the best one.
     device: "auto" (a CUDA device if there is one), "cpu", "cuda", "cuda:1".
     dtype: of the text encoder and the transformers, by default bfloat16 on CUDA and float32 on the CPU.
     vae_dtype: of the autoencoder, by default float32, as in the official code.
@@ -34,4 +36,4 @@ def load(
     Raises UnknownModel, ModelMissing and the other errors of models on disk, InvalidRequest for the other arguments.
     """
     options = LoadOptions(device=device, dtype=dtype, vae_dtype=vae_dtype, tile=tile, batch_guidance=batch_guidance)
-    return named(name_or_folder, usual_places(roots)).model.load(options)
+    return named(name_or_folder, usual_places(roots), variant).model.load(options)

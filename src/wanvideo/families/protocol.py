@@ -25,6 +25,7 @@ __all__ = [
     "Defaults",
     "Event",
     "Family",
+    "Finder",
     "Frames",
     "GenerationRequest",
     "InstalledModel",
@@ -89,11 +90,34 @@ class InstalledModel(Protocol):
     def nbytes(self) -> int:
         """Bytes of its weights on disk."""
 
+    @property
+    def precision(self) -> str:
+        """How the weights are stored, as `find` takes it for a variant: "bf16", "fp8", "q4_k_m"; "" without weights."""
+
     def memory(self, width: int, height: int, frames: int) -> MemoryNeeds:
         """What a video of this size, in pixels, and length needs. Grows with each of them."""
 
     def load(self, options: LoadOptions) -> VideoPipeline:
         """Quick: weights are read when they are first needed. Raises InvalidRequest for options that cannot be."""
+
+
+class Finder(Protocol):
+    """What has looked around for the models of one family, and may be asked for any number of them."""
+
+    def find(self, entry: ModelEntry, variant: str | None = None) -> Sequence[InstalledModel]:
+        """The model, wherever it is installed, in all its forms: the best first, and at least one.
+
+        variant: only the forms of this precision.
+
+        Raises ModelMissing, which says how to get it; ModelIncomplete, ModelCorrupt or ModelMismatch, which say what is
+        wrong with what is there.
+        """
+
+    def open(self, path: Path) -> InstalledModel | None:
+        """The model in a folder or file that a user named; None if it is none of this family.
+
+        Raises what `find` raises, if it is one but not in order.
+        """
 
 
 @runtime_checkable
@@ -115,15 +139,5 @@ class Family(Protocol):
         kinds, with the legal values.
         """
 
-    def find(self, entry: ModelEntry, places: Places) -> InstalledModel:
-        """The model, wherever it is installed.
-
-        Raises ModelMissing, which says how to get it; ModelIncomplete, ModelCorrupt or ModelMismatch, which say what is
-        wrong with what is there.
-        """
-
-    def open(self, folder: Path) -> InstalledModel | None:
-        """The model in a folder that a user named; None if it is none of this family.
-
-        Raises what `find` raises, if it is one but not in order.
-        """
+    def look_in(self, places: Places) -> Finder:
+        """What finds models in `places`. Looking around is for the finder to do, once, when it is first asked."""

@@ -1,12 +1,12 @@
 """The families that are installed: our own, which is always there, and those of other packages. No torch."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
 
-from wanvideo.errors import UnknownModel
-from wanvideo.families.protocol import ENTRY_POINTS, Family, InstalledModel
+from wanvideo.errors import ModelMismatch, UnknownModel
+from wanvideo.families.protocol import ENTRY_POINTS, Family, Finder, InstalledModel
 from wanvideo.families.wan import WAN
 from wanvideo.request import GenerationRequest, ResolvedRequest
 from wanvideo.weights import names
@@ -53,16 +53,28 @@ class Registry:
         """See `Family.adapt`."""
         return self.family_of(entry).adapt(entry, request)
 
-    def find(self, entry: ModelEntry, places: Places) -> InstalledModel:
-        """See `Family.find`."""
-        return self.family_of(entry).find(entry, places)
+    def look_in(self, places: Places) -> "Search":
+        """What finds the models of all families in `places`."""
+        return Search(registry=self, finders={family.name: family.look_in(places) for family in self.families})
 
-    def open(self, folder: Path) -> InstalledModel:
-        """The model in `folder`, of whatever family. Ours is asked last: it has an error for every folder."""
-        for family in self.families:
-            if family is not WAN and (found := family.open(folder)) is not None:
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Search:
+    """The finders of all families; to be held on to while several models are looked for."""
+
+    registry: Registry
+    finders: Mapping[str, Finder]  # by the name of the family
+
+    def find(self, entry: ModelEntry, variant: str | None = None) -> Sequence[InstalledModel]:
+        """See `Finder.find`."""
+        return self.finders[entry.family].find(entry, variant)
+
+    def open(self, path: Path) -> InstalledModel:
+        """The model at `path`, of whatever family. Ours is asked last: it has an error for every path."""
+        for name in sorted(self.finders, key=lambda name: name == WAN.name):
+            if (found := self.finders[name].open(path)) is not None:
                 return found
-        return WAN.open(folder)
+        raise ModelMismatch(f"{path} holds no model of the families {', '.join(self.finders)}")
 
 
 def installed_families() -> Registry:

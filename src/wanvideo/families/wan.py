@@ -43,6 +43,14 @@ class WanModel:
     def nbytes(self) -> int:
         return self.folder.nbytes
 
+    @property
+    def precision(self) -> str:
+        """Of the largest tensor of the transformers; their norms may be stored more precisely."""
+        tensors = (
+            tensor for part in self.folder.transformers for file in part.files for tensor in file.tensors.values()
+        )
+        return max(tensors, key=lambda tensor: tensor.nbytes).dtype.lower()
+
     def memory(self, width: int, height: int, frames: int) -> Footprint:
         return footprint(self.folder, Size(width, height), frames)
 
@@ -72,16 +80,29 @@ class WanFamily:
     def adapt(self, entry: ModelEntry, request: GenerationRequest) -> ResolvedRequest:
         return adapt(entry, request, catalog=self.entries)
 
-    def find(self, entry: ModelEntry, places: Places) -> WanModel:
-        spec = resolve(entry.id)
-        folder = require(base_of(spec), places)
-        loras = tuple(_find_lora(spec, lora, places) for lora in spec.loras)
-        return WanModel(entry=_as_installed(spec, folder), folder=folder, loras=loras)
+    def look_in(self, places: Places) -> "WanFinder":
+        return WanFinder(places)
 
-    def open(self, folder: Path) -> WanModel:
-        """Like `Family.open`, but never None: what is no Wan model is an error that says what it is instead."""
-        found = open_folder(folder)
-        return WanModel(entry=spec_of(found), folder=found)
+
+@dataclass(frozen=True, slots=True)
+class WanFinder:
+    """See `wanvideo.families.protocol.Finder`."""
+
+    places: Places
+
+    def find(self, entry: ModelEntry, variant: str | None = None) -> Sequence[WanModel]:
+        spec = resolve(entry.id)
+        folder = require(base_of(spec), self.places)
+        loras = tuple(_find_lora(spec, lora, self.places) for lora in spec.loras)
+        model = WanModel(entry=_as_installed(spec, folder), folder=folder, loras=loras)
+        if variant not in (None, model.precision):
+            raise ModelMissing(f"{spec.id} is on disk as {model.precision} in {model.path}, not as {variant}")
+        return [model]
+
+    def open(self, path: Path) -> WanModel:
+        """Like `Finder.open`, but never None: what is no Wan model is an error that says what it is instead."""
+        folder = open_folder(path)
+        return WanModel(entry=spec_of(folder), folder=folder)
 
 
 def _as_installed(spec: ModelSpec, folder: ModelFolder) -> ModelSpec:

@@ -20,7 +20,7 @@ ENGINE: Final = ("torch", "safetensors", "tokenizers", "ftfy", "av")  # what the
 
 
 def has_a_name_and_models(family: Family) -> None:
-    require(isinstance(family, Family), f"{family!r} is no Family: it needs name, entries, adapt, find and open")
+    require(isinstance(family, Family), f"{family!r} is no Family: it needs name, entries, adapt and look_in")
     require(
         re.fullmatch(r"[a-z0-9]+(-[a-z0-9]+)*", family.name) is not None,
         f"the name {family.name!r} is not short and lower case, such as 'toy' or 'my-family'",

@@ -1,6 +1,7 @@
 """All checks of one family."""
 
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from functools import partial
 
 from wanvideo.errors import ModelMissing
@@ -70,12 +71,12 @@ def _check(name: str, run: Callable[[], None], model: str | None = None) -> Chec
 
 
 def _installed(family: Family, models: Sequence[str] | None, where: Places) -> list[InstalledModel]:
+    """The best form of each model that is on disk; all of `models` have to be."""
+    finder = family.look_in(where)
     if models is not None:
-        return [family.find(names.resolve(name, family.entries), where) for name in models]
+        return [finder.find(names.resolve(name, family.entries))[0] for name in models]
     found = []
     for entry in family.entries:
-        try:
-            found.append(family.find(entry, where))
-        except ModelMissing:
-            continue
+        with suppress(ModelMissing):
+            found.append(finder.find(entry)[0])
     return found

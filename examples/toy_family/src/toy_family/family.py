@@ -66,6 +66,7 @@ class ToyModel:
     entry: ModelEntry
     path: Path = Path(__file__).parent
     nbytes: int = 0
+    precision: str = ""
 
     def memory(self, width: int, height: int, frames: int) -> Memory:
         return Memory(width * height * frames)
@@ -87,12 +88,19 @@ class ToyFamily:
     def adapt(self, entry: ModelEntry, request: GenerationRequest) -> ResolvedRequest:
         return adapt(entry, request, catalog=self.entries)
 
-    def find(self, entry: ModelEntry, places: Places) -> InstalledModel:
-        """A family with files looks for them in `places`, and raises ModelMissing if there are none."""
-        return ToyModel(entry)
+    def look_in(self, places: Places) -> "ToyFinder":
+        """A family with files keeps `places` and looks there."""
+        return ToyFinder()
 
-    def open(self, folder: Path) -> InstalledModel | None:
-        """No folder holds a toy model."""
+
+class ToyFinder:
+    """See `wanvideo.families.protocol.Finder`. A toy model needs no files, and so is always there."""
+
+    def find(self, entry: ModelEntry, variant: str | None = None) -> Sequence[InstalledModel]:
+        return [ToyModel(entry)]
+
+    def open(self, path: Path) -> InstalledModel | None:
+        """No file or folder holds a toy model."""
         return None
 
 
