@@ -84,5 +84,5 @@ def test_a_family_that_cannot_be_used_is_a_warning(wan: Wan, monkeypatch: pytest
     ended = wan("models")
     assert ended.code == 0
     assert "t2v-A14B-demo" in ended.out
-    assert ended.err.startswith("warning: The family broken (no_such_module:FAMILY) cannot be imported")
+    assert ended.err.startswith("warning: The family broken (no_such_module:FAMILY) cannot be used")
     assert wan("models", "--json").events[-1]["name"] == "broken"

@@ -22,6 +22,7 @@ from toy_family.family import FAMILY, PLASMA, ToyFamily
 
 CLASS = ToyFamily
 NUMBER = 7
+TEXT = "a family"
 TWICE = ToyFamily()
 CLAIMS_OURS = ToyFamily("other", [replace(PLASMA, id="T2V_A14B", family="other", aliases=())])
 STRANGER = ToyFamily("other", [PLASMA])
@@ -79,12 +80,13 @@ def test_each_family_is_asked_about_its_own_models() -> None:
 @pytest.mark.parametrize(
     ("value", "said"),
     [
-        ("family_that_raises:FAMILY", "cannot be imported (ZeroDivisionError"),
-        ("family_that_is_not_there:FAMILY", "cannot be imported (ModuleNotFoundError"),
-        ("families_of_others:NOTHING", "cannot be imported (AttributeError"),
+        ("family_that_raises:FAMILY", "cannot be used (ZeroDivisionError"),
+        ("family_that_is_not_there:FAMILY", "cannot be used (ModuleNotFoundError"),
+        ("families_of_others:NOTHING", "cannot be used (AttributeError"),
         ("families_of_others:CLASS", "is no object with what"),
         ("families_of_others:NUMBER", "is no object with what"),
-        ("families_of_others:RAISES", "has a catalog that cannot be read (OSError: no disk)"),
+        ("families_of_others:TEXT", "is no object with what"),
+        ("families_of_others:RAISES", "cannot be used (OSError: no disk)"),
         ("families_of_others:STRANGER", "lists what is no model of the family other"),
         ("families_of_others:TWICE", "calls itself toy, as another one does: uninstall one"),
         ("families_of_others:CLAIMS_OURS", "'t2v-a14b', which is t2v-A14B of the family wan: uninstall one"),
@@ -101,7 +103,7 @@ def test_a_family_that_cannot_be_used_is_left_out_and_that_is_said(value: str, s
 
 @pytest.mark.usefixtures("modules")
 def test_an_unknown_name_may_be_of_a_family_that_cannot_be_used() -> None:
-    with pytest.raises(UnknownModel, match=r"no model is called 'lost'.*The family f0 .* cannot be imported"):
+    with pytest.raises(UnknownModel, match=r"no model is called 'lost'.*The family f0 .* cannot be used"):
         found("family_that_raises:FAMILY").resolve("lost")
     with pytest.raises(UnknownModel) as caught:
         found(TOY).resolve("toy-plasm")

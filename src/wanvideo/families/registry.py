@@ -55,14 +55,13 @@ class Registry:
 
     def look_in(self, places: Places) -> "Search":
         """What finds the models of all families in `places`."""
-        return Search(registry=self, finders={family.name: family.look_in(places) for family in self.families})
+        return Search({family.name: family.look_in(places) for family in self.families})
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True)
 class Search:
     """The finders of all families; to be held on to while several models are looked for."""
 
-    registry: Registry
     finders: Mapping[str, Finder]  # by the name of the family
 
     def find(self, entry: ModelEntry, variant: str | None = None) -> Sequence[InstalledModel]:
@@ -90,48 +89,41 @@ def discover(points: Iterable[EntryPoint]) -> Registry:
     families: list[Family] = [WAN]
     problems: list[Problem] = []
     for point in sorted(points, key=lambda point: (point.name, point.value)):
-        family = _load(point)
-        if family is WAN:
-            continue
-        message = family if isinstance(family, str) else _objection(family, families)
-        if message is not None:
-            problems.append(Problem(family=point.name, message=f"The family {point.name} ({_origin(point)}) {message}"))
-        elif isinstance(family, Family):
-            families.append(family)
+        try:
+            family = point.load()
+            if family is not WAN:
+                families.append(_checked(family, families))
+        except _Unusable as error:
+            problems.append(_problem(point, str(error)))
+        except Exception as error:  # noqa: BLE001 - code of others may raise anything, and must not take the rest with it
+            what = f"{type(error).__name__}: {error}"
+            problems.append(_problem(point, f"cannot be used ({what}): update or uninstall it."))
     return Registry(families=tuple(families), problems=tuple(problems))
 
 
-def _load(point: EntryPoint) -> object:
-    """What the entry point names; in words, why it cannot be had."""
-    try:
-        return point.load()
-    except Exception as error:  # noqa: BLE001 - code of others, which may raise anything, must not take the rest with it
-        return f"cannot be imported ({type(error).__name__}: {error}): update or uninstall it."
+class _Unusable(Exception):
+    """Why a family cannot stand beside the others, as the end of a sentence about it."""
 
 
-def _objection(family: object, others: Sequence[Family]) -> str | None:
-    """Why `family` cannot stand beside `others`; None if it can."""
-    try:
-        if isinstance(family, type) or not isinstance(family, Family):
-            return "is no object with what wanvideo.families.protocol.Family asks for: tell its author."
-        entries = tuple(family.entries)
-        strangers = [entry for entry in entries if not isinstance(entry, ModelEntry) or entry.family != family.name]
-    except Exception as error:  # noqa: BLE001 - as above
-        return f"has a catalog that cannot be read ({type(error).__name__}: {error}): update or uninstall it."
-    if strangers:
-        return f"lists what is no model of the family {family.name}: tell its author."
+def _checked(family: object, others: Sequence[Family]) -> Family:
+    """`family`, which can stand beside `others`. Raises _Unusable, and whatever the family raises."""
+    if isinstance(family, type) or not isinstance(family, Family):
+        raise _Unusable("is no object with what wanvideo.families.protocol.Family asks for: tell its author.")
+    if not all(isinstance(entry, ModelEntry) and entry.family == family.name for entry in family.entries):
+        raise _Unusable(f"lists what is no model of the family {family.name}: tell its author.")
     for other in others:
         if other.name == family.name:
-            return f"calls itself {family.name}, as another one does: uninstall one of them."
+            raise _Unusable(f"calls itself {family.name}, as another one does: uninstall one of them.")
         taken = {name: entry.id for entry in other.entries for name in names.names_of(entry)}
-        for entry in entries:
+        for entry in family.entries:
             if clash := sorted(names.names_of(entry) & taken.keys()):
-                return (
+                raise _Unusable(
                     f"calls its model {entry.id} {clash[0]!r}, which is {taken[clash[0]]} of the family {other.name}: "
                     "uninstall one of them."
                 )
-    return None
+    return family
 
 
-def _origin(point: EntryPoint) -> str:
-    return f"from {point.dist.name} {point.dist.version}" if point.dist else point.value
+def _problem(point: EntryPoint, message: str) -> Problem:
+    origin = f"from {point.dist.name} {point.dist.version}" if point.dist else point.value
+    return Problem(family=point.name, message=f"The family {point.name} ({origin}) {message}")
