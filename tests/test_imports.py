@@ -23,6 +23,7 @@ LIGHT = (
     "wanvideo.request",
     "wanvideo.models.config",
     "wanvideo.weights.catalog",
+    "wanvideo.weights.pick",
     "wanvideo.weights.headers",
     "wanvideo.weights.downloader",
     "wanvideo.weights.health",
@@ -31,7 +32,12 @@ LIGHT = (
     "wanvideo.weights.lora.hub",
     "wanvideo.weights.lora.library",
     "wanvideo.pipelines.adapt",
-    *(name for name in MODULES if name.startswith(("wanvideo.media", "wanvideo.cli"))),
+    "wanvideo.pipelines.write",
+    *(
+        name
+        for name in MODULES
+        if name.startswith(("wanvideo.media", "wanvideo.cli", "wanvideo.families", "wanvideo.testing"))
+    ),
 )
 
 IMPORT_WITHOUT = """

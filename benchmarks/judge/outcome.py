@@ -20,10 +20,12 @@ import wanvideo
 from benchmarks.judge.judge import Reading, judge, psnr
 from benchmarks.judge.scene import ATTRIBUTES
 from benchmarks.judge.trials import Given, Trial
+from wanvideo.families.choose import named, usual_places
+from wanvideo.families.wan import WanModel
 from wanvideo.models.vae import WanVAE
-from wanvideo.pipelines.choose import named, usual_places
 from wanvideo.pipelines.pipeline import to_rgb
 from wanvideo.request import LoraPolicy, LoraUse
+from wanvideo.weights.folder import ModelFolder
 from wanvideo.weights.loading import load_vae
 
 IMAGES: Final = {"first": 0, "last": -1}  # which frame each is
@@ -90,7 +92,7 @@ def attempt(trial: Trial, version: str, *, clips: Path | None = None) -> Outcome
 @cache
 def version(model: str) -> str:
     """A mark that changes with the weights of the model and with the judge, though not with the code of the product."""
-    folder = named(model, usual_places()).folder
+    folder = _folder(model)
     files = [*folder.vae.files, *folder.text_encoder.files]
     files += [file for part in folder.transformers for file in part.files]
     paths = [file.path for file in files] + [Path(__file__).with_name(name) for name in JUDGE]
@@ -133,11 +135,17 @@ def _reconstruction(trial: Trial) -> float:
         return psnr(to_rgb(vae.decode(vae.encode(video))), drawn)
 
 
+def _folder(model: str) -> ModelFolder:
+    found = named(model, usual_places()).model
+    assert isinstance(found, WanModel)
+    return found.folder
+
+
 @cache
-def _pipeline(model: str) -> wanvideo.Pipeline:
+def _pipeline(model: str) -> wanvideo.VideoPipeline:
     return wanvideo.load(model)
 
 
 @cache
 def _vae(model: str) -> WanVAE:
-    return load_vae(named(model, usual_places()).folder.vae, device=torch.device("cpu"), dtype=torch.float32)
+    return load_vae(_folder(model).vae, device=torch.device("cpu"), dtype=torch.float32)

@@ -69,9 +69,11 @@ from wanvideo.request import (
 )
 
 if TYPE_CHECKING:
+    from wanvideo.families.load import load
     from wanvideo.media.video import Video, read_video
+    from wanvideo.pipelines.base import VideoPipeline
     from wanvideo.pipelines.events import Event, Frames, Resolved, Saved
-    from wanvideo.pipelines.pipeline import Pipeline, load
+    from wanvideo.pipelines.pipeline import Pipeline
     from wanvideo.pipelines.state import Checkpoint
     from wanvideo.pipelines.write import generate_to_file
 
@@ -133,6 +135,7 @@ __all__ = [
     "TooManyLoras",
     "UnknownModel",
     "Video",
+    "VideoPipeline",
     "WanVideoError",
     "generate_to_file",
     "load",
@@ -147,8 +150,9 @@ _LAZY: Final = {
     "Resolved": "wanvideo.pipelines.events",
     "Saved": "wanvideo.pipelines.events",
     "Video": "wanvideo.media.video",
+    "VideoPipeline": "wanvideo.pipelines.base",
     "generate_to_file": "wanvideo.pipelines.write",
-    "load": "wanvideo.pipelines.pipeline",
+    "load": "wanvideo.families.load",
     "read_video": "wanvideo.media.video",
 }
 

@@ -1,14 +1,18 @@
 """`wan doctor`."""
 
 import importlib
+from importlib.metadata import EntryPoint
 from pathlib import Path
 from types import ModuleType, SimpleNamespace
+from typing import Any
 
 import pytest
 import torch
 
 from tests.cli.conftest import Wan
 from wanvideo.cli import doctor
+from wanvideo.families.protocol import ENTRY_POINTS
+from wanvideo.families.registry import discover
 from wanvideo.weights.catalog import MODELS
 from wanvideo.weights.places import DEMO_FOLDER
 
@@ -97,3 +101,15 @@ def test_no_gpu_is_a_note_that_says_why(
     (check,) = [event for event in wan("doctor", "--json").events if event["name"] == "gpu"]
     assert check["verdict"] == "note"
     assert message in check["detail"]
+
+
+def test_families_are_listed_and_a_broken_one_is_noted(wan: Wan, monkeypatch: pytest.MonkeyPatch) -> None:
+    def check() -> dict[str, Any]:
+        (found,) = [event for event in wan("doctor", "--json").events if event.get("name") == "families"]
+        return found
+
+    assert (check()["verdict"], check()["facts"]["problems"]) == ("ok", {})
+    broken = discover([EntryPoint("broken", "no_such_module:FAMILY", ENTRY_POINTS)])
+    monkeypatch.setattr(doctor, "installed_families", lambda: broken)
+    assert check()["verdict"] == "note"
+    assert "The family broken" in check()["detail"]

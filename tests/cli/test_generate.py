@@ -12,7 +12,7 @@ import torch
 from PIL import Image
 
 from tests.cli.conftest import Wan
-from wanvideo.cli import run
+from wanvideo.cli import hardware
 from wanvideo.cli.run import saving_state
 from wanvideo.cli.values import SIZES
 from wanvideo.media.info import read_settings
@@ -156,10 +156,10 @@ def test_a_model_that_is_not_on_disk_is_an_error_with_the_command_to_get_it(wan:
 def test_the_free_memory_is_that_of_the_gpu_to_be_used(
     device: str, free: int | None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(run, "GPU_DEVICES", ("/",))
+    monkeypatch.setattr(hardware, "GPU_DEVICES", ("/",))
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
     monkeypatch.setattr(torch.cuda, "mem_get_info", lambda index: (12 + index, 16))
-    assert run.free_gpu_bytes(device) == free
+    assert hardware.free_gpu_bytes(device) == free
 
 
 # --- wrong input -----------------------------------------------------------------------------------------------------

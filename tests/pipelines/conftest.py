@@ -13,10 +13,18 @@ from diffusers import AutoencoderKLWan
 from PIL import Image
 
 from tests.weights.tiny_models import STATISTICS_22, write_model
-from wanvideo.pipelines.pipeline import Pipeline, load
+from wanvideo.families.load import load as load_any
+from wanvideo.pipelines.pipeline import Pipeline
 from wanvideo.request import GenerationRequest
 
 KINDS = ("t2v", "i2v", "ti2v")
+
+
+def load(name_or_folder: str | Path, **options: Any) -> Pipeline:
+    """`wanvideo.load` of a Wan model."""
+    pipeline = load_any(name_or_folder, **options)
+    assert isinstance(pipeline, Pipeline)
+    return pipeline
 
 
 def picture(width: int = 64, height: int = 64, seed: int = 0) -> Image.Image:

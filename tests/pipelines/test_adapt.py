@@ -29,6 +29,7 @@ from wanvideo.weights.catalog import (
     NEGATIVE_PROMPT,
     T2V_A14B,
     T2V_A14B_DEMO,
+    T2V_A14B_LIGHTNING,
     TI2V_5B,
     ModelSpec,
 )
@@ -54,7 +55,7 @@ def test_what_is_not_said_gets_the_default_of_the_model(spec: ModelSpec) -> None
     defaults = spec.defaults
     assert (request.frames, request.fps, request.steps) == (defaults.frames, defaults.fps, defaults.steps)
     assert (request.guidance_high, request.guidance_low) == (defaults.guidance_high, defaults.guidance_low)
-    assert (request.shift, request.solver, request.sigmas) == (defaults.shift, defaults.solver, None)
+    assert (request.shift, request.solver, request.sigmas) == (defaults.shift, defaults.solver, defaults.sigmas)
     assert request.negative_prompt == defaults.negative_prompt
     assert request.model == spec.id
     assert request.adjustments == ()
@@ -315,6 +316,14 @@ def test_noise_levels_take_the_place_of_steps_and_shift() -> None:
     assert (request.steps, request.sigmas) == (4, (1.0, 0.75, 0.5, 0.25, 0.0))
     assert changed(request) == {"steps": ("40", "4"), "shift": ("3", "none")}
     assert resolved(sigmas=(1.0, 0.5)).adjustments == ()
+
+
+def test_the_noise_levels_of_a_preset_give_way_to_steps_and_shift() -> None:
+    usual = resolved(T2V_A14B_LIGHTNING, seed=7)
+    assert (usual.steps, usual.sigmas) == (4, (1.0, 0.9375, 5 / 6, 0.625))
+    assert resolved(T2V_A14B_LIGHTNING, steps=4, shift=5, seed=7) == usual
+    assert (resolved(T2V_A14B_LIGHTNING, steps=8).steps, resolved(T2V_A14B_LIGHTNING, steps=8).sigmas) == (8, None)
+    assert resolved(T2V_A14B_LIGHTNING, shift=3).sigmas is None
 
 
 def test_a_seed_is_kept_or_drawn() -> None:

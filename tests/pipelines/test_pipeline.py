@@ -11,7 +11,7 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from tests.pipelines.conftest import KINDS, ask, picture
+from tests.pipelines.conftest import KINDS, ask, load, picture
 from wanvideo.errors import (
     IncompatibleState,
     InvalidPrompt,
@@ -24,7 +24,7 @@ from wanvideo.errors import (
 from wanvideo.models.transformer import WanTransformer
 from wanvideo.models.vae import WanVAE
 from wanvideo.pipelines.events import Event, Frames, Resolved
-from wanvideo.pipelines.pipeline import Pipeline, load, to_rgb
+from wanvideo.pipelines.pipeline import Pipeline, to_rgb
 from wanvideo.pipelines.state import Checkpoint
 from wanvideo.request import GenerationRequest, Phase, Progress, Solver
 

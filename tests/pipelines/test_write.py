@@ -7,13 +7,13 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from tests.pipelines.conftest import ask, picture
+from tests.pipelines.conftest import ask, load, picture
 from wanvideo.errors import DiskFull, OutputNotWritable
 from wanvideo.media.info import read_settings
 from wanvideo.media.video import VideoWriter, read_video
 from wanvideo.pipelines.adapt import adapt
 from wanvideo.pipelines.events import Resolved, Saved
-from wanvideo.pipelines.pipeline import Pipeline, load
+from wanvideo.pipelines.pipeline import Pipeline
 from wanvideo.pipelines.settings import parameters, settings
 from wanvideo.pipelines.write import generate_to_file
 from wanvideo.request import GenerationRequest, Phase, Progress, Solver

@@ -10,7 +10,8 @@ from wanvideo.cli.environment import places
 from wanvideo.cli.models import size
 from wanvideo.cli.output import Output, UsageFault
 from wanvideo.errors import ModelMismatch
-from wanvideo.pipelines.choose import named
+from wanvideo.families.choose import named
+from wanvideo.families.wan import WanModel
 from wanvideo.weights.catalog import MODELS
 from wanvideo.weights.network import NetworkPart, open_networks
 
@@ -60,5 +61,7 @@ def _networks(path: Path, out: Path, target: "Target") -> Iterator["Written"]:
 def _model(source: str, out: Path, target: "Target") -> Iterator["Written"]:
     from wanvideo.weights.convert import convert_model
 
-    choice = named(source, places())
-    yield from convert_model(choice.spec, choice.folder, out, target)
+    model = named(source, places()).model
+    if not isinstance(model, WanModel) or model.loras:
+        raise ModelMismatch(f"{model.entry.id} cannot be written as one checkpoint: give a Wan model or its files")
+    yield from convert_model(model.entry, model.folder, out, target)

@@ -18,6 +18,7 @@ from wanvideo.cli.environment import MODELS_VARIABLE, package_version, places
 from wanvideo.cli.models import size
 from wanvideo.cli.output import FAILED, Output
 from wanvideo.errors import WanVideoError
+from wanvideo.families.registry import installed_families
 from wanvideo.weights.catalog import MODELS
 from wanvideo.weights.finding import require
 from wanvideo.weights.places import Places
@@ -62,6 +63,7 @@ def doctor(json: Annotated[bool, typer.Option("--json", help="One JSON object pe
 def _checks(where: Places) -> Iterator[Check]:
     yield _versions()
     yield from _engine()
+    yield _families()
     yield from _devices()
     yield _memory()
     yield _encoder()
@@ -99,6 +101,19 @@ def _engine() -> Iterator[Check]:
         else:
             number = _version(name) or "unknown version"
             yield Check(name=name, detail=number, facts={"version": number})
+
+
+def _families() -> Check:
+    """The model families, our own and those of other packages."""
+    registry = installed_families()
+    names = [family.name for family in registry.families]
+    problems = {problem.family: problem.message for problem in registry.problems}
+    return Check(
+        name="families",
+        verdict=Verdict.NOTE if problems else Verdict.OK,
+        detail=" ".join([", ".join(names) + ("." if problems else ""), *problems.values()]),
+        facts={"families": names, "problems": problems},
+    )
 
 
 def _encoder() -> Check:

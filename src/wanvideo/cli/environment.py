@@ -6,13 +6,11 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Final
 
-import platformdirs
-
 from wanvideo.pipelines.loras import usual_library
 from wanvideo.weights.hub import DEFAULT_ENDPOINT, Hub
 from wanvideo.weights.lora.library import LoraLibrary
 from wanvideo.weights.places import Places, hub_cache
-from wanvideo.weights.registry import read_registry
+from wanvideo.weights.registry import read_registry, usual_registry
 
 MODELS_VARIABLE: Final = "WAN_MODELS"  # folders that hold one folder per model, separated like PATH
 MIRRORS_VARIABLE: Final = "WAN_HUB_MIRRORS"  # addresses of other hubs, asked in this order when the first one fails
@@ -26,13 +24,8 @@ def places(environment: Mapping[str, str] = os.environ) -> Places:
     return Places(
         roots=tuple(Path(root).expanduser() for root in roots if root),
         hub_cache=hub_cache(environment, Path.home()),
-        added=read_registry(registry_file()),
+        added=read_registry(usual_registry()),
     )
-
-
-def registry_file() -> Path:
-    """Where `wan models add` keeps what was added."""
-    return platformdirs.user_data_path("wanvideo", appauthor=False) / "models.json"
 
 
 def hubs(endpoint: str | None = None, environment: Mapping[str, str] = os.environ) -> tuple[Hub, ...]:

@@ -9,14 +9,13 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 import typer
 
 from wanvideo.cli.environment import places
-from wanvideo.cli.models import Presence, facts, inputs, look_for, model_names, size
-from wanvideo.cli.output import Output
+from wanvideo.cli.models import Presence, about, facts, look_for, model_names, usage
+from wanvideo.cli.output import Output, table
 from wanvideo.cli.values import existing
 from wanvideo.errors import UnknownModel
+from wanvideo.families.registry import installed_families
 from wanvideo.models.config import TextEncoderConfig, TransformerConfig, VAEConfig
-from wanvideo.pipelines.choose import named
-from wanvideo.weights.catalog import ModelSpec, resolve
-from wanvideo.weights.folder import spec_of
+from wanvideo.weights.catalog import ModelSpec
 
 if TYPE_CHECKING:
     from torch import nn
@@ -36,13 +35,14 @@ def info(
     json: Annotated[bool, typer.Option("--json", help="One JSON object.")] = False,
 ) -> None:
     """Show the settings that made a video or picture, or the facts of a model."""
-    output, path = Output(json=json), existing(name)
+    output, path, families = Output(json=json), existing(name), installed_families()
+    search = families.look_in(places())
     try:
-        presence = look_for(resolve(name), places())
+        presence = look_for(families.resolve(name), search)
     except UnknownModel as error:
         if path is not None and path.is_dir():
-            choice = named(path, places())
-            presence = Presence(spec=choice.spec, folder=choice.folder)
+            model = search.open(path)
+            presence = Presence(spec=model.entry, model=model)
         elif path is not None or Path(name).suffix.lower() in MEDIA_SUFFIXES:
             _show_file(output, Path(name))
             return
@@ -68,9 +68,9 @@ def _show_file(output: Output, path: Path) -> None:
         if media.fps and media.seconds
         else None,
     }
-    output.result(_table(shown))
+    output.result(table(shown))
     if media.settings is not None:
-        output.result(f"\nmade with\n{_table(_flat(media.settings))}")
+        output.result(f"\nmade with\n{table(_flat(media.settings))}")
     else:
         output.result(f"\nno settings inside{f', but this comment: {comment}' if comment else ''}")
 
@@ -92,38 +92,29 @@ def _flat(settings: Mapping[str, Any], prefix: str = "") -> dict[str, object]:
 
 
 def _show_model(output: Output, presence: Presence) -> None:
-    spec, folder = presence.spec, presence.folder
-    if folder is not None:
-        spec = spec_of(folder)
-    parameters = _parameters(spec)
+    spec = presence.model.entry if presence.model else presence.spec
+    parameters = _parameters(spec) if isinstance(spec, ModelSpec) else {}
     output.event(
         "model",
         **facts(presence),
         experts=spec.experts,
-        boundary=spec.boundary,
-        parameters=parameters,
         defaults=asdict(spec.defaults),
         limits=asdict(spec.limits),
-        architecture={
+        **(_architecture_facts(spec, parameters) if isinstance(spec, ModelSpec) else {}),
+    )
+    architecture = _architecture(spec, parameters) if isinstance(spec, ModelSpec) else {}
+    output.result(table(about(replace(presence, spec=spec)) | architecture | usage(spec)))
+
+
+def _architecture_facts(spec: ModelSpec, parameters: Mapping[str, int]) -> dict[str, object]:
+    return {
+        "boundary": spec.boundary,
+        "parameters": parameters,
+        "architecture": {
             "transformer": asdict(spec.transformer),
             "vae": asdict(spec.vae) if spec.vae else None,
             "text_encoder": asdict(spec.text_encoder) if spec.text_encoder else None,
         },
-    )
-    output.result(_table(_about(presence, spec) | _architecture(spec, parameters) | _usage(spec)))
-
-
-def _about(presence: Presence, spec: ModelSpec) -> dict[str, object]:
-    folder = presence.folder
-    return {
-        "model": f"{spec.id}{' (demo)' if spec.demo else ''}: {spec.title}",
-        "made from": inputs(spec),
-        "good at": spec.good_at,
-        "needs": spec.needs,
-        "licence": spec.licence,
-        "repository": spec.repo_id,
-        "on disk": f"{size(folder.nbytes)}, {folder.precision}, in {folder.path}" if folder else None,
-        presence.state: presence.problem.message if presence.problem else None,
     }
 
 
@@ -140,20 +131,6 @@ def _architecture(spec: ModelSpec, parameters: Mapping[str, int]) -> dict[str, o
         "text encoder": f"{text.num_layers} blocks of width {text.dim}{_count(parameters, 'text_encoder')}"
         if text
         else None,
-    }
-
-
-def _usage(spec: ModelSpec) -> dict[str, object]:
-    d, limits = spec.defaults, spec.limits
-    guidance = f"{d.guidance_high:g}"
-    if spec.experts == 2:
-        guidance += f" for high noise, {d.guidance_low:g} for low"
-    return {
-        "defaults": f"{d.width}x{d.height}, {d.frames} frames at {d.fps} fps, {d.steps} steps of {d.solver}, "
-        f"shift {d.shift:g}, guidance {guidance}",
-        "negative": d.negative_prompt or None,
-        "limits": f"sides from {limits.min_side} pixels in multiples of {limits.size_multiple}, area up to "
-        f"{limits.max_area} pixels, up to {limits.max_frames} frames",
     }
 
 
@@ -191,10 +168,3 @@ def _parameters(spec: ModelSpec) -> dict[str, int]:
             for name, config in parts.items()
             if config is not None
         }
-
-
-def _table(rows: Mapping[str, object]) -> str:
-    """Names and values in two columns; what is None is left out."""
-    shown = {name: value for name, value in rows.items() if value is not None}
-    width = max(map(len, shown), default=0)
-    return "\n".join(f"{name:{width}}  {value}" for name, value in shown.items())

@@ -2,36 +2,39 @@
 
 import logging
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from wanvideo.cli.environment import places
-from wanvideo.cli.output import Output
+from wanvideo.cli.hardware import this_computer
+from wanvideo.cli.output import Output, table
 from wanvideo.errors import ModelMissing, WanVideoError
+from wanvideo.families.protocol import InstalledModel
+from wanvideo.families.registry import Search, installed_families
 from wanvideo.request import Task
-from wanvideo.weights.catalog import MODELS, ModelSpec
-from wanvideo.weights.finding import require, survey_of
-from wanvideo.weights.folder import ModelFolder
+from wanvideo.weights.entry import ModelEntry
+from wanvideo.weights.pick import pick_variant
 from wanvideo.weights.places import Places
-from wanvideo.weights.survey import Survey
+from wanvideo.weights.variants import PresetLora, Variant
 
 INPUTS = {Task.TEXT_TO_VIDEO: "text", Task.IMAGE_TO_VIDEO: "image"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Presence:
-    """Whether a model is on disk: `folder` if it is, else `problem`, whose message says how to get it."""
+    """Whether a model is on disk: `model` if it is, else `problem`, whose message says how to get it."""
 
-    spec: ModelSpec
-    folder: ModelFolder | None = None
+    spec: ModelEntry
+    model: InstalledModel | None = None
     problem: WanVideoError | None = None
 
     @property
     def state(self) -> str:
         """ready, missing, or what is wrong with the files."""
-        if self.folder is not None:
+        if self.model is not None:
             return "ready"
         return "missing" if isinstance(self.problem, ModelMissing) else "unusable"
 
@@ -50,31 +53,67 @@ def models(
     output = Output(json=json)
     # What is wrong with a copy stands in the list.
     logging.getLogger("wanvideo.weights.finding").setLevel(logging.ERROR)
-    where = places()
-    found = survey_of(where)
-    for spec in MODELS:
-        presence = look_for(spec, where, found)
+    families = installed_families()
+    search = families.look_in(places())
+    for spec in families.entries:
+        presence = look_for(spec, search)
         output.event("model", **facts(presence))
         output.result("\n".join(_lines(presence)) + "\n")
+    for problem in families.problems:
+        output.event("family", name=problem.family, problem=problem.message)
+        output.say(f"warning: {problem.message}")
 
 
 def model_names(incomplete: str) -> list[str]:
     """For shell completion."""
-    return [spec.id for spec in MODELS if spec.id.casefold().startswith(incomplete.casefold())]
+    return [spec.id for spec in installed_families().entries if spec.id.casefold().startswith(incomplete.casefold())]
 
 
-def look_for(spec: ModelSpec, where: Places, found: Survey | None = None) -> Presence:
+@app.command()
+def show(
+    name: Annotated[str, typer.Argument(metavar="MODEL", help="A model's name.", autocompletion=model_names)],
+    json: Annotated[bool, typer.Option("--json", help="One JSON object.")] = False,
+) -> None:
+    """Show one model: what it makes and takes, what can be downloaded, and what of that suits this computer."""
+    output, families = Output(json=json), installed_families()
+    spec = families.resolve(name)
+    presence = look_for(spec, families.look_in(places()))
+    picked = pick_variant(spec, this_computer(_downloads(places()))) if spec.variants else None
+    output.event(
+        "model",
+        **facts(presence),
+        aliases=spec.aliases,
+        defaults=asdict(spec.defaults),
+        limits=asdict(spec.limits),
+        usual_sizes=spec.usual_sizes,
+        takes_loras=spec.takes_loras,
+        variants=[_variant_facts(variant) for variant in spec.variants],
+        loras=[_lora_facts(lora) for lora in spec.loras],
+        picked={"variant": picked.variant.id, "reason": picked.reason} if picked else None,
+    )
+    rows = about(presence) | usage(spec)
+    rows |= {f"  {variant.id}": f"{download_size(variant.nbytes)}, {variant.title}" for variant in spec.variants}
+    rows |= {
+        f"  LoRA {index}": f"{download_size(lora.nbytes)}, {lora.title}" for index, lora in enumerate(spec.loras, 1)
+    }
+    rows["for this computer"] = f"{picked.variant.id}: {picked.reason}" if picked else None
+    output.result(table(rows))
+
+
+def look_for(spec: ModelEntry, search: Search) -> Presence:
     try:
-        return Presence(spec=spec, folder=require(spec, where, found=found))
+        return Presence(spec=spec, model=search.find(spec)[0])
     except WanVideoError as error:
         return Presence(spec=spec, problem=error)
 
 
 def facts(presence: Presence) -> dict[str, object]:
-    spec, folder, problem = presence.spec, presence.folder, presence.problem
+    spec, model, problem = presence.spec, presence.model, presence.problem
     return {
         "id": spec.id,
         "title": spec.title,
+        "family": spec.family,
+        "base": spec.base,
         "demo": spec.demo,
         "tasks": spec.tasks,
         "takes_end_image": spec.takes_end_image,
@@ -83,32 +122,96 @@ def facts(presence: Presence) -> dict[str, object]:
         "licence": spec.licence,
         "repo_id": spec.repo_id,
         "state": presence.state,
-        "path": folder.path if folder else None,
-        "precision": folder.precision if folder else None,
-        "paths": folder.paths if folder else None,
-        "bytes": folder.nbytes if folder else None,
+        "path": model.path if model else None,
+        "precision": model.precision if model else None,
+        "parts": model.parts if model else None,
+        "bytes": model.nbytes if model else None,
         "problem": problem.message if problem else None,
     }
 
 
-def inputs(spec: ModelSpec) -> str:
+def inputs(spec: ModelEntry) -> str:
     """What a video is made from, such as "text or image"."""
     names = " or ".join(INPUTS[task] for task in Task if task in spec.tasks)
     return f"{names}, end image too" if spec.takes_end_image else names
 
 
-def _lines(presence: Presence) -> Iterator[str]:
-    spec, folder = presence.spec, presence.folder
-    yield f"{spec.id}{' (demo)' if spec.demo else ''}: {spec.title}, from {inputs(spec)}"
-    yield f"  good at   {spec.good_at}"
-    yield f"  needs     {spec.needs}"
-    if folder is not None:
-        yield f"  on disk   {size(folder.nbytes)}, {folder.precision}, in {folder.path}"
-        if not folder.path.is_dir():  # assembled from parts that lie here and there
-            yield from (f"            {part}: {path}" for part, path in folder.paths.items())
-    elif presence.problem is not None:
-        yield f"  {presence.state:9} {presence.problem.message}"
+def about(presence: Presence) -> dict[str, object]:
+    """What a model is and where it is, by label; None where there is nothing to say."""
+    spec, model = presence.spec, presence.model
+    return {
+        "model": f"{spec.id}{' (demo)' if spec.demo else ''}: {spec.title}",
+        "made from": inputs(spec),
+        "good at": spec.good_at,
+        "needs": spec.needs,
+        "licence": spec.licence,
+        "repository": spec.repo_id,
+        "on disk": _on_disk(model) if model else None,
+        presence.state: presence.problem.message if presence.problem else None,
+    }
+
+
+def usage(spec: ModelEntry) -> dict[str, object]:
+    """What a model makes unless told otherwise, and what it can be told, by label."""
+    d, limits = spec.defaults, spec.limits
+    guidance = f"{d.guidance_high:g}"
+    if spec.experts == 2:
+        guidance += f" for high noise, {d.guidance_low:g} for low"
+    return {
+        "defaults": f"{d.width}x{d.height}, {d.frames} frames at {d.fps} fps, {d.steps} steps of {d.solver}, "
+        f"shift {d.shift:g}, guidance {guidance}",
+        "negative": d.negative_prompt or None,
+        "limits": f"sides from {limits.min_side} pixels in multiples of {limits.size_multiple}, area up to "
+        f"{limits.max_area} pixels, up to {limits.max_frames} frames",
+    }
 
 
 def size(nbytes: int) -> str:
     return f"{nbytes / 2**30:.1f} GiB" if nbytes >= 2**30 else f"{nbytes / 2**20:.1f} MiB"
+
+
+def download_size(nbytes: int | None) -> str:
+    """In 10^9 bytes, as the hub counts."""
+    return "size not known beforehand" if nbytes is None else f"{nbytes / 1e9:.1f} GB"
+
+
+def _lines(presence: Presence) -> Iterator[str]:
+    spec, model = presence.spec, presence.model
+    yield f"{spec.id}{' (demo)' if spec.demo else ''}: {spec.title}, from {inputs(spec)}"
+    yield f"  good at   {spec.good_at}"
+    yield f"  needs     {spec.needs}"
+    if model is not None:
+        yield f"  on disk   {_on_disk(model)}"
+        yield from (f"            {part}: {path}" for part, path in model.parts.items())
+    elif presence.problem is not None:
+        yield f"  {presence.state:9} {presence.problem.message}"
+
+
+def _on_disk(model: InstalledModel) -> str:
+    return f"{size(model.nbytes)}{f' of {model.precision}' if model.precision else ''} in {model.path}"
+
+
+def _variant_facts(variant: Variant) -> dict[str, object]:
+    return {
+        "id": variant.id,
+        "title": variant.title,
+        "bytes": variant.nbytes,
+        "quantised": variant.quantised,
+        "files": [asdict(files) for files in variant.files],
+    }
+
+
+def _lora_facts(lora: PresetLora) -> dict[str, object]:
+    return {
+        "title": lora.title,
+        "bytes": lora.nbytes,
+        "strength": lora.strength_high,
+        "strength_low": lora.strength_low,
+        "files": [asdict(files) for files in lora.files],
+    }
+
+
+def _downloads(where: Places) -> Path:
+    """Where downloads go."""
+    assert where.hub_cache is not None  # `environment.places` always names one
+    return where.hub_cache

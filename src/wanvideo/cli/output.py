@@ -90,3 +90,10 @@ def _plain(value: object) -> object:
     if isinstance(value, float) and not math.isfinite(value):
         return str(value)
     return str(value) if isinstance(value, Path) else value
+
+
+def table(rows: Mapping[str, object]) -> str:
+    """Names and values in two columns; what is None is left out."""
+    shown = {name: value for name, value in rows.items() if value is not None}
+    width = max(map(len, shown), default=0)
+    return "\n".join(f"{name:{width}}  {value}" for name, value in shown.items())

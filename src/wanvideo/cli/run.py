@@ -9,24 +9,25 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from wanvideo.cli.environment import lora_library, places, yield_idle_threads
+from wanvideo.cli.hardware import free_gpu_bytes
 from wanvideo.cli.interrupt import Interruption, catching_interruptions
 from wanvideo.cli.output import Output
 from wanvideo.cli.progress import showing
 from wanvideo.cli.values import existing, free_name, slug
 from wanvideo.errors import Cancelled, OutputNotWritable
+from wanvideo.families.choose import Choice, choose, named
+from wanvideo.families.protocol import LoadOptions
+from wanvideo.families.registry import Registry, installed_families
 from wanvideo.media.output import check_writable
-from wanvideo.pipelines.adapt import adapt
-from wanvideo.pipelines.choose import Choice, choose, named
 from wanvideo.pipelines.settings import parameters
 from wanvideo.request import GenerationRequest, Phase, Progress, ResolvedLora, ResolvedRequest
-from wanvideo.weights.catalog import ModelSpec
+from wanvideo.weights.entry import ModelEntry
 
 if TYPE_CHECKING:
     from wanvideo.pipelines.events import Event
     from wanvideo.pipelines.state import Checkpoint
 
 SAVE_SECONDS: Final = 15.0  # between two saves of the denoising state
-GPU_DEVICES: Final = ("/dev/nvidiactl", "/dev/dxg", "/dev/kfd")  # NVIDIA, under Windows, AMD
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -49,23 +50,22 @@ def run(output: Output, job: Job) -> None:
     yield_idle_threads()
     checkpoint = None if job.resume is None else _load_state(job.resume)
     request = job.request if checkpoint is None else _with_its_seed(job.request, checkpoint)
-    choice = _choose(output, job, request)
+    families = installed_families()
+    choice = _choose(output, job, request, families)
     # The pipeline does this again; here it draws the seed, and finds wrong input while that is still quick.
     library = lora_library()
-    resolved = adapt(choice.spec, request, library)
+    resolved = families.adapt(choice.spec, request, library=library)
     path = _path(job.out, resolved)
     check_writable(path, frames=resolved.frames)
     _check_state_file(job.save_state)
 
-    from wanvideo.pipelines.pipeline import Pipeline
     from wanvideo.pipelines.write import generate_to_file
 
     request = replace(request, seed=resolved.seed)
+    options = LoadOptions(device=job.device, dtype=job.dtype, tile=job.tile, library=library)
     with (
         catching_interruptions(output) as interruption,
-        Pipeline(
-            choice.spec, choice.folder, device=job.device, dtype=job.dtype, tile=job.tile, library=library
-        ) as pipeline,
+        choice.model.load(options) as pipeline,
         closing(generate_to_file(pipeline, request, path, resume=checkpoint)) as events,
     ):
         settings = _follow(output, choice.spec, events, interruption, job.save_state)
@@ -89,28 +89,14 @@ def _with_its_seed(request: GenerationRequest, checkpoint: "Checkpoint") -> Gene
     return replace(request, seed=seed) if request.seed is None and isinstance(seed, int) else request
 
 
-def _choose(output: Output, job: Job, request: GenerationRequest) -> Choice:
+def _choose(output: Output, job: Job, request: GenerationRequest, families: Registry) -> Choice:
     """The model to use; if none was named, which and why is the first line."""
     if job.model is not None:
-        return named(job.model, places())
-    choice = choose(request, places(), free_gpu_bytes(job.device))
+        return named(job.model, places(), families=families)
+    choice = choose(request, places(), free_gpu_bytes(job.device), families=families)
     output.say(f"model: {choice.spec.id}, {choice.reason}")
-    output.event("chosen", model=choice.spec.id, demo=choice.spec.demo, reason=choice.reason, path=choice.folder.path)
+    output.event("chosen", model=choice.spec.id, demo=choice.spec.demo, reason=choice.reason, path=choice.model.path)
     return choice
-
-
-def free_gpu_bytes(device: str) -> int | None:
-    """None where no GPU is to be used; torch is asked only if there can be one."""
-    if device.startswith("cpu") or not any(Path(name).exists() for name in GPU_DEVICES):
-        return None
-    import torch
-
-    number = device.removeprefix("cuda:")
-    index = int(number) if number.isdecimal() else 0
-    if index >= torch.cuda.device_count():  # a device that is not there is refused when the pipeline is loaded
-        return None
-    free, _ = torch.cuda.mem_get_info(index)
-    return int(free)
 
 
 def _path(out: str | None, request: ResolvedRequest) -> Path:
@@ -137,7 +123,7 @@ def _check_state_file(path: Path | None) -> None:
 
 
 def _follow(
-    output: Output, spec: ModelSpec, events: Iterator["Event"], interruption: Interruption, save_state: Path | None
+    output: Output, spec: ModelEntry, events: Iterator["Event"], interruption: Interruption, save_state: Path | None
 ) -> dict[str, object] | None:
     """Show the events as they come and keep the state; the settings that the file holds."""
     from wanvideo.pipelines.events import Resolved, Saved
@@ -194,7 +180,7 @@ def saving_state(path: Path | None, seconds: float = SAVE_SECONDS) -> Iterator[C
             unsaved.save(path)
 
 
-def _announce(output: Output, spec: ModelSpec, request: ResolvedRequest) -> None:
+def _announce(output: Output, spec: ModelEntry, request: ResolvedRequest) -> None:
     """What will be made, in one line, and each change to what was asked for, in one more."""
     r = request
     length = "1 picture" if r.frames == 1 else f"{r.frames} frames at {r.fps} fps ({r.seconds:.1f} s)"
@@ -213,7 +199,7 @@ def _announce(output: Output, spec: ModelSpec, request: ResolvedRequest) -> None
         output.event("adjusted", **asdict(change))
 
 
-def _with_strengths(spec: ModelSpec, lora: ResolvedLora) -> str:
+def _with_strengths(spec: ModelEntry, lora: ResolvedLora) -> str:
     if spec.experts == 1 or lora.strength == lora.strength_low:
         return f"{lora.name}, strength {lora.strength:g}"
     return (

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
-from wanvideo.cli.environment import places, registry_file
+from wanvideo.cli.environment import places
 from wanvideo.cli.models import size
 from wanvideo.cli.output import Output, UsageFault
 from wanvideo.errors import ModelMissing, WanVideoError
@@ -17,7 +17,7 @@ from wanvideo.weights.finding import find_all, survey_of
 from wanvideo.weights.folder import ModelFolder
 from wanvideo.weights.network import NetworkPart
 from wanvideo.weights.places import Added, Places, Role
-from wanvideo.weights.registry import register
+from wanvideo.weights.registry import register, usual_registry
 from wanvideo.weights.survey import Survey, Transformer
 
 
@@ -52,7 +52,7 @@ def add(
         raise UsageFault(
             f"--as is for one transformer, and {where} holds {len(found.transformers)}: add them one by one"
         )
-    register(registry_file(), added)
+    register(usual_registry(), added)
     _show_networks(output, found)
     everything = places()
     new = {transformer.part.path for transformer in found.transformers}

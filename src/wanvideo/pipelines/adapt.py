@@ -8,6 +8,7 @@ never clipped, since nobody can tell what was meant.
 import math
 import secrets
 import unicodedata
+from collections.abc import Sequence
 from contextlib import suppress
 from numbers import Integral, Real
 
@@ -25,30 +26,48 @@ from wanvideo.pipelines.size import (
     nearest_legal,
     with_aspect,
 )
-from wanvideo.request import Adjustment, GenerationRequest, ImageSource, ResolvedRequest, Solver, Task
+from wanvideo.request import (
+    Adjustment,
+    GenerationRequest,
+    ImageSource,
+    LoraPolicy,
+    LoraUse,
+    ResolvedRequest,
+    Solver,
+    Task,
+)
 from wanvideo.sampling.schedule import make_schedule
-from wanvideo.weights.catalog import MODELS, ModelSpec
+from wanvideo.weights.catalog import MODELS
+from wanvideo.weights.entry import Limits, ModelEntry
 from wanvideo.weights.lora.library import LoraLibrary
 
-MAX_STEPS = 1000  # the number of timesteps that the models were trained on
-MAX_GUIDANCE = 100.0
 MIN_SHIFT, MAX_SHIFT = 0.01, 100.0
 MAX_SEED = 2**63 - 1
 DRAWN_SEEDS = 2**32  # a seed that is drawn stays short enough to be read out
 MAX_PROMPT = 100_000  # characters; the text encoder reads some two thousand
 
 
-def adapt(spec: ModelSpec, request: GenerationRequest, library: LoraLibrary | None = None) -> ResolvedRequest:
+def adapt(
+    spec: ModelEntry,
+    request: GenerationRequest,
+    *,
+    catalog: Sequence[ModelEntry] = MODELS,
+    library: LoraLibrary | None = None,
+    preset: Sequence[LoraUse] = (),
+) -> ResolvedRequest:
     """The request as `spec` can run it. Reads the pictures, for their shapes; draws a seed if none is given.
 
+    catalog: where errors find the models that could do it instead.
     library: where the names of LoRAs are looked up; None: only those that ship with the package, and paths.
+    preset: LoRAs that belong to the model itself, which cannot go without them.
+
     Raises InvalidRequest or one of its kinds, with the legal values.
     """
     changes: list[Adjustment] = []
     prompt = _text(changes, "prompt", request.prompt)
     if not _says_something(prompt):
         raise InvalidPrompt("the prompt is empty: say what the video should show")
-    image, end_image = _images(spec, request)
+    image, end_image = _images(spec, request, catalog)
     frames = _frames(changes, spec, request)
     if frames == 1 and (end_image is not None or (image is not None and spec.image_in_latents)):
         raise InvalidFrames("1 frame would be the picture that was given: ask for at least 5 frames")
@@ -57,7 +76,9 @@ def adapt(spec: ModelSpec, request: GenerationRequest, library: LoraLibrary | No
     guidance_high, guidance_low = _guidance(changes, spec, request)
     solver = _solver(spec, request.solver)
     steps, shift, sigmas = _noise_levels(changes, spec, request, solver)
-    loras = resolve_loras(changes, spec, request.loras, request.lora_policy, library or LoraLibrary(roots=(SHIPPED,)))
+    library = library or LoraLibrary(roots=(SHIPPED,))
+    loras = resolve_loras(changes, spec, preset, LoraPolicy.FAIL, library)
+    loras += resolve_loras(changes, spec, request.loras, request.lora_policy, library)
     return ResolvedRequest(
         model=spec.id,
         task=Task.TEXT_TO_VIDEO if image is None else Task.IMAGE_TO_VIDEO,
@@ -108,7 +129,7 @@ def _says_something(text: str) -> bool:
     return any(unicodedata.category(char) not in ("Cc", "Cf", "Cs", "Zl", "Zp", "Zs") for char in text)
 
 
-def _negative(changes: list[Adjustment], spec: ModelSpec, value: str | None) -> str:
+def _negative(changes: list[Adjustment], spec: ModelEntry, value: str | None) -> str:
     """Unset is the model's default; empty is really empty."""
     if value is None:
         return spec.defaults.negative_prompt
@@ -119,28 +140,35 @@ def _negative(changes: list[Adjustment], spec: ModelSpec, value: str | None) -> 
 # --- pictures --------------------------------------------------------------------------------------------------------
 
 
-def _images(spec: ModelSpec, request: GenerationRequest) -> tuple[Size | None, Size | None]:
+def _images(
+    spec: ModelEntry, request: GenerationRequest, catalog: Sequence[ModelEntry]
+) -> tuple[Size | None, Size | None]:
     """The sizes of the first and the last frame, where they are given and the model takes them."""
     if request.end_image is not None and not spec.takes_end_image:
-        models = _models(spec, [other for other in MODELS if other.takes_end_image])
-        raise ImageNotTaken(f"{spec.id} takes no end image: use {' or '.join(models)}", suggestions=models)
+        models = _models(spec, [other for other in catalog if other.takes_end_image])
+        raise ImageNotTaken(f"{spec.id} takes no end image: {_instead(models)}", suggestions=models)
     if request.image is not None and not spec.takes_image:
-        models = _models(spec, [other for other in MODELS if other.takes_image])
-        raise ImageNotTaken(f"{spec.id} takes no image: use {' or '.join(models)}", suggestions=models)
+        models = _models(spec, [other for other in catalog if other.takes_image])
+        raise ImageNotTaken(f"{spec.id} takes no image: {_instead(models)}", suggestions=models)
     if request.image is None and request.end_image is not None:
         raise ImageRequired("an end image is given without a first one: give both, or the first one alone")
     if request.image is None and spec.requires_image:
-        models = _models(spec, [other for other in MODELS if not other.requires_image])
+        models = _models(spec, [other for other in catalog if not other.requires_image])
         raise ImageRequired(
-            f"{spec.id} needs an image, which becomes the first frame: give one, or use {' or '.join(models)}",
+            f"{spec.id} needs an image, which becomes the first frame: "
+            + (f"give one, or use {' or '.join(models)}" if models else "give one"),
             suggestions=models,
         )
     return _size_of(request.image), _size_of(request.end_image)
 
 
-def _models(spec: ModelSpec, others: list[ModelSpec]) -> tuple[str, ...]:
-    """Their names; to a demo model, the other demo models are the alternatives."""
-    return tuple(other.id for other in others if other.demo == spec.demo)
+def _models(spec: ModelEntry, others: list[ModelEntry]) -> tuple[str, ...]:
+    """Their names, without presets; to a demo model, the other demo models are the alternatives."""
+    return tuple(other.id for other in others if other.demo == spec.demo and other.base is None)
+
+
+def _instead(models: Sequence[str]) -> str:
+    return f"use {' or '.join(models)}" if models else "leave it out"
 
 
 def _size_of(source: "ImageSource | None") -> Size | None:
@@ -149,7 +177,7 @@ def _size_of(source: "ImageSource | None") -> Size | None:
 
 def _note_cropping(
     changes: list[Adjustment],
-    spec: ModelSpec,
+    spec: ModelEntry,
     request: GenerationRequest,
     size: Size,
     *,
@@ -170,7 +198,7 @@ def _note_cropping(
 # --- size and length -------------------------------------------------------------------------------------------------
 
 
-def _size(changes: list[Adjustment], spec: ModelSpec, request: GenerationRequest, image: Size | None) -> Size:
+def _size(changes: list[Adjustment], spec: ModelEntry, request: GenerationRequest, image: Size | None) -> Size:
     defaults, limits = spec.defaults, spec.limits
     width = None if request.width is None else _side(spec, "width", request.width)
     height = None if request.height is None else _side(spec, "height", request.height)
@@ -193,13 +221,13 @@ def _size(changes: list[Adjustment], spec: ModelSpec, request: GenerationRequest
     return used
 
 
-def _side(spec: ModelSpec, name: str, value: object) -> int:
+def _side(spec: ModelEntry, name: str, value: object) -> int:
     """A width or height in pixels, not yet rounded."""
     limits = spec.limits
     return _whole(name, value, limits.min_side, MAX_SIDE, InvalidSize, legal_sizes(limits))
 
 
-def _frames(changes: list[Adjustment], spec: ModelSpec, request: GenerationRequest) -> int:
+def _frames(changes: list[Adjustment], spec: ModelEntry, request: GenerationRequest) -> int:
     most, fps = spec.limits.max_frames, spec.defaults.fps
     legal = f"frames are 4 n + 1: 1, 5, 9, ... up to {most}, which is {most / fps:g} seconds at {fps} a second"
     by_frames, by_seconds = None, None
@@ -231,24 +259,24 @@ def _nearest_frames(frames: float) -> int:
 # --- sampling --------------------------------------------------------------------------------------------------------
 
 
-def _guidance(changes: list[Adjustment], spec: ModelSpec, request: GenerationRequest) -> tuple[float, float]:
+def _guidance(changes: list[Adjustment], spec: ModelEntry, request: GenerationRequest) -> tuple[float, float]:
     """Of the high-noise and of the low-noise expert; one transformer has one scale, given twice."""
     high, low = spec.defaults.guidance_high, spec.defaults.guidance_low
     if request.guidance is not None:
-        high = low = _scale("guidance", request.guidance)
+        high = low = _scale(spec.limits, "guidance", request.guidance)
     if request.guidance_low is not None:
-        low = _scale("guidance_low", request.guidance_low)
+        low = _scale(spec.limits, "guidance_low", request.guidance_low)
     if spec.experts == 1 and request.guidance_low is not None and low != high:
         _changed(changes, "guidance_low", low, high, f"{spec.id} has one transformer, and so only `guidance`")
     return (high, low) if spec.experts == 2 else (high, high)
 
 
-def _scale(name: str, value: object) -> float:
-    hint = f"legal values are 0 to {MAX_GUIDANCE:g}; 1 is no guidance, and 3 to 6 are usual"
-    return _real(name, value, 0, MAX_GUIDANCE, InvalidRequest, hint)
+def _scale(limits: Limits, name: str, value: object) -> float:
+    hint = f"legal values are 0 to {limits.max_guidance:g}; 1 is no guidance, and 3 to 6 are usual"
+    return _real(name, value, 0, limits.max_guidance, InvalidRequest, hint)
 
 
-def _solver(spec: ModelSpec, value: object) -> Solver:
+def _solver(spec: ModelEntry, value: object) -> Solver:
     if value is None:
         return spec.defaults.solver
     try:
@@ -258,18 +286,20 @@ def _solver(spec: ModelSpec, value: object) -> Solver:
 
 
 def _noise_levels(
-    changes: list[Adjustment], spec: ModelSpec, request: GenerationRequest, solver: Solver
+    changes: list[Adjustment], spec: ModelEntry, request: GenerationRequest, solver: Solver
 ) -> tuple[int, float, tuple[float, ...] | None]:
     """Steps, shift, and the noise levels where they are given instead."""
-    steps, shift, sigmas = spec.defaults.steps, spec.defaults.shift, None
+    steps, shift = spec.defaults.steps, spec.defaults.shift
+    usual = request.steps in (None, steps) and request.shift in (None, shift)
+    sigmas = spec.defaults.sigmas if usual else None
     if request.steps is not None:
-        legal = f"legal values are 1 to {MAX_STEPS}; {steps} are usual for {spec.id}"
-        steps = _whole("steps", request.steps, 1, MAX_STEPS, InvalidRequest, legal)
+        legal = f"legal values are 1 to {spec.limits.max_steps}; {steps} are usual for {spec.id}"
+        steps = _whole("steps", request.steps, 1, spec.limits.max_steps, InvalidRequest, legal)
     if request.shift is not None:
         legal = f"legal values are {MIN_SHIFT:g} to {MAX_SHIFT:g}; {shift:g} is usual for {spec.id}"
         shift = _real("shift", request.shift, MIN_SHIFT, MAX_SHIFT, InvalidRequest, legal)
     if request.sigmas is not None:
-        sigmas = _levels(request.sigmas)
+        sigmas = _levels(request.sigmas, spec.limits.max_steps)
         used = sum(level > 0 for level in sigmas)
         if request.steps is not None and steps != used:
             _changed(changes, "steps", steps, used, "sigmas are given, one for each step")
@@ -280,9 +310,9 @@ def _noise_levels(
     return steps, shift, sigmas
 
 
-def _levels(values: object) -> tuple[float, ...]:
-    hint = "give at most a thousand noise levels from 1 down to 0, such as 1, 0.75, 0.5, 0.25"
-    if not isinstance(values, tuple | list) or len(values) > MAX_STEPS:
+def _levels(values: object, most: int) -> tuple[float, ...]:
+    hint = f"give at most {most} noise levels from 1 down to 0, such as 1, 0.75, 0.5, 0.25"
+    if not isinstance(values, tuple | list) or len(values) > most:
         raise InvalidRequest(f"sigmas are {_shown(values)}: {hint}")
     return tuple(_real("a value of sigmas", value, 0, 1, InvalidRequest, hint) for value in values)
 

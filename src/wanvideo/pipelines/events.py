@@ -1,14 +1,16 @@
-"""What a pipeline tells while it works."""
+"""What a pipeline tells while it works. No torch."""
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TypeAlias
+from typing import TYPE_CHECKING, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
 
-from wanvideo.pipelines.state import Checkpoint
 from wanvideo.request import Progress, ResolvedRequest
+
+if TYPE_CHECKING:
+    from wanvideo.pipelines.state import Checkpoint
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -34,4 +36,4 @@ class Saved:
     settings: dict[str, object]
 
 
-Event: TypeAlias = Resolved | Progress | Checkpoint | Frames | Saved
+Event: TypeAlias = "Resolved | Progress | Checkpoint | Frames | Saved"

@@ -10,9 +10,10 @@ from typing import Final, TypeVar
 
 import platformdirs
 
-from wanvideo.errors import InvalidRequest, LoraError, LoraWrongBase, TooManyLoras
+from wanvideo.errors import InvalidRequest, LoraError, LoraUnsupported, LoraWrongBase, TooManyLoras
 from wanvideo.request import Adjustment, LoraExpert, LoraPolicy, LoraUse, ResolvedLora
 from wanvideo.weights.catalog import ModelSpec
+from wanvideo.weights.entry import ModelEntry
 from wanvideo.weights.lora.file import LoraFit, fit, read_lora
 from wanvideo.weights.lora.library import LoraLibrary
 from wanvideo.weights.lora.names import expert_of
@@ -35,7 +36,7 @@ def usual_library(roots: Sequence[Path] = ()) -> LoraLibrary:
 
 def resolve_loras(
     changes: list[Adjustment],
-    spec: ModelSpec,
+    spec: ModelEntry,
     uses: Sequence[LoraUse],
     policy: LoraPolicy,
     library: LoraLibrary,
@@ -89,9 +90,11 @@ def _strengths(use: LoraUse) -> tuple[float, float]:
 
 
 def _resolve(
-    spec: ModelSpec, use: LoraUse, high: float, low: float, library: LoraLibrary
+    spec: ModelEntry, use: LoraUse, high: float, low: float, library: LoraLibrary
 ) -> Iterator[tuple[ResolvedLora, Adjustment | None]]:
     """One of these for a file, two for a pair, with what should be said about each."""
+    if not isinstance(spec, ModelSpec):
+        raise LoraUnsupported(f"{spec.id} takes no LoRAs: leave {use.source} out")
     entry = library.find(use.source)
     fits = [fit(read_lora(path), spec.transformer) for path in entry.files]
     for fitted in fits:

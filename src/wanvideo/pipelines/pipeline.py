@@ -1,13 +1,9 @@
 """One model, ready to make videos: text encoder, transformers and autoencoder, from request to frames."""
 
-import os
 from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass, replace
 from functools import cached_property
-from pathlib import Path
-from types import TracebackType
-from typing import Self
 
 import numpy as np
 import numpy.typing as npt
@@ -17,23 +13,20 @@ from torch import Tensor
 
 from wanvideo.errors import InvalidRequest, NonFiniteLatents, NotEnoughMemory
 from wanvideo.media.image import load_image
-from wanvideo.media.video import Video
 from wanvideo.pipelines.adapt import adapt
-from wanvideo.pipelines.choose import named, usual_places
+from wanvideo.pipelines.base import VideoPipeline
 from wanvideo.pipelines.clock import Clock
 from wanvideo.pipelines.conditioning import Condition, Encode, covered, first_frame, fitted, known_frames
 from wanvideo.pipelines.denoise import Embeddings, Sampling, denoise, initial_noise, initial_state
 from wanvideo.pipelines.device import pick_device, pick_dtype
 from wanvideo.pipelines.events import Event, Frames, Resolved
-from wanvideo.pipelines.loras import usual_library
 from wanvideo.pipelines.memory import count_weights, footprint
 from wanvideo.pipelines.parts import Parts
 from wanvideo.pipelines.preview import LatentColours, fit_colours
-from wanvideo.pipelines.settings import settings
 from wanvideo.pipelines.size import Size
 from wanvideo.pipelines.state import Checkpoint, fingerprint
 from wanvideo.pipelines.transformers import FiniteLoras, Transformers
-from wanvideo.request import Adjustment, GenerationRequest, ImageSource, Phase, Progress, ResolvedRequest
+from wanvideo.request import Adjustment, GenerationRequest, ImageSource, LoraUse, Phase, ResolvedRequest
 from wanvideo.runtime.cpu import fitting_threads
 from wanvideo.runtime.tiling import decode_tiled, encode_tiled
 from wanvideo.sampling.guidance import Expert
@@ -42,45 +35,6 @@ from wanvideo.weights.folder import ModelFolder
 from wanvideo.weights.loading import load_tokenizer
 from wanvideo.weights.lora.library import LoraLibrary
 from wanvideo.weights.tokenizer import PromptTokenizer, PromptTokens
-
-
-def load(
-    name_or_folder: str | os.PathLike[str],
-    *,
-    variant: str | None = None,
-    device: str | None = "auto",
-    dtype: str | torch.dtype | None = None,
-    vae_dtype: str | torch.dtype | None = None,
-    roots: Sequence[str | os.PathLike[str]] = (),
-    tile: int | None = None,
-    batch_guidance: bool = False,
-    lora_roots: Sequence[str | os.PathLike[str]] = (),
-) -> "Pipeline":
-    """Open a model by its name, folder or file. Networks are read when they are first needed.
-
-    variant: which form of the model, if several are on disk: a precision such as "fp8" or "q4_k_m", or a word in the
-    names of its files. By default the best one. What is stored quantised stays so in memory.
-    device: "auto" (a CUDA device if there is one), "cpu", "cuda", "cuda:1".
-    dtype: of the text encoder and the transformers, by default bfloat16 on CUDA and float32 on the CPU.
-    vae_dtype: of the autoencoder, by default float32, as in the official code.
-    roots: folders that hold models, one folder each, besides the cache of the Hugging Face hub.
-    tile: side in pixels of the tiles that the autoencoder works in; None: the whole picture at once.
-    batch_guidance: both prompts in one call of the transformer; more memory, hardly ever less time.
-    lora_roots: folders that hold LoRAs, besides the user's own.
-
-    Raises UnknownModel, ModelMissing and the other errors of models on disk, InvalidRequest for the other arguments.
-    """
-    choice = named(name_or_folder, usual_places(roots), variant)
-    return Pipeline(
-        choice.spec,
-        choice.folder,
-        device=device,
-        dtype=dtype,
-        vae_dtype=vae_dtype,
-        tile=tile,
-        batch_guidance=batch_guidance,
-        library=usual_library([Path(root) for root in lora_roots]),
-    )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -96,8 +50,10 @@ class _Run:
     clock: Clock
 
 
-class Pipeline:
-    """Makes videos with one model; see `load`. As a context manager, it gives its memory back at the end."""
+class Pipeline(VideoPipeline):
+    """Makes videos with one Wan model. Networks are read when they are first needed."""
+
+    spec: ModelSpec
 
     def __init__(
         self,
@@ -110,10 +66,11 @@ class Pipeline:
         tile: int | None = None,
         batch_guidance: bool = False,
         library: LoraLibrary | None = None,
+        loras: Sequence[LoraUse] = (),
     ) -> None:
-        """The arguments are those of `load`; `spec` and `folder` are what `choose.named` and `choose.choose` give.
+        """`spec` is what `spec_of` says of `folder`, or a preset that runs with its files and with `loras`.
 
-        library: as in `adapt`.
+        library: as in `adapt`. The other arguments are those of `wanvideo.load`. Raises InvalidRequest for them.
         """
         self.spec = spec
         self.tile, self.batch_guidance = _cells(tile, folder), batch_guidance
@@ -125,7 +82,7 @@ class Pipeline:
             vae_dtype=pick_dtype(vae_dtype, torch.float32),
         )
         self._colours: LatentColours | None = None
-        self._library = library
+        self._library, self._loras = library, tuple(loras)
         self._finite = FiniteLoras()
 
     @property
@@ -137,53 +94,25 @@ class Pipeline:
         """Of the transformers."""
         return self._parts.dtype
 
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
-
     def close(self) -> None:
         """Free all networks. They are read again if the pipeline is used again."""
         self._parts.free()
 
-    def __call__(self, request: GenerationRequest, *, on_progress: Callable[[Progress], object] | None = None) -> Video:
-        """Make a video and hold it in memory."""
-        resolved: ResolvedRequest | None = None
-        timing: dict[Phase, float] = {}
-        chunks: list[npt.NDArray[np.uint8]] = []
-        for event in self.generate(request):
-            if isinstance(event, Resolved):
-                resolved = event.request
-            elif isinstance(event, Frames):
-                chunks.append(event.frames)
-            elif isinstance(event, Progress):
-                timing[event.phase] = event.seconds
-                if on_progress is not None:
-                    on_progress(event)
-        assert resolved is not None
-        return Video(frames=np.concatenate(chunks), fps=resolved.fps, settings=settings(resolved, timing))
-
     def generate(
         self, request: GenerationRequest, *, resume: Checkpoint | None = None, previews: bool = False
     ) -> Generator[Event, None, None]:
-        """Make a video step by step.
+        """Make a video step by step, as `VideoPipeline.generate` says.
 
-        Yields `Resolved` once, before anything is loaded; `Progress` at the beginning of a phase and after each of its
-        steps; a `Checkpoint` after every denoising step, from which the rest can be repeated bit for bit on the CPU;
-        and `Frames` as they are decoded. Closing the generator cancels the run.
-
-        resume: a checkpoint of a run with the same settings; its seed is taken if the request has none.
-        previews: with a small picture of the current guess after each denoising step.
+        After every denoising step comes a `Checkpoint`, from which the rest can be repeated bit for bit on the CPU.
+        `Frames` come as they are decoded.
 
         Raises InvalidRequest and its kinds at once; while it runs, the errors of models on disk, IncompatibleState,
         NonFiniteLatents and NotEnoughMemory.
         """
         if resume is not None and request.seed is None and isinstance(seed := resume.fingerprint.get("seed"), int):
             request = replace(request, seed=seed)
-        resolved = self._finite.only(adapt(self.spec, request, self._library), request.lora_policy)
+        adapted = adapt(self.spec, request, library=self._library, preset=self._loras)
+        resolved = self._finite.only(adapted, request.lora_policy)
         return self._driven(self._events(resolved, resume, previews))
 
     def _driven(self, events: Generator[Event, None, None]) -> Generator[Event, None, None]:

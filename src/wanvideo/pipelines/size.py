@@ -10,7 +10,7 @@ from itertools import product
 from typing import NamedTuple
 
 from wanvideo.errors import InvalidSize
-from wanvideo.weights.catalog import Limits
+from wanvideo.weights.entry import Limits
 
 MAX_SIDE = 16384  # pixels that may be asked for; a larger number is a slip of the finger, not a video
 

@@ -1,27 +1,30 @@
-"""From a request to a file: frames stream into the encoder while the autoencoder decodes."""
+"""From a request to a file: frames stream into the encoder while the autoencoder decodes. No torch."""
 
 import os
 from collections.abc import Generator
 from contextlib import ExitStack, closing
 from pathlib import Path
 from time import monotonic
+from typing import TYPE_CHECKING
 
 from wanvideo.media.output import VIDEO_SUFFIXES, check_writable
 from wanvideo.media.still import save_image
 from wanvideo.media.video import VideoWriter
+from wanvideo.pipelines.base import VideoPipeline
 from wanvideo.pipelines.events import Event, Frames, Resolved, Saved
-from wanvideo.pipelines.pipeline import Pipeline
 from wanvideo.pipelines.settings import settings
-from wanvideo.pipelines.state import Checkpoint
 from wanvideo.request import GenerationRequest, Phase, Progress
+
+if TYPE_CHECKING:
+    from wanvideo.pipelines.state import Checkpoint
 
 
 def generate_to_file(
-    pipeline: Pipeline,
+    pipeline: VideoPipeline,
     request: GenerationRequest,
     path: str | os.PathLike[str],
     *,
-    resume: Checkpoint | None = None,
+    resume: "Checkpoint | None" = None,
     previews: bool = False,
 ) -> Generator[Event, None, None]:
     """The events of `pipeline.generate`, and then `Saved`: the file is at `path`, whole, with its settings inside.

@@ -3,18 +3,19 @@
 Numbers come from the official `wan/configs` and `generate.py` of Wan 2.2 and Wan 2.1; the demo models are our own.
 """
 
-import difflib
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 from typing import Final
 
-from wanvideo.errors import UnknownModel
 from wanvideo.models import config as arch
 from wanvideo.models.config import TextEncoderConfig, TransformerConfig, VAEConfig
 from wanvideo.request import Solver, Task
-from wanvideo.weights.variants import Part
+from wanvideo.weights import names, wan_files
+from wanvideo.weights.entry import Defaults, Limits, ModelEntry
+from wanvideo.weights.variants import Part, PresetLora
+
+__all__ = ["MODELS", "NEGATIVE_PROMPT", "Defaults", "Limits", "ModelSpec", "base_of", "resolve"]
 
 # `sample_neg_prompt` of the official `wan/configs/shared_config.py`.
 NEGATIVE_PROMPT: Final = (
@@ -25,73 +26,50 @@ NEGATIVE_PROMPT: Final = (
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Defaults:
-    """What a request gets that does not say otherwise."""
+class ModelSpec(ModelEntry):
+    """One Wan model: a catalog entry with the architecture of its networks."""
 
-    width: int  # pixels; with an image, only the area counts
-    height: int
-    frames: int
-    fps: int
-    steps: int
-    shift: float
-    guidance_high: float  # of the high-noise expert, or of the only transformer
-    guidance_low: float
-    negative_prompt: str = NEGATIVE_PROMPT
-    solver: Solver = Solver.UNIPC
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Limits:
-    """Which sizes and lengths are legal. Frames are always 4 n + 1."""
-
-    size_multiple: int  # of width and height: the VAE's stride times the transformer's patch
-    max_area: int  # pixels; the largest that the model was trained on
-    max_frames: int  # twice the length that the model was trained on; beyond that, clips fall apart
-    min_side: int = 64  # pixels
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ModelSpec:
-    """One model: all its parts, experts included, under one name."""
-
-    id: str
-    title: str
     family: str = "wan"
-    tasks: frozenset[Task]
     transformer: TransformerConfig
     vae: VAEConfig | None  # None: only the config.json beside the shipped weights says
     text_encoder: TextEncoderConfig | None
-    experts: int = 1
     boundary: float | None = None  # of two experts: the high-noise one runs while timestep / 1000 >= boundary
-    defaults: Defaults
-    limits: Limits
-    takes_end_image: bool = False
-    image_in_latents: bool = False  # a first frame replaces the first latent, which gets timestep 0
-    repo_id: str | None  # Diffusers layout, on the Hugging Face hub
     licence: str = "Apache-2.0"
-    good_at: str
-    needs: str
-    demo: bool = False
     # Folders of the parts, relative to the folder of all demo models. Empty: each lies where Diffusers puts it.
     parts: Mapping[Part, str] = field(default_factory=lambda: MappingProxyType({}), hash=False)
 
-    @property
-    def takes_image(self) -> bool:
-        """A first frame may be given."""
-        return Task.IMAGE_TO_VIDEO in self.tasks
 
-    @property
-    def requires_image(self) -> bool:
-        return self.takes_image and Task.TEXT_TO_VIDEO not in self.tasks
+def _names(version: str, *kinds: str) -> tuple[str, ...]:
+    """The names in use for `kinds` of Wan `version`, such as Wan-AI/Wan2.2-T2V-A14B-Diffusers. 2.2 may be left out."""
+    digits = version.replace(".", "")
+    prefixes = [
+        f"{owner}Wan{space}{number}-"
+        for owner in ("", "Wan-AI/")
+        for space in ("", "-")
+        for number in (version, digits)
+    ]
+    if version == "2.2":
+        prefixes.append("")
+    return tuple(f"{prefix}{kind}{suffix}" for kind in kinds for prefix in prefixes for suffix in ("", "-Diffusers"))
 
 
 _TEXT = frozenset({Task.TEXT_TO_VIDEO})
 _IMAGE = frozenset({Task.IMAGE_TO_VIDEO})
 
 _720P = 1280 * 720
+# The sizes that the official code accepts, both ways round.
+_BOTH_SIZES = ((832, 480), (480, 832), (1280, 720), (720, 1280))
 # Of the sizes that the official code accepts, the small one is the default: 720p costs four times as much.
 _A14B_T2V = Defaults(
-    width=832, height=480, frames=81, fps=16, steps=40, shift=12.0, guidance_high=4.0, guidance_low=3.0
+    width=832,
+    height=480,
+    frames=81,
+    fps=16,
+    steps=40,
+    shift=12.0,
+    guidance_high=4.0,
+    guidance_low=3.0,
+    negative_prompt=NEGATIVE_PROMPT,
 )
 _A14B_LIMITS = Limits(size_multiple=16, max_area=_720P, max_frames=161)
 # Memory: the README of Wan 2.2. Disk: 12 float32 shards an expert, as published.
@@ -102,6 +80,7 @@ _WAN21 = replace(_A14B_T2V, steps=50, shift=5.0, guidance_high=5.0, guidance_low
 T2V_A14B = ModelSpec(
     id="t2v-A14B",
     title="Wan 2.2 T2V A14B",
+    aliases=(*_names("2.2", "T2V-A14B"), "Wan2.2-T2V-14B"),  # the second is ComfyUI's name
     tasks=_TEXT,
     transformer=arch.T2V_A14B,
     vae=arch.VAE_2_1,
@@ -111,12 +90,17 @@ T2V_A14B = ModelSpec(
     defaults=_A14B_T2V,
     limits=_A14B_LIMITS,
     repo_id="Wan-AI/Wan2.2-T2V-A14B-Diffusers",
+    variants=wan_files.T2V_A14B,
+    usual_sizes=_BOTH_SIZES,
+    takes_loras=True,
     good_at="the best video from text, 480p or 720p, 5 seconds",
     needs=_A14B_NEEDS,
+    rank=50,
 )
 I2V_A14B = ModelSpec(
     id="i2v-A14B",
     title="Wan 2.2 I2V A14B",
+    aliases=(*_names("2.2", "I2V-A14B"), "Wan2.2-I2V-14B"),
     tasks=_IMAGE,
     transformer=arch.I2V_A14B,
     vae=arch.VAE_2_1,
@@ -127,28 +111,46 @@ I2V_A14B = ModelSpec(
     limits=_A14B_LIMITS,
     takes_end_image=True,
     repo_id="Wan-AI/Wan2.2-I2V-A14B-Diffusers",
+    variants=wan_files.I2V_A14B,
+    usual_sizes=_BOTH_SIZES,
+    takes_loras=True,
     good_at="the best video from a first frame, and from first and last, 480p or 720p, 5 seconds",
     needs=_A14B_NEEDS,
+    rank=40,
 )
 TI2V_5B = ModelSpec(
     id="ti2v-5B",
     title="Wan 2.2 TI2V 5B",
+    aliases=_names("2.2", "TI2V-5B"),
     tasks=_TEXT | _IMAGE,
     transformer=arch.TI2V_5B,
     vae=arch.VAE_2_2,
     text_encoder=arch.UMT5_XXL,
     defaults=Defaults(
-        width=1280, height=704, frames=121, fps=24, steps=50, shift=5.0, guidance_high=5.0, guidance_low=5.0
+        width=1280,
+        height=704,
+        frames=121,
+        fps=24,
+        steps=50,
+        shift=5.0,
+        guidance_high=5.0,
+        guidance_low=5.0,
+        negative_prompt=NEGATIVE_PROMPT,
     ),
     limits=Limits(size_multiple=32, max_area=1280 * 704, max_frames=241),
     image_in_latents=True,
     repo_id="Wan-AI/Wan2.2-TI2V-5B-Diffusers",
+    variants=wan_files.TI2V_5B,
+    usual_sizes=((1280, 704), (704, 1280)),
+    takes_loras=True,
     good_at="fast 720p video at 24 fps from text or a first frame, 5 seconds",
     needs="24 GB of GPU memory as the official code runs it; 34 GB of disk",
+    rank=30,
 )
 WAN21_T2V_1_3B = ModelSpec(
     id="wan2.1-t2v-1.3B",
     title="Wan 2.1 T2V 1.3B",
+    aliases=_names("2.1", "T2V-1.3B"),
     tasks=_TEXT,
     transformer=arch.T2V_1_3B,
     vae=arch.VAE_2_1,
@@ -156,12 +158,17 @@ WAN21_T2V_1_3B = ModelSpec(
     defaults=_WAN21,
     limits=_A14B_LIMITS,
     repo_id="Wan-AI/Wan2.1-T2V-1.3B-Diffusers",
+    variants=wan_files.WAN21_T2V_1_3B,
+    usual_sizes=((832, 480), (480, 832)),
+    takes_loras=True,
     good_at="video from text on small GPUs, 480p, 5 seconds; less steady at 720p",
     needs="8.2 GB of GPU memory as the official code runs it; 29 GB of disk",
+    rank=10,
 )
 WAN21_T2V_14B = ModelSpec(
     id="wan2.1-t2v-14B",
     title="Wan 2.1 T2V 14B",
+    aliases=_names("2.1", "T2V-14B"),
     tasks=_TEXT,
     transformer=arch.T2V_14B,
     vae=arch.VAE_2_1,
@@ -169,8 +176,12 @@ WAN21_T2V_14B = ModelSpec(
     defaults=_WAN21,
     limits=_A14B_LIMITS,
     repo_id="Wan-AI/Wan2.1-T2V-14B-Diffusers",
+    variants=wan_files.WAN21_T2V_14B,
+    usual_sizes=_BOTH_SIZES,
+    takes_loras=True,
     good_at="video from text with one transformer, 480p or 720p, 5 seconds; t2v-A14B is its better successor",
     needs="80 GB of GPU memory as the official code runs it",
+    rank=20,
 )
 
 
@@ -188,6 +199,7 @@ def _demo(base: ModelSpec, folder: str, *, in_channels: int, own_vae: bool) -> M
         base,
         id=folder,
         title=f"Demo of {base.title}",
+        aliases=_names("2.2", folder),
         transformer=TransformerConfig(
             in_channels=in_channels,
             out_channels=base.transformer.out_channels,
@@ -208,15 +220,52 @@ def _demo(base: ModelSpec, folder: str, *, in_channels: int, own_vae: bool) -> M
             shift=3.0,
             guidance_high=3.0,
             guidance_low=3.0,
-            negative_prompt="",
         ),
         limits=replace(base.limits, max_area=128 * 128, max_frames=33),
+        usual_sizes=((128, 128),),
         repo_id=None,
+        variants=(),
         good_at="trying things out: coloured shapes that move, 128x128, 2 seconds",
         needs="any computer",
+        rank=0,
         demo=True,
         parts=MappingProxyType(parts),
     )
+
+
+def _lightning(base: ModelSpec, kind: str, lora: PresetLora) -> ModelSpec:
+    """`base` in 4 steps without guidance, by a LoRA for each expert.
+
+    The noise levels are 4 even steps at shift 5. Whichever boundary the base has, the high-noise expert takes the first
+    two: that is where LightX2V, which trained the LoRAs, changes experts. Source: its `configs/wan22` and ComfyUI's
+    workflows.
+    """
+    tails = ("lightning", "lightx2v", "4step", "4steps")
+    return replace(
+        base,
+        id=f"{base.id}-lightning",
+        title=f"{base.title}, Lightning 4 steps",
+        aliases=_names("2.2", *(f"{kind}-{tail}" for tail in tails)),
+        defaults=replace(
+            base.defaults,
+            steps=4,
+            shift=5.0,
+            guidance_high=1.0,
+            guidance_low=1.0,
+            solver=Solver.EULER,
+            sigmas=(1.0, 0.9375, 5 / 6, 0.625),
+        ),
+        base=base.id,
+        loras=(lora,),
+        good_at=f"{base.good_at}, in a twentieth of the time; less motion and variety than {base.id}",
+        needs=f"what {base.id} needs, and 2.5 GB of LoRA files",
+        rank=0,
+    )
+
+
+T2V_A14B_LIGHTNING = _lightning(T2V_A14B, "T2V-A14B", wan_files.T2V_LIGHTNING)
+I2V_A14B_LIGHTNING = _lightning(I2V_A14B, "I2V-A14B", wan_files.I2V_LIGHTNING)
+# FastWan2.2-TI2V-5B is left out: its 3 steps add new noise between them, which none of our solvers does.
 
 
 T2V_A14B_DEMO = _demo(T2V_A14B, "t2v-A14B-demo", in_channels=16, own_vae=False)
@@ -229,44 +278,22 @@ MODELS: Final = (
     TI2V_5B,
     WAN21_T2V_1_3B,
     WAN21_T2V_14B,
+    T2V_A14B_LIGHTNING,
+    I2V_A14B_LIGHTNING,
     T2V_A14B_DEMO,
     I2V_A14B_DEMO,
     TI2V_5B_DEMO,
 )
 
 
-def _key(name: str) -> str:
-    """One spelling for all of `T2V-A14B`, `wan2.2_t2v_a14b`, `Wan-AI/Wan2.2-T2V-A14B-Diffusers`."""
-    key = re.sub(r"[\s._-]+", "-", name.casefold().strip().removeprefix("wan-ai/")).strip("-")
-    return re.sub(r"^wan-?2-?([12])-", r"wan2\1-", key.removesuffix("-diffusers"))
-
-
-def _names(spec: ModelSpec) -> frozenset[str]:
-    """Every name of a model. The version may be left out for Wan 2.2."""
-    key = _key(spec.id)
-    return frozenset({key} if key.startswith("wan") else {key, f"wan22-{key}"})
-
-
-def _nearest(key: str) -> tuple[str, ...]:
-    """Ids that look like `key`, best first, at most three."""
-    # Without its version, a 2.1 name is no name, but it shows what was meant.
-    names = {name.removeprefix("wan21-"): spec.id for spec in MODELS for name in _names(spec)}
-    close = difflib.get_close_matches(key[:100], names, n=5, cutoff=0.7)
-    if not close and key:
-        close = [name for name in names if key in name]
-    return tuple(dict.fromkeys(names[name] for name in close))[:3]
-
-
 def resolve(name: str) -> ModelSpec:
-    """The model of that name, in any of the spellings in use.
+    """The Wan model of that name, in any of the spellings in use.
 
     Raises UnknownModel, with the names that come nearest, rather than guess.
     """
-    key = _key(name)
-    for spec in MODELS:
-        if key in _names(spec):
-            return spec
-    shown = name if len(name) <= 100 else f"{name[:100]}..."
-    near = _nearest(key)
-    hint = f"did you mean {' or '.join(near)}?" if near else f"there are {', '.join(spec.id for spec in MODELS)}"
-    raise UnknownModel(f"no model is called {shown!r}: {hint}", suggestions=near, facts={"model": shown})
+    return names.resolve(name, MODELS)
+
+
+def base_of(spec: ModelSpec) -> ModelSpec:
+    """The model whose files `spec` runs with: itself, unless it is a preset."""
+    return spec if spec.base is None else resolve(spec.base)

@@ -175,14 +175,19 @@ def _not_whole(spec: ModelSpec, found: Survey, parts: Assembly) -> ModelIncomple
 def require(spec: ModelSpec, places: Places, *, variant: str | None = None, found: Survey | None = None) -> ModelFolder:
     """Like `find`, but raises ModelMissing, which says how to get the model, if it is nowhere."""
     folder = find(spec, places, variant=variant, found=found)
-    if folder is not None:
-        return folder
+    if folder is None:
+        raise missing(spec, places, variant)
+    return folder
+
+
+def missing(spec: ModelSpec, places: Places, variant: str | None = None) -> ModelMissing:
+    """How to get a model that is nowhere."""
     if spec.repo_id is None:
-        raise ModelMissing(f"{spec.id} should have come with wanvideo, in {places.demo}: install wanvideo again")
-    command = f"hf download {spec.repo_id}"
+        return ModelMissing(f"{spec.id} should have come with wanvideo, in {places.demo}: install wanvideo again")
+    command = f"wan models pull {spec.id}" + (f" --variant {variant}" if variant else "")
     form = f" as {variant!r:.60}" if variant else ""
-    raise ModelMissing(
-        f"{spec.id}{form} is not on disk: run `{command}`, or give the folder of your copy of {spec.repo_id}",
+    return ModelMissing(
+        f"{spec.id}{form} is not on disk: `{command}` downloads it, and `wan models add` takes a copy that you have",
         suggestions=(command,),
         facts={"model": spec.id, "repo_id": spec.repo_id},
     )

@@ -211,6 +211,6 @@ def _check_fit(folder: ModelFolder) -> None:
 def _no_index(path: Path) -> ModelMismatch | ModelIncomplete:
     """Say what a folder without model_index.json is."""
     if (path / "high_noise_model").is_dir() or (path / "models_t5_umt5-xxl-enc-bf16.pth").exists():
-        repositories = ", ".join(spec.repo_id for spec in MODELS if spec.repo_id)
+        repositories = ", ".join(spec.repo_id for spec in MODELS if spec.repo_id and spec.base is None)
         return ModelMismatch(f"{path} is in the layout of the official code: get one of {repositories}")
     return ModelIncomplete(f"{path} has no {MODEL_INDEX}: continue the download, or give the folder that holds it")

@@ -6,11 +6,18 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final
 
+import platformdirs
+
 from wanvideo.errors import ModelCorrupt, ModelIncomplete
 from wanvideo.weights.headers import read_json
 from wanvideo.weights.places import Added, Role
 
 _VERSION: Final = 1
+
+
+def usual_registry() -> Path:
+    """Where `wan models add` keeps what this user added."""
+    return platformdirs.user_data_path("wanvideo", appauthor=False) / "models.json"
 
 
 def read_registry(path: Path) -> tuple[Added, ...]:

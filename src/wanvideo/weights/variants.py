@@ -4,7 +4,7 @@ A variant is one complete set of files in one precision. Hashes and revisions co
 stand here only where a source states them.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from types import MappingProxyType
@@ -42,6 +42,8 @@ class Variant:
     parts: Mapping[Part, RemoteFiles] = field(default_factory=lambda: MappingProxyType({}), hash=False)
     # Files that belong to no network, such as model_index.json.
     extra: tuple[RemoteFiles, ...] = ()
+    quantised: bool = False  # some weights are stored in fewer than 16 bits, and stay so in memory
+    memory_scale: float = 1.0  # bytes in memory per byte of file: 0.5 where float32 files are run in bfloat16
 
     @property
     def files(self) -> tuple[RemoteFiles, ...]:
@@ -51,5 +53,36 @@ class Variant:
     @property
     def nbytes(self) -> int | None:
         """Of the whole download; None where a size is not known."""
-        sizes = [files.nbytes for files in self.files]
-        return None if None in sizes else sum(size for size in sizes if size is not None)
+        return _sum(files.nbytes for files in self.files)
+
+    @property
+    def transformer_bytes(self) -> tuple[int, ...] | None:
+        """In memory, of each transformer; None where a size is not known."""
+        experts = [files for part, files in self.parts.items() if part in (Part.TRANSFORMER, Part.TRANSFORMER_2)]
+        sizes = tuple(int(files.nbytes * self.memory_scale) for files in experts if files.nbytes is not None)
+        return sizes if len(sizes) == len(experts) else None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PresetLora:
+    """A LoRA that belongs to a preset, as it is published: one file for each transformer."""
+
+    title: str
+    high: RemoteFiles  # one file; of the high-noise expert, or of the only transformer
+    low: RemoteFiles | None = None  # of the low-noise expert
+    strength_high: float = 1.0
+    strength_low: float = 1.0
+
+    @property
+    def files(self) -> tuple[RemoteFiles, ...]:
+        return (self.high,) if self.low is None else (self.high, self.low)
+
+    @property
+    def nbytes(self) -> int | None:
+        return _sum(files.nbytes for files in self.files)
+
+
+def _sum(sizes: Iterable[int | None]) -> int | None:
+    """None if any of them is."""
+    known = list(sizes)
+    return None if None in known else sum(size for size in known if size is not None)

@@ -8,9 +8,9 @@ import pytest
 
 from tests.pipelines.conftest import picture
 from wanvideo.errors import ModelCorrupt, ModelMissing, UnknownModel
+from wanvideo.families import wan
+from wanvideo.families.choose import choose, named
 from wanvideo.models import config as arch
-from wanvideo.pipelines import choose as choosing
-from wanvideo.pipelines.choose import choose, named
 from wanvideo.pipelines.memory import footprint
 from wanvideo.pipelines.size import Size
 from wanvideo.request import GenerationRequest
@@ -21,7 +21,6 @@ from wanvideo.weights.headers import TensorInfo, WeightFile
 from wanvideo.weights.layout import Layout, Network
 from wanvideo.weights.network import NetworkPart
 from wanvideo.weights.places import Places
-from wanvideo.weights.survey import Survey
 
 TEXT = GenerationRequest(prompt="a heron")
 IMAGE = GenerationRequest(prompt="a heron", image=picture())
@@ -54,10 +53,10 @@ def on_disk(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
     """Say which real models are on disk; the demo models always are."""
 
     def say(*ids: str) -> None:
-        monkeypatch.setattr(
-            choosing, "find_all", lambda spec, places, found: [folder_of(spec)] if spec.id in ids else []
-        )
-        monkeypatch.setattr(choosing, "require", lambda spec, places: folder_of(spec))
+        def find_all(spec: ModelSpec, places: Places, **_: object) -> list[ModelFolder]:
+            return [folder_of(spec)] if spec.id in ids or spec.demo else []
+
+        monkeypatch.setattr(wan, "find_all", find_all)
 
     return say
 
@@ -105,12 +104,12 @@ def test_without_a_gpu_the_demo_is_taken(on_disk: Callable[..., None]) -> None:
 
 
 def test_a_damaged_model_is_passed_over_and_that_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
-    def find_all(spec: ModelSpec, places: Places, found: Survey) -> list[ModelFolder]:
+    def find_all(spec: ModelSpec, places: Places, **_: object) -> list[ModelFolder]:
         if spec.id == "t2v-A14B":
             raise ModelCorrupt("truncated")
         return [folder_of(spec)]
 
-    monkeypatch.setattr(choosing, "find_all", find_all)
+    monkeypatch.setattr(wan, "find_all", find_all)
     choice = choose(TEXT, Places(), PLENTY)
     assert choice.spec.id == "ti2v-5B"
     assert "t2v-A14B is damaged (MODEL_CORRUPT)" in choice.reason
@@ -120,10 +119,12 @@ def test_a_name_comes_before_a_folder_and_a_folder_is_as_good(tiny: Path, monkey
     choice = named(tiny / "ti2v", Places())
     assert (choice.spec.id, choice.spec.image_in_latents) == ("ti2v", True)
     assert str(tiny / "ti2v") in choice.reason
-    assert named(str(tiny / "t2v"), Places()).spec.boundary == 0.8
+    entry = named(str(tiny / "t2v"), Places()).spec
+    assert isinstance(entry, ModelSpec)
+    assert entry.boundary == 0.8
     monkeypatch.chdir(tiny)
     assert named("i2v", Places()).spec.takes_end_image
-    assert named("./i2v", Places()).folder == named("i2v", Places()).folder
+    assert named("./i2v", Places()).model == named("i2v", Places()).model
 
 
 def test_names_and_folders_that_are_not_there_are_told_apart(tmp_path: Path) -> None:

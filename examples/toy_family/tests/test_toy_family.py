@@ -1,0 +1,4 @@
+from toy_family import FAMILY
+from wanvideo.testing import conformance
+
+test_conformance = conformance(FAMILY)
