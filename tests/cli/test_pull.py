@@ -146,6 +146,15 @@ def test_verify_and_repair_a_damaged_model(wan: Wan, hub: LoopbackHub, cache: Pa
     assert wan("models", "verify", "t2v-A14B", "--deep").code == 0
 
 
+def test_verify_asks_the_hub_for_something_newer_only_when_told(wan: Wan, hub: LoopbackHub) -> None:
+    wan("models", "pull", "t2v-A14B")
+    hub.add(REPO, repository() | {"model_index.json": b"{}"})
+    asked = len(hub.requests)
+    assert wan("models", "verify", "t2v-A14B").out.startswith("diffusers: ready")
+    assert len(hub.requests) == asked
+    assert wan("models", "verify", "t2v-A14B", "--online").out.startswith("diffusers: outdated")
+
+
 def test_remove_says_what_it_frees(wan: Wan, hub: LoopbackHub, cache: Path) -> None:
     wan("models", "pull", "t2v-A14B")
     ended = wan("models", "remove", "t2v-A14B", "--yes")

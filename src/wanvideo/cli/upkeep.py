@@ -11,7 +11,9 @@ from wanvideo.cli.output import FAILED, Output
 from wanvideo.cli.pull import Endpoint, Json, Model, Quiet, VariantName, Yes
 from wanvideo.errors import Cancelled, ModelMissing
 from wanvideo.weights.catalog import MODELS, ModelSpec, resolve
+from wanvideo.weights.download_plan import latest_commits
 from wanvideo.weights.health import Health, Report, check, repair
+from wanvideo.weights.hub import Hub
 from wanvideo.weights.removal import plan_removal
 from wanvideo.weights.removal import remove as remove_files
 from wanvideo.weights.variants import RemoteFiles, Variant
@@ -25,11 +27,13 @@ def verify(
     deep: Annotated[
         bool, typer.Option("--deep", help="Hash every file, which alone finds a flipped bit; about 1 min per 50 GB.")
     ] = False,
+    online: Annotated[bool, typer.Option("--online", help="Ask the hub whether there is something newer.")] = False,
+    endpoint: Endpoint = None,
     json: Json = False,
 ) -> None:
     """Check the files of a model in the Hugging Face cache; ends with 1 if some are missing or damaged."""
     output = Output(json=json)
-    reports = _reports(resolve(model), variant, deep=deep)
+    reports = _reports(resolve(model), variant, deep=deep, hub=first_hub(endpoint) if online else None)
     for found, report in reports:
         _show(output, found, report)
     if any(report.health not in USABLE for _, report in reports):
@@ -79,9 +83,17 @@ def remove(model: Model, variant: VariantName = None, yes: Yes = False, json: Js
     output.result(f"{size(removal.frees_bytes)} freed")
 
 
-def _reports(spec: ModelSpec, variant: str | None, *, deep: bool) -> list[tuple[Variant, Report]]:
-    """Of the named variant, or of all that are here. Raises ModelMissing if none is."""
-    reports = [(each, check(each.files, cache(), deep=deep)) for each in chosen_variants(spec, variant)]
+def _reports(
+    spec: ModelSpec, variant: str | None, *, deep: bool, hub: Hub | None = None
+) -> list[tuple[Variant, Report]]:
+    """Of the named variant, or of all that are here; with `hub`, also whether it has newer files.
+
+    Raises ModelMissing if none is here.
+    """
+    reports = []
+    for each in chosen_variants(spec, variant):
+        latest = latest_commits(each.files, hub) if hub is not None else None
+        reports.append((each, check(each.files, cache(), deep=deep, latest=latest)))
     here = [(each, report) for each, report in reports if report.health is not Health.MISSING]
     if not here:
         raise _missing(spec)

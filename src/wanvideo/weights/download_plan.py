@@ -106,6 +106,18 @@ def plan_download(
     )
 
 
+def latest_commits(
+    wanted: Sequence[RemoteFiles], hub: Hub, *, revision: str = "main", patience: Patience | None = None
+) -> dict[str, str]:
+    """Repository -> what the hub's `revision` is now. Raises DownloadError."""
+    patience = patience or Patience(attempts=4)
+    with HubClient(hub, stall_seconds=patience.stall_seconds) as client:
+        return {
+            repo_id: _patiently(partial(client.list_files, repo_id, revision), patience).commit
+            for repo_id in by_repository(wanted)
+        }
+
+
 def _plan_file(cache: Path, file: HubFile) -> PlannedFile:
     there = existing(cache, file)
     if there is not None:
