@@ -75,6 +75,12 @@ class UnknownModel(InvalidRequest):
     code = "MODEL_UNKNOWN"
 
 
+class UnknownVariant(InvalidRequest):
+    """The model has no variant of that name."""
+
+    code = "VARIANT_UNKNOWN"
+
+
 class InvalidMedia(InvalidRequest):
     """The file given to `wan info` is no video that we can read."""
 

@@ -12,9 +12,9 @@ import torch
 from PIL import Image
 
 from tests.cli.conftest import Wan
-from wanvideo.cli import hardware
 from wanvideo.cli.run import saving_state
 from wanvideo.cli.values import SIZES
+from wanvideo.families import hardware
 from wanvideo.media.info import read_settings
 from wanvideo.weights.places import DEMO_FOLDER
 

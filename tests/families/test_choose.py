@@ -132,7 +132,7 @@ def test_names_and_folders_that_are_not_there_are_told_apart(tmp_path: Path) -> 
         named("wan-9000", Places())
     with pytest.raises(ModelMissing, match="does not exist"):
         named("./wan-9000", Places())
-    with pytest.raises(ModelMissing, match="hf download"):
+    with pytest.raises(ModelMissing, match="wan models pull"):
         named("ti2v-5B", Places(roots=(tmp_path,)))
 
 

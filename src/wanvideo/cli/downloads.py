@@ -3,7 +3,7 @@
 import os
 import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
@@ -11,11 +11,11 @@ from typing import Final, TypeAlias
 
 import typer
 
-from wanvideo.cli.environment import hubs, places
+from wanvideo.cli.environment import places
 from wanvideo.cli.output import Output
-from wanvideo.errors import Cancelled, InvalidRequest
-from wanvideo.weights.catalog import ModelSpec
-from wanvideo.weights.download import Choice
+from wanvideo.errors import Cancelled
+from wanvideo.families.hardware import this_computer
+from wanvideo.families.obtain import Offer, offer
 from wanvideo.weights.download_events import (
     DownloadEvent,
     DownloadProgress,
@@ -25,9 +25,8 @@ from wanvideo.weights.download_events import (
     State,
     as_json,
 )
-from wanvideo.weights.download_plan import DownloadPlan, plan_download
-from wanvideo.weights.hub import Hub
-from wanvideo.weights.variants import RemoteFiles, Variant
+from wanvideo.weights.download_plan import DownloadPlan
+from wanvideo.weights.entry import ModelEntry
 
 Show: TypeAlias = Callable[[DownloadEvent], None]
 
@@ -35,45 +34,16 @@ LINE_SECONDS: Final = 5.0  # between two lines in a pipe
 EVENT_SECONDS: Final = 1.0  # between two events of progress with --json
 
 
-class UnknownVariant(InvalidRequest):
-    """The model has no variant of that name."""
-
-    code = "VARIANT_UNKNOWN"
-
-
-def variants_of(spec: ModelSpec) -> tuple[Variant, ...]:
-    """What can be downloaded of a model, the usual one first."""
-    if spec.repo_id is None:
-        return ()
-    files = RemoteFiles(repo_id=spec.repo_id, paths=("model_index.json", "*/*.json", "*/*.safetensors"))
-    return (Variant(id="diffusers", title="as published in the Diffusers layout", extra=(files,)),)
+def offered(entry: ModelEntry, variant: str | None) -> Offer:
+    """What to download of a model for this computer, or the variant that is named."""
+    return offer(entry, this_computer(cache()), variant)
 
 
-def chosen_variants(spec: ModelSpec, name: str | None) -> tuple[Variant, ...]:
-    """The one that is named; all, in order of preference, if none is. Raises InvalidRequest."""
-    variants = variants_of(spec)
-    if not variants:
-        raise InvalidRequest(f"{spec.id} comes with wanvideo: there is nothing to download")
-    if name is None:
-        return variants
-    found = tuple(variant for variant in variants if variant.id == name.casefold())
-    if not found:
-        ids = ", ".join(variant.id for variant in variants)
-        raise UnknownVariant(f"{spec.id} has no variant {name!r:.60}: there is {ids}", facts={"model": spec.id})
-    return found
-
-
-def choices(variants: Sequence[Variant], endpoint: str | None) -> list[Choice]:
-    """Every way to get one of the variants, best first: each from the hub, and then from the mirrors."""
-    return [
-        Choice(title=f"{variant.id} from {hub.host}", plan=partial(plan_download, variant.files, hub, cache()))
-        for variant in variants
-        for hub in hubs(endpoint)
-    ]
-
-
-def first_hub(endpoint: str | None) -> Hub:
-    return hubs(endpoint)[0]
+def say_offer(output: Output, what: Offer) -> None:
+    """Which variant, and why; before any network is asked."""
+    bytes_ = f", {what.nbytes / 1e9:.1f} GB" if what.nbytes else ""
+    output.say(f"{what.entry.id} as {what.variant.id}{bytes_}, {what.variant.title}: {what.reason}")
+    output.event("offer", **what.facts())
 
 
 def cache() -> Path:
@@ -106,10 +76,14 @@ def describe(plan: DownloadPlan) -> str:
     return "\n".join(f"  {line}" for line in lines)
 
 
+def somebody_there(output: Output) -> bool:
+    """Whether there is a person who could answer a question."""
+    return sys.stdin is not None and sys.stdin.isatty() and sys.stderr.isatty() and not output.json
+
+
 def confirm(output: Output, question: str, *, yes: bool) -> None:
     """Ask, if there is somebody to ask. Raises Cancelled if the answer is no."""
-    there_is_somebody = sys.stdin is not None and sys.stdin.isatty() and sys.stderr.isatty() and not output.json
-    if not yes and there_is_somebody and not typer.confirm(question, default=True, err=True):
+    if not yes and somebody_there(output) and not typer.confirm(question, default=True, err=True):
         raise Cancelled("nothing was changed")
 
 

@@ -7,13 +7,12 @@ from pathlib import Path
 from typing import Final
 
 from wanvideo.pipelines.loras import usual_library
-from wanvideo.weights.hub import DEFAULT_ENDPOINT, Hub
+from wanvideo.weights.hub import Hub, usual_hubs
 from wanvideo.weights.lora.library import LoraLibrary
 from wanvideo.weights.places import Places, hub_cache
 from wanvideo.weights.registry import read_registry, usual_registry
 
 MODELS_VARIABLE: Final = "WAN_MODELS"  # folders that hold one folder per model, separated like PATH
-MIRRORS_VARIABLE: Final = "WAN_HUB_MIRRORS"  # addresses of other hubs, asked in this order when the first one fails
 LORAS_VARIABLE: Final = "WAN_LORAS"  # folders that hold LoRAs, such as ComfyUI's `models/loras`, separated like PATH
 DEBUG_VARIABLE: Final = "WAN_DEBUG"  # anything but "" and "0" shows tracebacks and all log messages
 
@@ -29,39 +28,8 @@ def places(environment: Mapping[str, str] = os.environ) -> Places:
 
 
 def hubs(endpoint: str | None = None, environment: Mapping[str, str] = os.environ) -> tuple[Hub, ...]:
-    """Where to download from, in this order: `endpoint` or `HF_ENDPOINT`, then the mirrors.
-
-    The token is for the endpoint that the environment names, and for no other. Raises InvalidRequest for an address
-    that is none.
-    """
-    usual = environment.get("HF_ENDPOINT") or DEFAULT_ENDPOINT
-    offline = _is_true(environment.get("HF_HUB_OFFLINE", ""))
-    mirrors = environment.get(MIRRORS_VARIABLE, "").replace(",", " ").split()
-    addresses = dict.fromkeys(address.rstrip("/") for address in (endpoint or usual, *mirrors))
-    token = _token(environment, Path.home())
-    return tuple(
-        Hub(endpoint=address, token=token if address == usual.rstrip("/") else None, offline=offline)
-        for address in addresses
-    )
-
-
-def _token(environment: Mapping[str, str], home: Path) -> str | None:
-    """As huggingface_hub finds it: a variable, else the file that `hf auth login` writes."""
-    if _is_true(environment.get("HF_HUB_DISABLE_IMPLICIT_TOKEN", "")):
-        return None
-    if token := (environment.get("HF_TOKEN") or environment.get("HUGGING_FACE_HUB_TOKEN") or "").strip():
-        return token
-    homes = {name: environment[name] for name in ("HF_HOME", "XDG_CACHE_HOME") if name in environment}
-    path = environment.get("HF_TOKEN_PATH") or str(hub_cache(homes, home).parent / "token")
-    try:
-        return Path(path).expanduser().read_text("utf-8").strip() or None
-    except (OSError, UnicodeDecodeError):
-        return None
-
-
-def _is_true(text: str) -> bool:
-    """As huggingface_hub reads its switches."""
-    return text.upper() in ("1", "ON", "YES", "TRUE")
+    """Where to download from, best first; `endpoint` comes before what the environment names."""
+    return usual_hubs(environment, Path.home(), endpoint)
 
 
 def lora_library(environment: Mapping[str, str] = os.environ) -> LoraLibrary:

@@ -23,6 +23,10 @@ def generate(
             autocompletion=model_names,
         ),
     ] = None,
+    variant: Annotated[
+        str | None,
+        typer.Option(metavar="NAME", help="Of a named model, which form: one from `wan models show`, such as fp8."),
+    ] = None,
     out: Annotated[
         str | None,
         typer.Option(
@@ -95,6 +99,9 @@ def generate(
     resume: Annotated[
         Path | None, typer.Option(help="Go on from a file of --save-state; all other options must be the same.")
     ] = None,
+    yes: Annotated[
+        bool, typer.Option("--yes", "-y", help="Download a named model that is not on disk, without asking.")
+    ] = False,
     quiet: Annotated[
         bool, typer.Option("--quiet", "-q", help="Print only the path of the result, and errors.")
     ] = False,
@@ -128,6 +135,8 @@ def generate(
     job = Job(
         request=request,
         model=model,
+        variant=variant,
+        yes=yes,
         out=out,
         device=device,
         dtype=dtype,

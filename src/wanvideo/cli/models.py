@@ -9,9 +9,9 @@ from typing import Annotated
 import typer
 
 from wanvideo.cli.environment import places
-from wanvideo.cli.hardware import this_computer
 from wanvideo.cli.output import Output, table
 from wanvideo.errors import ModelMissing, WanVideoError
+from wanvideo.families.hardware import this_computer
 from wanvideo.families.protocol import InstalledModel
 from wanvideo.families.registry import Search, installed_families
 from wanvideo.request import Task

@@ -1,18 +1,21 @@
 """`wan models pull`: get a model."""
 
+from collections.abc import Sequence
 from contextlib import closing
 from typing import Annotated
 
 import typer
 
-from wanvideo.cli.downloads import choices, chosen_variants, confirm, showing_download, size
+from wanvideo.cli.downloads import confirm, offered, say_offer, showing_download, size
+from wanvideo.cli.environment import hubs, places
 from wanvideo.cli.interrupt import catching_interruptions
 from wanvideo.cli.models import model_names
 from wanvideo.cli.output import Output
 from wanvideo.errors import Cancelled
-from wanvideo.weights.catalog import resolve
-from wanvideo.weights.download import download_first
+from wanvideo.families.obtain import Offer, obtain
+from wanvideo.families.registry import installed_families
 from wanvideo.weights.download_events import Downloaded, DownloadProgress, Planned
+from wanvideo.weights.hub import Hub
 
 Model = Annotated[str, typer.Argument(metavar="MODEL", help="A name from `wan models`.", autocompletion=model_names)]
 VariantName = Annotated[str | None, typer.Option("--variant", help="One of the model's variants, such as fp8.")]
@@ -37,13 +40,22 @@ def pull(
     Every file is verified by its hash. Ctrl-C stops; the next call goes on where this one stopped.
     """
     output = Output(json=json, quiet=quiet)
-    spec = resolve(model)
-    output.say(f"{spec.title} needs {spec.needs}")
-    ways = choices(chosen_variants(spec, variant), endpoint)
+    spec = installed_families().resolve(model)
+    what = offered(spec, variant)
+    say_offer(output, what)
+    for folder in follow(output, what, hubs(endpoint), yes=yes).folders:
+        output.result(str(folder))
+
+
+def follow(output: Output, what: Offer, sources: Sequence[Hub], *, yes: bool) -> Downloaded:
+    """Download what is offered and show it, after asking, if there is somebody to ask and something to fetch.
+
+    Raises DownloadError, and Cancelled for a no and for Ctrl-C, after which everything that has arrived is kept.
+    """
     done_bytes, agreed = 0, yes
     with catching_interruptions(output):
         try:
-            with showing_download(output) as show, closing(download_first(ways)) as events:
+            with showing_download(output) as show, closing(obtain(what, sources, places())) as events:
                 for event in events:
                     show(event)
                     if isinstance(event, Planned) and event.plan.missing_bytes and event.plan.fits:
@@ -53,14 +65,14 @@ def pull(
                         done_bytes = event.done_bytes
                     elif isinstance(event, Downloaded):
                         _say_done(output, event)
+                        return event
         except KeyboardInterrupt:
             raise Cancelled(
-                f"stopped with {size(done_bytes)} on disk; `wan models pull {spec.id}` goes on from there"
+                f"stopped with {size(done_bytes)} on disk; `wan models pull {what.entry.id}` goes on from there"
             ) from None
+    raise AssertionError("a download ends with Downloaded or an error")
 
 
 def _say_done(output: Output, event: Downloaded) -> None:
     fetched = f", {size(event.fetched_bytes)} of them fetched in {event.seconds:.0f} s" if event.fetched_bytes else ""
     output.say(f"{event.title}: all files are here and verified{fetched}")
-    for folder in event.folders:
-        output.result(str(folder))

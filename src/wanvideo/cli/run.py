@@ -8,14 +8,17 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from wanvideo.cli.environment import lora_library, places, yield_idle_threads
-from wanvideo.cli.hardware import free_gpu_bytes
+from wanvideo.cli.downloads import offered, say_offer, somebody_there
+from wanvideo.cli.environment import hubs, lora_library, places, yield_idle_threads
 from wanvideo.cli.interrupt import Interruption, catching_interruptions
 from wanvideo.cli.output import Output
 from wanvideo.cli.progress import showing
+from wanvideo.cli.pull import follow
 from wanvideo.cli.values import existing, free_name, slug
-from wanvideo.errors import Cancelled, OutputNotWritable
+from wanvideo.errors import Cancelled, ModelIncomplete, ModelMissing, OutputNotWritable, UnknownModel
 from wanvideo.families.choose import Choice, choose, named
+from wanvideo.families.hardware import free_gpu_bytes
+from wanvideo.families.obtain import with_offer
 from wanvideo.families.protocol import LoadOptions
 from wanvideo.families.registry import Registry, installed_families
 from wanvideo.media.output import check_writable
@@ -36,6 +39,8 @@ class Job:
 
     request: GenerationRequest
     model: str | None  # a name or a folder; None: to be chosen
+    variant: str | None  # of a model that is named
+    yes: bool  # download what is named and missing, without asking
     out: str | None  # a file or a folder; None: the current folder
     device: str
     dtype: str | None
@@ -89,10 +94,34 @@ def _with_its_seed(request: GenerationRequest, checkpoint: "Checkpoint") -> Gene
     return replace(request, seed=seed) if request.seed is None and isinstance(seed, int) else request
 
 
+def _get(
+    output: Output, job: Job, request: GenerationRequest, families: Registry, error: ModelMissing | ModelIncomplete
+) -> None:
+    """Download the model that was named, if that is agreed to; else raises `error`, with what there is to download."""
+    try:
+        entry = families.resolve(job.model or "")
+    except UnknownModel:  # a folder, which has no name to download it by
+        raise error from None
+    if not entry.variants:
+        raise error
+    # What is wrong with the request is better found before than after.
+    check_writable(_path(job.out, families.adapt(entry, request, library=lora_library())), frames=request.frames or 2)
+    what = offered(entry, job.variant)
+    if not job.yes and not somebody_there(output):
+        raise with_offer(error, what) from None
+    output.say(error.message)
+    say_offer(output, what)
+    follow(output, what, hubs(), yes=job.yes)
+
+
 def _choose(output: Output, job: Job, request: GenerationRequest, families: Registry) -> Choice:
     """The model to use; if none was named, which and why is the first line."""
     if job.model is not None:
-        return named(job.model, places(), families=families)
+        try:
+            return named(job.model, places(), job.variant, families=families)
+        except (ModelMissing, ModelIncomplete) as error:
+            _get(output, job, request, families, error)
+        return named(job.model, places(), job.variant, families=families)
     choice = choose(request, places(), free_gpu_bytes(job.device), families=families)
     output.say(f"model: {choice.spec.id}, {choice.reason}")
     output.event("chosen", model=choice.spec.id, demo=choice.spec.demo, reason=choice.reason, path=choice.model.path)

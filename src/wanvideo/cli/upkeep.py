@@ -5,13 +5,16 @@ from typing import Annotated
 
 import typer
 
-from wanvideo.cli.downloads import cache, chosen_variants, confirm, first_hub, showing_download, size, variants_of
+from wanvideo.cli.downloads import cache, confirm, showing_download, size
+from wanvideo.cli.environment import hubs
 from wanvideo.cli.interrupt import catching_interruptions
 from wanvideo.cli.output import FAILED, Output
 from wanvideo.cli.pull import Endpoint, Json, Model, Quiet, VariantName, Yes
 from wanvideo.errors import Cancelled, ModelMissing
-from wanvideo.weights.catalog import MODELS, ModelSpec, resolve
+from wanvideo.families.obtain import files_of, named_variant
+from wanvideo.families.registry import installed_families
 from wanvideo.weights.download_plan import latest_commits
+from wanvideo.weights.entry import ModelEntry
 from wanvideo.weights.health import Health, Report, check, repair
 from wanvideo.weights.hub import Hub
 from wanvideo.weights.removal import plan_removal
@@ -33,7 +36,8 @@ def verify(
 ) -> None:
     """Check the files of a model in the Hugging Face cache; ends with 1 if some are missing or damaged."""
     output = Output(json=json)
-    reports = _reports(resolve(model), variant, deep=deep, hub=first_hub(endpoint) if online else None)
+    spec = installed_families().resolve(model)
+    reports = _reports(spec, variant, deep=deep, hub=hubs(endpoint)[0] if online else None)
     for found, report in reports:
         _show(output, found, report)
     if any(report.health not in USABLE for _, report in reports):
@@ -49,17 +53,18 @@ def repair_model(
 ) -> None:
     """Hash all files of a model, and fetch again only those that are damaged or missing."""
     output = Output(json=json, quiet=quiet)
-    spec = resolve(model)
+    spec = installed_families().resolve(model)
     with catching_interruptions(output):
         try:
             for found, report in _reports(spec, variant, deep=True):
                 _show(output, found, report)
                 if report.faults:
-                    hub = first_hub(endpoint)
-                    with showing_download(output) as show, closing(repair(found.files, report, hub, cache())) as events:
+                    files = files_of(spec, found)
+                    repairing = repair(files, report, hubs(endpoint)[0], cache())
+                    with showing_download(output) as show, closing(repairing) as events:
                         for event in events:
                             show(event)
-                    _show(output, found, check(found.files, cache()))
+                    _show(output, found, check(files, cache()))
         except KeyboardInterrupt:
             raise Cancelled(f"stopped; `wan models repair {spec.id}` goes on from there") from None
 
@@ -67,9 +72,9 @@ def repair_model(
 def remove(model: Model, variant: VariantName = None, yes: Yes = False, json: Json = False) -> None:
     """Delete the files of a model from the Hugging Face cache; what other models need stays."""
     output = Output(json=json)
-    spec = resolve(model)
-    going = chosen_variants(spec, variant)
-    wanted = [files for each in going for files in each.files]
+    spec = installed_families().resolve(model)
+    going = _variants(spec, variant)
+    wanted = [files for each in going for files in files_of(spec, each)]
     removal = plan_removal(wanted, cache(), keep=_needed_by_others(spec, going))
     if not removal.links and not removal.blobs:
         raise _missing(spec)
@@ -84,22 +89,27 @@ def remove(model: Model, variant: VariantName = None, yes: Yes = False, json: Js
 
 
 def _reports(
-    spec: ModelSpec, variant: str | None, *, deep: bool, hub: Hub | None = None
+    spec: ModelEntry, variant: str | None, *, deep: bool, hub: Hub | None = None
 ) -> list[tuple[Variant, Report]]:
     """Of the named variant, or of all that are here; with `hub`, also whether it has newer files.
 
     Raises ModelMissing if none is here.
     """
     reports = []
-    for each in chosen_variants(spec, variant):
-        latest = latest_commits(each.files, hub) if hub is not None else None
-        reports.append((each, check(each.files, cache(), deep=deep, latest=latest)))
+    for each in _variants(spec, variant):
+        files = files_of(spec, each)
+        latest = latest_commits(files, hub) if hub is not None else None
+        reports.append((each, check(files, cache(), deep=deep, latest=latest)))
     here = [(each, report) for each, report in reports if report.health is not Health.MISSING]
     if not here:
         raise _missing(spec)
-    # A variant that shares files with one that is whole looks unfinished, and nobody wanted it.
+    # Variants share files, so one that nobody wanted looks unfinished: meant is what is whole, or nearest to it.
     whole = [(each, report) for each, report in here if report.health is not Health.INCOMPLETE]
-    return here if variant is not None else whole or here
+    return whole or [max(here, key=lambda found: found[1].nbytes)]
+
+
+def _variants(spec: ModelEntry, name: str | None) -> tuple[Variant, ...]:
+    return spec.variants if name is None else (named_variant(spec, name),)
 
 
 def _show(output: Output, variant: Variant, report: Report) -> None:
@@ -115,14 +125,21 @@ def _show(output: Output, variant: Variant, report: Report) -> None:
     output.result(f"{variant.id}: {report}, {report.files} files, {size(report.nbytes)}")
 
 
-def _needed_by_others(spec: ModelSpec, going: tuple[Variant, ...]) -> list[RemoteFiles]:
+def _needed_by_others(spec: ModelEntry, going: tuple[Variant, ...]) -> list[RemoteFiles]:
     """Files of every other variant that is whole, of this model and of the others."""
-    gone = {(spec.id, variant.id) for variant in going}
-    others = [v for each in MODELS for v in variants_of(each) if (each.id, v.id) not in gone]
-    return [files for v in others if check(v.files, cache()).health in USABLE for files in v.files]
+    gone = {variant.id for variant in going}
+    entries = installed_families().entries
+    # A preset runs with the files of its base, and does not keep them.
+    others = [
+        files_of(each, variant)
+        for each in entries
+        for variant in each.variants
+        if spec.id not in (each.id, each.base) or variant.id not in gone
+    ]
+    return [file for files in others if check(files, cache()).health in USABLE for file in files]
 
 
-def _missing(spec: ModelSpec) -> ModelMissing:
+def _missing(spec: ModelEntry) -> ModelMissing:
     command = f"wan models pull {spec.id}"
     return ModelMissing(
         f"{spec.id} is not in {cache()}: `{command}` downloads it", suggestions=(command,), facts={"model": spec.id}

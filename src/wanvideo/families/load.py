@@ -1,17 +1,27 @@
 """The one obvious way to a pipeline: by the name of a model. No torch until one is loaded."""
 
+import logging
 import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from wanvideo.errors import ModelIncomplete, ModelMissing, UnknownModel, WanVideoError
 from wanvideo.families.choose import named, usual_places
+from wanvideo.families.hardware import this_computer
+from wanvideo.families.obtain import obtain, offer, with_offer
 from wanvideo.families.protocol import LoadOptions
+from wanvideo.families.registry import installed_families
 from wanvideo.pipelines.base import VideoPipeline
 from wanvideo.pipelines.loras import usual_library
+from wanvideo.weights.download_events import FellBack
+from wanvideo.weights.hub import usual_hubs
+from wanvideo.weights.places import Places
 
 if TYPE_CHECKING:
     import torch
+
+log = logging.getLogger(__name__)
 
 
 def load(
@@ -25,6 +35,7 @@ def load(
     tile: int | None = None,
     batch_guidance: bool = False,
     lora_roots: Sequence[str | os.PathLike[str]] = (),
+    download: bool = False,
 ) -> VideoPipeline:
     """Open a model of any family by its name, folder or file. Networks are read when they are first needed.
 
@@ -37,8 +48,11 @@ def load(
     tile: side in pixels of the tiles that the autoencoder works in; None: the whole picture at once.
     batch_guidance: both prompts in one call of the transformer; more memory, hardly ever less time.
     lora_roots: folders that hold LoRAs, besides the user's own.
+    download: get a named model that is not on disk, in the variant that suits this computer. Without it, the
+    ModelMissing that is raised says in its `facts` which variant that would be, and how large.
 
-    Raises UnknownModel, ModelMissing and the other errors of models on disk, InvalidRequest for the other arguments.
+    Raises UnknownModel, ModelMissing and the other errors of models on disk, DownloadError, InvalidRequest for the
+    other arguments.
     """
     options = LoadOptions(
         device=device,
@@ -48,4 +62,27 @@ def load(
         batch_guidance=batch_guidance,
         library=usual_library([Path(root) for root in lora_roots]),
     )
-    return named(name_or_folder, usual_places(roots), variant).model.load(options)
+    places = usual_places(roots)
+    try:
+        choice = named(name_or_folder, places, variant)
+    except (ModelMissing, ModelIncomplete) as error:
+        _get(error, str(name_or_folder), variant, places, download=download)
+        choice = named(name_or_folder, places, variant)
+    return choice.model.load(options)
+
+
+def _get(error: WanVideoError, name: str, variant: str | None, places: Places, *, download: bool) -> None:
+    """Download what is missing, or raise `error`, with what there is to download."""
+    try:
+        entry = installed_families().resolve(name)
+    except UnknownModel:  # a folder
+        raise error from None
+    if not entry.variants or places.hub_cache is None:
+        raise error
+    offered = offer(entry, this_computer(places.hub_cache), variant)
+    if not download:
+        raise with_offer(error, offered) from None
+    log.info("%s as %s: %s", entry.id, offered.variant.id, offered.reason)
+    for event in obtain(offered, usual_hubs(os.environ, Path.home()), places):
+        if isinstance(event, FellBack):
+            log.warning("%s cannot be had: %s; going on with %s", event.wanted, event.reason, event.instead)

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Final, TypeVar
 
 from wanvideo.errors import DownloadDiskFull
-from wanvideo.weights.cache import elsewhere, existing, repository
+from wanvideo.weights.cache import elsewhere, existing, repository, size
 from wanvideo.weights.hub import Hub, HubFile, Listing, by_repository, expand
 from wanvideo.weights.hub_client import HubClient, TryAgain
 from wanvideo.weights.record import newest_record, read_record
@@ -17,6 +17,7 @@ from wanvideo.weights.transfer import Patience, missing_bytes
 from wanvideo.weights.variants import RemoteFiles
 
 RESERVE_BYTES: Final = 1 << 30  # of the disk, left to everybody else
+_WORTH_COMPARING: Final = 1 << 20  # bytes of a file
 
 T = TypeVar("T")
 
@@ -28,7 +29,7 @@ class PlannedFile:
     file: HubFile
     missing_bytes: int  # to be fetched
     verified: bool = False  # here, and hashed before
-    twin: Path | None = None  # here under another name, by its hash
+    twin: Path | None = None  # what seems to be the same file elsewhere; its hash will tell
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -83,8 +84,11 @@ def plan_download(
     revision: str = "main",
     patience: Patience | None = None,
     reserve_bytes: int = RESERVE_BYTES,
+    at_hand: Sequence[Path] = (),
 ) -> DownloadPlan:
     """Ask the hub what the files are, and look at what is here. One request per repository; nothing is written.
+
+    at_hand: files outside the cache; one with the name and size of a wanted file is hashed, and used if it is the same.
 
     Raises DownloadError, InvalidRequest.
     """
@@ -94,7 +98,7 @@ def plan_download(
             (_patiently(partial(client.list_files, repo_id, revision), patience), patterns)
             for repo_id, patterns in by_repository(wanted).items()
         ]
-    files = [_plan_file(cache, file) for listing, patterns in found for file in expand(patterns, listing)]
+    files = [_plan_file(cache, file, at_hand) for listing, patterns in found for file in expand(patterns, listing)]
     return DownloadPlan(
         hub=hub,
         cache=cache,
@@ -118,13 +122,21 @@ def latest_commits(
         }
 
 
-def _plan_file(cache: Path, file: HubFile) -> PlannedFile:
+def _plan_file(cache: Path, file: HubFile, at_hand: Sequence[Path]) -> PlannedFile:
     there = existing(cache, file)
     if there is not None:
         record = read_record(repository(cache, file.repo_id), file.commit)
         return PlannedFile(file=file, missing_bytes=0, verified=record is not None and record.vouches_for(file, there))
-    twin = elsewhere(cache, file)
+    twin = elsewhere(cache, file) or _lookalike(file, at_hand)
     return PlannedFile(file=file, missing_bytes=0 if twin else missing_bytes(cache, file), twin=twin)
+
+
+def _lookalike(file: HubFile, at_hand: Sequence[Path]) -> Path | None:
+    """A file of that name and size. Small ones are fetched rather than compared."""
+    if file.nbytes < _WORTH_COMPARING:
+        return None
+    name = file.path.rpartition("/")[2]
+    return next((path for path in at_hand if path.name == name and size(path) == file.nbytes), None)
 
 
 def _once(files: Sequence[PlannedFile]) -> Iterator[PlannedFile]:

@@ -6,16 +6,19 @@ a hash becomes the name of one.
 
 import fnmatch
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
+from pathlib import Path
 from typing import Any, Final
 from urllib.parse import quote, urlsplit
 
 from wanvideo.errors import DownloadNotFound, DownloadRefused, InvalidRequest
+from wanvideo.weights.places import hub_cache
 from wanvideo.weights.variants import RemoteFiles
 
 DEFAULT_ENDPOINT: Final = "https://huggingface.co"
+MIRRORS_VARIABLE: Final = "WAN_HUB_MIRRORS"  # addresses of other hubs, asked in this order when the first one fails
 # Where the hub sends those who ask for the content of a large file (cdn-lfs.huggingface.co, cas-bridge.xethub.hf.co).
 CDN_HOSTS: Final = ("huggingface.co", "hf.co")
 LOOPBACK: Final = frozenset({"localhost", "127.0.0.1", "::1"})
@@ -204,3 +207,42 @@ def by_repository(wanted: Iterable[RemoteFiles]) -> dict[str, tuple[str, ...]]:
     for files in wanted:
         patterns[files.repo_id] = (*patterns.get(files.repo_id, ()), *files.paths)
     return {check_repo_id(repo_id): tuple(dict.fromkeys(paths)) for repo_id, paths in patterns.items()}
+
+
+# --- what the environment says ----------------------------------------------------------------------------------------
+
+
+def usual_hubs(environment: Mapping[str, str], home: Path, endpoint: str | None = None) -> tuple[Hub, ...]:
+    """Where to download from, in this order: `endpoint` or `HF_ENDPOINT`, then the mirrors.
+
+    The token is for the endpoint that the environment names, and for no other. Raises InvalidRequest for an address
+    that is none.
+    """
+    usual = environment.get("HF_ENDPOINT") or DEFAULT_ENDPOINT
+    offline = _is_true(environment.get("HF_HUB_OFFLINE", ""))
+    mirrors = environment.get(MIRRORS_VARIABLE, "").replace(",", " ").split()
+    addresses = dict.fromkeys(address.rstrip("/") for address in (endpoint or usual, *mirrors))
+    token = _token(environment, home)
+    return tuple(
+        Hub(endpoint=address, token=token if address == usual.rstrip("/") else None, offline=offline)
+        for address in addresses
+    )
+
+
+def _token(environment: Mapping[str, str], home: Path) -> str | None:
+    """As huggingface_hub finds it: a variable, else the file that `hf auth login` writes."""
+    if _is_true(environment.get("HF_HUB_DISABLE_IMPLICIT_TOKEN", "")):
+        return None
+    if token := (environment.get("HF_TOKEN") or environment.get("HUGGING_FACE_HUB_TOKEN") or "").strip():
+        return token
+    homes = {name: environment[name] for name in ("HF_HOME", "XDG_CACHE_HOME") if name in environment}
+    path = environment.get("HF_TOKEN_PATH") or str(hub_cache(homes, home).parent / "token")
+    try:
+        return Path(path).expanduser().read_text("utf-8").strip() or None
+    except (OSError, UnicodeDecodeError):
+        return None
+
+
+def _is_true(text: str) -> bool:
+    """As huggingface_hub reads its switches."""
+    return text.upper() in ("1", "ON", "YES", "TRUE")

@@ -7,7 +7,7 @@ import logging
 import os
 import re
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
 from typing import Final
@@ -108,6 +108,13 @@ def _transformer(part: NetworkPart[TransformerConfig], role: Role | None) -> Tra
 def embeds_tokenizer(files: Sequence[WeightFile]) -> bool:
     """Whether the files of a text encoder hold its tokenizer too."""
     return any(EMBEDDED in file.tensors or "tokenizer.ggml.model" in file.metadata for file in files)
+
+
+def files_at_hand(places: Places) -> Iterator[Path]:
+    """Weight files outside the hub's cache."""
+    for path, _ in _files(replace(places, hub_cache=None)):
+        if path.name.lower().endswith(_SUFFIXES):
+            yield path
 
 
 def _files(places: Places) -> Iterator[tuple[Path, Role | None]]:
