@@ -147,7 +147,7 @@ def test_a_model_that_is_not_on_disk_is_an_error_with_the_command_to_get_it(wan:
     assert ended.code == 1
     assert ended.error["code"] == "MODEL_MISSING"
     assert ended.error["facts"]["repo_id"] == "Wan-AI/Wan2.2-T2V-A14B-Diffusers"
-    assert ended.error["suggestions"] == ["hf download Wan-AI/Wan2.2-T2V-A14B-Diffusers"]
+    assert ended.error["suggestions"] == ["wan models pull t2v-A14B"]
 
 
 @pytest.mark.parametrize(

