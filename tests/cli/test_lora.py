@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from tests.cli.conftest import Wan
+from tests.hub.loopback import LoopbackHub
 from tests.weights.lora.dialects import matrices, write, write_comfyui
 from wanvideo.cli.values import parse_lora
 from wanvideo.errors import InvalidRequest
@@ -69,10 +70,17 @@ def test_folders_of_other_programs_are_listed(wan: Wan, tmp_path: Path, monkeypa
     assert "empty" in events["broken"]["problem"] or "no safetensors" in events["broken"]["problem"]
 
 
-def test_a_repository_that_is_not_in_the_cache_is_named_with_its_command(wan: Wan) -> None:
-    error = wan("lora", "add", "org/repository/x.safetensors", "--json").error
-    assert error["code"] == "LORA_NOT_FOUND"
-    assert "hf download org/repository" in error["message"]
+def test_a_lora_of_a_repository_is_downloaded_verified_and_added(
+    wan: Wan, tmp_path: Path, loopback: LoopbackHub, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lora = write_comfyui(tmp_path / "x.safetensors").read_bytes()
+    loopback.add("org/repository", {"styles/ink.safetensors": lora, "styles/ink.ckpt": b"\x80\x04"})
+    monkeypatch.setenv("HF_ENDPOINT", loopback.endpoint)
+    monkeypatch.delenv("HF_HUB_OFFLINE")
+    ended = wan("lora", "add", "org/repository/styles")
+    assert ended.code == 0, ended.err
+    assert "ink is added" in ended.out
+    assert wan("lora", "add", "org/repository/nothing", "--json").error["code"] == "DOWNLOAD_NOT_FOUND"
 
 
 def test_two_files_that_are_no_pair_are_refused(wan: Wan, tmp_path: Path) -> None:

@@ -1,18 +1,22 @@
 """`wan lora`: the LoRAs at hand, new ones, and what is known about each."""
 
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from wanvideo.cli.environment import hub_folder, lora_library
+from wanvideo.cli.environment import hub_folder, hubs, lora_library
 from wanvideo.cli.models import size
 from wanvideo.cli.output import Output
+from wanvideo.cli.pull import follow
 from wanvideo.cli.values import existing
 from wanvideo.errors import InvalidRequest, LoraError
 from wanvideo.models.config import TransformerConfig
 from wanvideo.weights.catalog import MODELS
+from wanvideo.weights.download import Choice
+from wanvideo.weights.download_plan import plan_download
 from wanvideo.weights.lora.file import LoraFile, fit, read_lora
 from wanvideo.weights.lora.hub import cached, parse_reference
 from wanvideo.weights.lora.library import About, LoraEntry
@@ -74,7 +78,7 @@ def add(
 ) -> None:
     """Check a LoRA and put it into the library."""
     output = Output(json=json)
-    files = _in_order([path for text in source for path in _paths(text)])
+    files = _in_order([path for text in source for path in _paths(output, text)])
     about = About(trigger_words=tuple(trigger or ()), notes=notes, source=" ".join(source))
     entry = lora_library().add(files, name=name, about=about, link=link)
     output.event("added", **_facts(entry, entry.about()))
@@ -102,12 +106,21 @@ def lora_names(incomplete: str) -> list[str]:
 # --- what to add -----------------------------------------------------------------------------------------------------
 
 
-def _paths(text: str) -> tuple[Path, ...]:
-    """The files that a source means: at a path, or else in the hub's cache."""
+def _paths(output: Output, text: str) -> tuple[Path, ...]:
+    """The files that a source means: at a path, or else from the hub, through its cache."""
     if existing(str(Path(text).expanduser())):
         return lora_library().find(Path(text).expanduser()).files
     remote = parse_reference(text)
-    return lora_library().find(text).files if remote is None else cached(remote, hub_folder())
+    if remote is None:
+        return lora_library().find(text).files
+    if not (there := cached(remote, hub_folder())):
+        ways = [
+            Choice(title=f"{remote} from {hub.host}", plan=partial(plan_download, (remote,), hub, hub_folder()))
+            for hub in hubs()
+        ]
+        follow(output, ways, f"wan lora add {text}", yes=False)
+        there = cached(remote, hub_folder())
+    return there
 
 
 def _in_order(files: list[Path]) -> list[Path]:

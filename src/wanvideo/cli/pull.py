@@ -12,10 +12,10 @@ from wanvideo.cli.interrupt import catching_interruptions
 from wanvideo.cli.models import model_names
 from wanvideo.cli.output import Output
 from wanvideo.errors import Cancelled
-from wanvideo.families.obtain import Offer, obtain
+from wanvideo.families.obtain import Offer, choices
 from wanvideo.families.registry import installed_families
+from wanvideo.weights.download import Choice, download_first
 from wanvideo.weights.download_events import Downloaded, DownloadProgress, Planned
-from wanvideo.weights.hub import Hub
 
 Model = Annotated[str, typer.Argument(metavar="MODEL", help="A name from `wan models`.", autocompletion=model_names)]
 VariantName = Annotated[str | None, typer.Option("--variant", help="One of the model's variants, such as fp8.")]
@@ -43,19 +43,25 @@ def pull(
     spec = installed_families().resolve(model)
     what = offered(spec, variant)
     say_offer(output, what)
-    for folder in follow(output, what, hubs(endpoint), yes=yes).folders:
+    for folder in get(output, what, endpoint, yes=yes).folders:
         output.result(str(folder))
 
 
-def follow(output: Output, what: Offer, sources: Sequence[Hub], *, yes: bool) -> Downloaded:
-    """Download what is offered and show it, after asking, if there is somebody to ask and something to fetch.
+def get(output: Output, what: Offer, endpoint: str | None = None, *, yes: bool) -> Downloaded:
+    """Download what is offered; see `follow`."""
+    return follow(output, choices(what, hubs(endpoint), places()), f"wan models pull {what.entry.id}", yes=yes)
 
+
+def follow(output: Output, ways: Sequence[Choice], again: str, *, yes: bool) -> Downloaded:
+    """Download and show it, after asking, if there is somebody to ask and something to fetch.
+
+    again: the command that goes on after Ctrl-C.
     Raises DownloadError, and Cancelled for a no and for Ctrl-C, after which everything that has arrived is kept.
     """
     done_bytes, agreed = 0, yes
     with catching_interruptions(output):
         try:
-            with showing_download(output) as show, closing(obtain(what, sources, places())) as events:
+            with showing_download(output) as show, closing(download_first(ways)) as events:
                 for event in events:
                     show(event)
                     if isinstance(event, Planned) and event.plan.missing_bytes and event.plan.fits:
@@ -67,9 +73,7 @@ def follow(output: Output, what: Offer, sources: Sequence[Hub], *, yes: bool) ->
                         _say_done(output, event)
                         return event
         except KeyboardInterrupt:
-            raise Cancelled(
-                f"stopped with {size(done_bytes)} on disk; `wan models pull {what.entry.id}` goes on from there"
-            ) from None
+            raise Cancelled(f"stopped with {size(done_bytes)} on disk; `{again}` goes on from there") from None
     raise AssertionError("a download ends with Downloaded or an error")
 
 

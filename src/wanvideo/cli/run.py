@@ -9,11 +9,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from wanvideo.cli.downloads import offered, say_offer, somebody_there
-from wanvideo.cli.environment import hubs, lora_library, places, yield_idle_threads
+from wanvideo.cli.environment import lora_library, places, yield_idle_threads
 from wanvideo.cli.interrupt import Interruption, catching_interruptions
 from wanvideo.cli.output import Output
 from wanvideo.cli.progress import showing
-from wanvideo.cli.pull import follow
+from wanvideo.cli.pull import get
 from wanvideo.cli.values import existing, free_name, slug
 from wanvideo.errors import Cancelled, ModelIncomplete, ModelMissing, OutputNotWritable, UnknownModel
 from wanvideo.families.choose import Choice, choose, named
@@ -111,7 +111,7 @@ def _get(
         raise with_offer(error, what) from None
     output.say(error.message)
     say_offer(output, what)
-    follow(output, what, hubs(), yes=job.yes)
+    get(output, what, yes=job.yes)
 
 
 def _choose(output: Output, job: Job, request: GenerationRequest, families: Registry) -> Choice:

@@ -85,8 +85,12 @@ def _in_host(variant: Variant, hardware: Hardware) -> str | None:
     """Why host memory holds all transformers of `variant`; None if it does not."""
     if _weights(variant) + HOST_RESERVE > hardware.host_total:
         return None
-    gpu = f"from where {hardware.gpu} gets them part by part" if hardware.gpu else "there is no GPU, so it will be slow"
-    return f"{_gb(_weights(variant))} of weights fit into the {_gb(hardware.host_total)} of memory; {gpu}"
+    weights = f"{_gb(_weights(variant))} of weights fit into the {_gb(hardware.host_total)} of memory"
+    if hardware.gpu is None:
+        return f"{weights}; there is no GPU, so it will be slow"
+    at_once = max(variant.transformer_bytes or (0,)) + WORKING_BYTES
+    short = "" if at_once <= hardware.gpu_total else f", more than the {_gb(hardware.gpu_total)} of {hardware.gpu}"
+    return f"{weights}; one transformer at work takes about {_gb(at_once)} of GPU memory{short}"
 
 
 def _download(variant: Variant) -> int:

@@ -8,7 +8,6 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Final
 
-from wanvideo.errors import LoraNotFound
 from wanvideo.weights.variants import RemoteFiles
 
 _REFERENCE: Final = re.compile(
@@ -31,10 +30,7 @@ def parse_reference(text: str) -> RemoteFiles | None:
 
 
 def cached(files: RemoteFiles, hub_cache: Path) -> tuple[Path, ...]:
-    """Where the files lie in the cache of the hub, of the newest revision that has them.
-
-    Raises LoraNotFound, which names the command that gets them, if they are not there.
-    """
+    """Where the files lie in the cache of the hub, of the newest revision that has them; nothing if none has."""
     snapshots = hub_cache / f"models--{files.repo_id.replace('/', '--')}" / "snapshots"
     revisions = sorted(snapshots.glob("*"), key=lambda path: path.stat().st_mtime, reverse=True)
     for revision in revisions:
@@ -42,12 +38,7 @@ def cached(files: RemoteFiles, hub_cache: Path) -> tuple[Path, ...]:
         matching = [path for path in there if _matches(path.relative_to(revision).as_posix(), files.paths)]
         if matching:
             return tuple(matching)
-    command = f"hf download {files.repo_id} --include '{files.paths[0]}'"
-    raise LoraNotFound(
-        f"{files} is not on disk: run `{command}`, and then this command again",
-        suggestions=(command,),
-        facts={"repo_id": files.repo_id, "path": files.paths[0]},
-    )
+    return ()
 
 
 def _matches(name: str, patterns: tuple[str, ...]) -> bool:
