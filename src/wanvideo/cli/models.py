@@ -183,6 +183,8 @@ def _lines(presence: Presence) -> Iterator[str]:
     if model is not None:
         yield f"  on disk   {_on_disk(model)}"
         yield from (f"            {part}: {path}" for part, path in model.parts.items())
+    elif isinstance(presence.problem, ModelMissing) and presence.problem.suggestions:
+        yield f"  missing   `{presence.problem.suggestions[0]}` downloads it"
     elif presence.problem is not None:
         yield f"  {presence.state:9} {presence.problem.message}"
 

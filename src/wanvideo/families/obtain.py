@@ -23,6 +23,7 @@ class Offer:
     entry: ModelEntry
     variants: tuple[Variant, ...]  # the one to get, and what to take in its place, in this order
     reason: str  # for the first
+    named: bool = False  # by the user
 
     @property
     def variant(self) -> Variant:
@@ -46,7 +47,7 @@ def offer(entry: ModelEntry, hardware: Hardware, variant: str | None = None) -> 
     if not entry.variants:
         raise InvalidRequest(f"{entry.id} comes with its package: there is nothing to download")
     if variant is not None:
-        return Offer(entry=entry, variants=(named_variant(entry, variant),), reason="asked for by name")
+        return Offer(entry=entry, variants=(named_variant(entry, variant),), reason="as asked", named=True)
     picked = pick_variant(entry, hardware)
     most = picked.variant.nbytes
     others = (v for v in entry.variants if v is not picked.variant and most and v.nbytes and v.nbytes <= most)
@@ -101,8 +102,11 @@ def obtain(offered: Offer, hubs: Sequence[Hub], places: Places) -> Generator[Dow
 def with_offer(error: WanVideoError, offered: Offer) -> WanVideoError:
     """`error` of a model that is not here, which says what there is to download as well."""
     size = f" ({offered.nbytes / 1e9:.1f} GB)" if offered.nbytes else ""
+    what = (
+        f"As {offered.variant.id}{size}" if offered.named else f"What suits this computer is {offered.variant.id}{size}"
+    )
     return type(error)(
-        f"{error.message}. What suits this computer is {offered.variant.id}{size}: {offered.reason}",
+        f"{error.message}. {what}: {offered.reason}",
         suggestions=error.suggestions or (f"wan models pull {offered.entry.id}",),
         facts={**error.facts, **offered.facts()},
     )
