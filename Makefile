@@ -15,6 +15,7 @@ make lint      format and lint, checked
 make types     mypy --strict
 make imports   who may import whom
 make unit      the tests; ARGS="-k vae -x" goes to pytest
+make long      the tests that take minutes and an idle machine
 make judge     score the demo models on the full set of prompts
 make judge-lora  score the demo LoRA at several strengths
 
@@ -22,7 +23,7 @@ make setup     only the environment, in .venv; PYTHON=/path/to/python3.12 choose
 make clean     remove caches, packages and demo.mp4; .venv and build/ stay
 endef
 
-.PHONY: help setup demo test format lint types imports unit judge judge-lora clean
+.PHONY: help setup demo test format lint types imports unit long judge judge-lora clean
 
 help:
 	$(info $(HELP))
@@ -50,6 +51,9 @@ imports: $(READY)
 
 unit: $(READY)
 	$(PY) -m pytest $(ARGS)
+
+long: $(READY)
+	$(PY) -m pytest -m long $(ARGS)
 
 judge: $(READY)
 	$(PY) -m benchmarks.judge --jobs 2 --report docs/demo-quality.md $(ARGS)

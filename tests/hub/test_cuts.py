@@ -16,7 +16,7 @@ def test_ten_kills_cost_little(loopback: LoopbackHub, tmp_path: Path) -> None:
     assert outcome.ratio <= 1.2
 
 
-@pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.timeout(1800)
 def test_two_hundred_kills_cost_at_most_five_percent(loopback: LoopbackHub, tmp_path: Path) -> None:
     outcome = cut(loopback, tmp_path, nbytes=256 << 20, cuts=200, seed=1, bytes_per_second=3e5)
