@@ -7,7 +7,7 @@ import pytest
 from tests.hub.loopback import LoopbackHub
 from tests.hub.scene import REPO, plan, repository
 from wanvideo.cli.downloads import describe, duration, progress_line, size
-from wanvideo.weights.download_events import DownloadProgress, State
+from wanvideo.weights.download.events import DownloadProgress, State
 
 
 @pytest.mark.parametrize(

@@ -11,8 +11,8 @@ from tests.hub.scene import contents, shard, snapshot
 from wanvideo.errors import DownloadNotFound, InvalidRequest, ModelMissing, UnknownVariant
 from wanvideo.families.obtain import choices, files_of, obtain, offer, total_bytes, with_offer
 from wanvideo.weights.catalog import T2V_A14B, T2V_A14B_DEMO, T2V_A14B_LIGHTNING
-from wanvideo.weights.download_events import Downloaded, FellBack, Planned
-from wanvideo.weights.hub import Hub
+from wanvideo.weights.download.events import Downloaded, FellBack, Planned
+from wanvideo.weights.download.hub import Hub
 from wanvideo.weights.pick import Hardware
 from wanvideo.weights.places import Places
 from wanvideo.weights.variants import Part, RemoteFiles, Variant

@@ -29,10 +29,10 @@ SRC: Final = Path(__file__).parents[2] / "src"
 LIFE: Final = """
 import json, sys
 from pathlib import Path
-from wanvideo.weights.download import download
-from wanvideo.weights.download_plan import plan_download
-from wanvideo.weights.hub import Hub
-from wanvideo.weights.transfer import Options, Patience
+from wanvideo.weights.download.run import download
+from wanvideo.weights.download.plan import plan_download
+from wanvideo.weights.download.hub import Hub
+from wanvideo.weights.download.transfer import Options, Patience
 from wanvideo.weights.variants import RemoteFiles
 
 job = json.loads(sys.argv[1])

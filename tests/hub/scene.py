@@ -9,13 +9,13 @@ import numpy as np
 from safetensors.numpy import save
 
 from tests.hub.loopback import LoopbackHub
-from wanvideo.weights.control import Control
-from wanvideo.weights.disk import Disk
-from wanvideo.weights.download import download
-from wanvideo.weights.download_events import DownloadEvent, DownloadProgress, State
-from wanvideo.weights.download_plan import DownloadPlan, plan_download
-from wanvideo.weights.hub import Hub
-from wanvideo.weights.transfer import Options, Patience
+from wanvideo.weights.download.control import Control
+from wanvideo.weights.download.disk import Disk
+from wanvideo.weights.download.events import DownloadEvent, DownloadProgress, State
+from wanvideo.weights.download.hub import Hub
+from wanvideo.weights.download.plan import DownloadPlan, plan_download
+from wanvideo.weights.download.run import download
+from wanvideo.weights.download.transfer import Options, Patience
 from wanvideo.weights.variants import RemoteFiles
 
 REPO: Final = "Wan-AI/Small-Diffusers"

@@ -13,9 +13,9 @@ import pytest
 from tests.hub.loopback import LoopbackHub
 from tests.hub.scene import OPTIONS, REPO, contents, plan, shard, snapshot
 from wanvideo.errors import DownloadDiskFull
-from wanvideo.weights.disk import Disk
-from wanvideo.weights.download import download
-from wanvideo.weights.transfer import Options
+from wanvideo.weights.download.disk import Disk
+from wanvideo.weights.download.run import download
+from wanvideo.weights.download.transfer import Options
 from wanvideo.weights.variants import RemoteFiles
 
 FILES = {"config.json": b"{}", "vae/model.safetensors": shard(1, 30), "text/model.safetensors": shard(2, 10)}

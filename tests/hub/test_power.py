@@ -12,8 +12,8 @@ import pytest
 from tests.hub.loopback import LoopbackHub
 from tests.hub.scene import OPTIONS, REPO, contents, plan, shard, snapshot
 from wanvideo.errors import CacheNotWritable
-from wanvideo.weights.disk import Disk
-from wanvideo.weights.download import download
+from wanvideo.weights.download.disk import Disk
+from wanvideo.weights.download.run import download
 from wanvideo.weights.variants import RemoteFiles
 
 FILES = {"config.json": b"{}", "vae/model.safetensors": shard(1, 100)}
@@ -66,7 +66,7 @@ class PowerCut(Disk):
 @pytest.fixture
 def started(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """What says when the computer was started."""
-    monkeypatch.setattr("wanvideo.weights.disk.BOOT_ID", tmp_path / "boot_id")
+    monkeypatch.setattr("wanvideo.weights.download.disk.BOOT_ID", tmp_path / "boot_id")
     (tmp_path / "boot_id").write_text("today")
     return tmp_path / "boot_id"
 

@@ -16,7 +16,7 @@ from wanvideo.cli.output import Output
 from wanvideo.errors import Cancelled
 from wanvideo.families.hardware import this_computer
 from wanvideo.families.obtain import Offer, offer
-from wanvideo.weights.download_events import (
+from wanvideo.weights.download.events import (
     DownloadEvent,
     DownloadProgress,
     FellBack,
@@ -25,7 +25,7 @@ from wanvideo.weights.download_events import (
     State,
     as_json,
 )
-from wanvideo.weights.download_plan import DownloadPlan
+from wanvideo.weights.download.plan import DownloadPlan
 from wanvideo.weights.entry import ModelEntry
 
 Show: TypeAlias = Callable[[DownloadEvent], None]

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Final
 
 from wanvideo.pipelines.loras import usual_library
-from wanvideo.weights.hub import Hub, usual_hubs
+from wanvideo.weights.download.hub import Hub, usual_hubs
 from wanvideo.weights.lora.library import LoraLibrary
 from wanvideo.weights.places import Places, hub_cache
 from wanvideo.weights.registry import read_registry, usual_registry

@@ -15,8 +15,8 @@ from wanvideo.cli.values import existing
 from wanvideo.errors import InvalidRequest, LoraError
 from wanvideo.models.config import TransformerConfig
 from wanvideo.weights.catalog import MODELS
-from wanvideo.weights.download import Choice
-from wanvideo.weights.download_plan import plan_download
+from wanvideo.weights.download.plan import plan_download
+from wanvideo.weights.download.run import Choice
 from wanvideo.weights.lora.file import LoraFile, fit, read_lora
 from wanvideo.weights.lora.hub import cached, parse_reference
 from wanvideo.weights.lora.library import About, LoraEntry

@@ -14,8 +14,8 @@ from wanvideo.cli.output import Output
 from wanvideo.errors import Cancelled
 from wanvideo.families.obtain import Offer, choices
 from wanvideo.families.registry import installed_families
-from wanvideo.weights.download import Choice, download_first
-from wanvideo.weights.download_events import Downloaded, DownloadProgress, Planned
+from wanvideo.weights.download.events import Downloaded, DownloadProgress, Planned
+from wanvideo.weights.download.run import Choice, download_first
 
 Model = Annotated[str, typer.Argument(metavar="MODEL", help="A name from `wan models`.", autocompletion=model_names)]
 VariantName = Annotated[str | None, typer.Option("--variant", help="One of the model's variants, such as fp8.")]

@@ -15,12 +15,12 @@ from wanvideo.cli.pull import Endpoint, Json, Model, Quiet, VariantName, Yes
 from wanvideo.errors import Cancelled, ModelMissing
 from wanvideo.families.obtain import files_of, named_variant
 from wanvideo.families.registry import installed_families
-from wanvideo.weights.download_plan import latest_commits
+from wanvideo.weights.download.health import Health, Report, check, repair
+from wanvideo.weights.download.hub import Hub
+from wanvideo.weights.download.plan import latest_commits
+from wanvideo.weights.download.removal import plan_removal
+from wanvideo.weights.download.removal import remove as remove_files
 from wanvideo.weights.entry import ModelEntry
-from wanvideo.weights.health import Health, Report, check, repair
-from wanvideo.weights.hub import Hub
-from wanvideo.weights.removal import plan_removal
-from wanvideo.weights.removal import remove as remove_files
 from wanvideo.weights.variants import RemoteFiles, Variant
 
 USABLE = frozenset({Health.PRESENT, Health.READY, Health.OUTDATED})

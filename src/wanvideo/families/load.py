@@ -14,8 +14,8 @@ from wanvideo.families.protocol import LoadOptions
 from wanvideo.families.registry import installed_families
 from wanvideo.pipelines.base import VideoPipeline
 from wanvideo.pipelines.loras import usual_library
-from wanvideo.weights.download_events import FellBack
-from wanvideo.weights.hub import usual_hubs
+from wanvideo.weights.download.events import FellBack
+from wanvideo.weights.download.hub import usual_hubs
 from wanvideo.weights.places import Places
 
 if TYPE_CHECKING:

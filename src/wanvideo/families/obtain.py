@@ -5,11 +5,11 @@ from dataclasses import dataclass
 from functools import partial
 
 from wanvideo.errors import InvalidRequest, UnknownVariant, WanVideoError
-from wanvideo.weights.download import Choice, download_first
-from wanvideo.weights.download_events import DownloadEvent
-from wanvideo.weights.download_plan import plan_download
+from wanvideo.weights.download.events import DownloadEvent
+from wanvideo.weights.download.hub import Hub
+from wanvideo.weights.download.plan import plan_download
+from wanvideo.weights.download.run import Choice, download_first
 from wanvideo.weights.entry import ModelEntry
-from wanvideo.weights.hub import Hub
 from wanvideo.weights.pick import Hardware, pick_variant
 from wanvideo.weights.places import Places
 from wanvideo.weights.survey import files_at_hand

@@ -9,8 +9,8 @@ import pytest
 from tests.hub.loopback import LoopbackHub
 from tests.hub.scene import OPTIONS, REPO, WANTED, contents, pull, repository, shard, snapshot, wanted_files
 from wanvideo.errors import DownloadError
-from wanvideo.weights.health import Health, check, repair
-from wanvideo.weights.hub import Hub
+from wanvideo.weights.download.health import Health, check, repair
+from wanvideo.weights.download.hub import Hub
 
 SHARD = "transformer/model-00001-of-00002.safetensors"
 OTHER = "transformer/model-00002-of-00002.safetensors"

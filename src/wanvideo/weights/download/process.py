@@ -1,12 +1,12 @@
 """Downloads in a process of their own: requests in, events out, one JSON object a line. No torch.
 
-    python -m wanvideo.weights.downloader
+    python -m wanvideo.weights.download.process
 
     {"do": "download", "id": "a", "cache": "/...", "choices": [{"title": "fp8 from ...", "endpoint": "https://...",
                                            "token": null, "files": [{"repo_id": "...", "paths": ["..."]}]}]}
     {"do": "pause", "id": "a"}        also "resume" and "cancel"
 
-Every event has the `id` of its download and an `event`: those of `download_events.as_json`, and at last exactly one of
+Every event has the `id` of its download and an `event`: those of `events.as_json`, and at last exactly one of
 "downloaded", "cancelled" and "error". The end of the input cancels everything, so that nothing outlives who asked;
 what has arrived is kept.
 """
@@ -20,12 +20,12 @@ from pathlib import Path
 from typing import Any, Final, TextIO
 
 from wanvideo.errors import Cancelled, InvalidRequest, WanVideoError
-from wanvideo.weights.control import Control
-from wanvideo.weights.download import Choice, download_first
-from wanvideo.weights.download_events import as_json
-from wanvideo.weights.download_plan import plan_download
-from wanvideo.weights.hub import DEFAULT_ENDPOINT, Hub
-from wanvideo.weights.transfer import Options
+from wanvideo.weights.download.control import Control
+from wanvideo.weights.download.events import as_json
+from wanvideo.weights.download.hub import DEFAULT_ENDPOINT, Hub
+from wanvideo.weights.download.plan import plan_download
+from wanvideo.weights.download.run import Choice, download_first
+from wanvideo.weights.download.transfer import Options
 from wanvideo.weights.variants import RemoteFiles
 
 _LINE_BYTES: Final = 1 << 20

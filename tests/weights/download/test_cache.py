@@ -7,7 +7,7 @@ from huggingface_hub import hf_hub_download, scan_cache_dir, snapshot_download, 
 
 from tests.hub.loopback import LoopbackHub
 from tests.hub.scene import REPO, WANTED, contents, plan, pull, repository, snapshot, wanted_files
-from wanvideo.weights.health import Health, check
+from wanvideo.weights.download.health import Health, check
 
 
 @pytest.fixture

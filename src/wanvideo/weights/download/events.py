@@ -6,8 +6,8 @@ from enum import StrEnum
 from pathlib import Path
 from typing import TypeAlias
 
-from wanvideo.weights.download_plan import DownloadPlan
-from wanvideo.weights.hub import HubFile
+from wanvideo.weights.download.hub import HubFile
+from wanvideo.weights.download.plan import DownloadPlan
 
 
 class State(StrEnum):

@@ -20,13 +20,13 @@ from typing import Final, Protocol
 from filelock import FileLock, Timeout
 
 from wanvideo.errors import CacheNotWritable, DownloadHashMismatch, DownloadUnreachable
-from wanvideo.weights.cache import RepositoryCache, existing, repository, size
-from wanvideo.weights.control import Gate
-from wanvideo.weights.disk import Disk, boot
-from wanvideo.weights.hashing import digest_of, hasher
-from wanvideo.weights.hub import HubFile
-from wanvideo.weights.hub_client import Body, HubClient, RangesIgnored, TryAgain
-from wanvideo.weights.journal import Journal, Segment, arrived
+from wanvideo.weights.download.cache import RepositoryCache, existing, repository, size
+from wanvideo.weights.download.client import Body, HubClient, RangesIgnored, TryAgain
+from wanvideo.weights.download.control import Gate
+from wanvideo.weights.download.disk import Disk, boot
+from wanvideo.weights.download.hashing import digest_of, hasher
+from wanvideo.weights.download.hub import HubFile
+from wanvideo.weights.download.journal import Journal, Segment, arrived
 
 log = logging.getLogger(__name__)
 

@@ -20,10 +20,11 @@ from wanvideo.errors import (
     DownloadError,
     DownloadOffline,
 )
-from wanvideo.weights.cache import elsewhere, publish_link, repository, set_revision
-from wanvideo.weights.control import Control, Gate, Stopped
-from wanvideo.weights.disk import FULL, Disk
-from wanvideo.weights.download_events import (
+from wanvideo.weights.download.cache import elsewhere, publish_link, repository, set_revision
+from wanvideo.weights.download.client import HubClient
+from wanvideo.weights.download.control import Control, Gate, Stopped
+from wanvideo.weights.download.disk import FULL, Disk
+from wanvideo.weights.download.events import (
     Downloaded,
     DownloadEvent,
     DownloadProgress,
@@ -33,10 +34,9 @@ from wanvideo.weights.download_events import (
     Retrying,
     State,
 )
-from wanvideo.weights.download_plan import DownloadPlan, PlannedFile, disk_full, free_bytes, gib
-from wanvideo.weights.hub_client import HubClient
-from wanvideo.weights.record import begin_record, note_speed, note_verified
-from wanvideo.weights.transfer import Options, Transfer, obtain
+from wanvideo.weights.download.plan import DownloadPlan, PlannedFile, disk_full, free_bytes, gib
+from wanvideo.weights.download.record import begin_record, note_speed, note_verified
+from wanvideo.weights.download.transfer import Options, Transfer, obtain
 
 _SPEED_SECONDS: Final = 10.0  # over which the speed is measured
 _SLOWEST: Final = 1024.0  # bytes per second; below that, and in the first second, an estimate says nothing

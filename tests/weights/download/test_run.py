@@ -49,13 +49,13 @@ from wanvideo.errors import (
     DownloadStalled,
     DownloadUnreachable,
 )
-from wanvideo.weights.cache import repository as repository_cache
-from wanvideo.weights.control import Control
-from wanvideo.weights.disk import Disk
-from wanvideo.weights.download import Choice, download, download_first
-from wanvideo.weights.download_events import Downloaded, DownloadProgress, FellBack, Retrying, State
-from wanvideo.weights.download_plan import plan_download
-from wanvideo.weights.hub import Hub
+from wanvideo.weights.download.cache import repository as repository_cache
+from wanvideo.weights.download.control import Control
+from wanvideo.weights.download.disk import Disk
+from wanvideo.weights.download.events import Downloaded, DownloadProgress, FellBack, Retrying, State
+from wanvideo.weights.download.hub import Hub
+from wanvideo.weights.download.plan import plan_download
+from wanvideo.weights.download.run import Choice, download, download_first
 from wanvideo.weights.variants import RemoteFiles
 
 

@@ -28,7 +28,7 @@ from wanvideo.errors import (
     DownloadStalled,
     DownloadUnreachable,
 )
-from wanvideo.weights.hub import Hub, HubFile, Listing, check_repo_id, check_revision, parse_listing
+from wanvideo.weights.download.hub import Hub, HubFile, Listing, check_repo_id, check_revision, parse_listing
 
 _REDIRECTS: Final = 5
 _CONNECT_SECONDS: Final = 15.0

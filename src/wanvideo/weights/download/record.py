@@ -15,9 +15,9 @@ from typing import Any, Final, Self
 from filelock import FileLock
 
 from wanvideo.errors import DownloadRefused
-from wanvideo.weights.cache import RepositoryCache
-from wanvideo.weights.disk import Disk
-from wanvideo.weights.hub import HashKind, HubFile, Listing, check_path
+from wanvideo.weights.download.cache import RepositoryCache
+from wanvideo.weights.download.disk import Disk
+from wanvideo.weights.download.hub import HashKind, HubFile, Listing, check_path
 
 _VERSION: Final = 1
 

@@ -9,9 +9,9 @@ from pathlib import Path
 from filelock import Timeout
 
 from wanvideo.errors import DownloadError
-from wanvideo.weights.cache import RepositoryCache, paths_of, repository
-from wanvideo.weights.hub import by_repository, matches
-from wanvideo.weights.record import records
+from wanvideo.weights.download.cache import RepositoryCache, paths_of, repository
+from wanvideo.weights.download.hub import by_repository, matches
+from wanvideo.weights.download.record import records
 from wanvideo.weights.variants import RemoteFiles
 
 

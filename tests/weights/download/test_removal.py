@@ -7,9 +7,9 @@ import pytest
 from tests.hub.loopback import LoopbackHub
 from tests.hub.scene import REPO, WANTED, plan, pull, repository, shard, snapshot, wanted_files
 from wanvideo.errors import DownloadError
-from wanvideo.weights.cache import repository as repository_cache
-from wanvideo.weights.health import Health, check
-from wanvideo.weights.removal import plan_removal, remove
+from wanvideo.weights.download.cache import repository as repository_cache
+from wanvideo.weights.download.health import Health, check
+from wanvideo.weights.download.removal import plan_removal, remove
 from wanvideo.weights.variants import RemoteFiles
 
 TRANSFORMER = (RemoteFiles(repo_id=REPO, paths=("transformer/*",)),)

@@ -9,11 +9,11 @@ from pathlib import Path
 from typing import Final, TypeVar
 
 from wanvideo.errors import DownloadDiskFull
-from wanvideo.weights.cache import elsewhere, existing, repository, size
-from wanvideo.weights.hub import Hub, HubFile, Listing, by_repository, expand
-from wanvideo.weights.hub_client import HubClient, TryAgain
-from wanvideo.weights.record import newest_record, read_record
-from wanvideo.weights.transfer import Patience, missing_bytes
+from wanvideo.weights.download.cache import elsewhere, existing, repository, size
+from wanvideo.weights.download.client import HubClient, TryAgain
+from wanvideo.weights.download.hub import Hub, HubFile, Listing, by_repository, expand
+from wanvideo.weights.download.record import newest_record, read_record
+from wanvideo.weights.download.transfer import Patience, missing_bytes
 from wanvideo.weights.variants import RemoteFiles
 
 RESERVE_BYTES: Final = 1 << 30  # of the disk, left to everybody else

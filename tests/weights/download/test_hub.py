@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from wanvideo.errors import DownloadNotFound, DownloadRefused, InvalidRequest
-from wanvideo.weights.hub import Hub, HubFile, Listing, by_repository, check_repo_id, expand, parse_listing
+from wanvideo.weights.download.hub import Hub, HubFile, Listing, by_repository, check_repo_id, expand, parse_listing
 from wanvideo.weights.variants import RemoteFiles
 
 COMMIT = "c" * 40

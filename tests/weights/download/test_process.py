@@ -13,7 +13,7 @@ import pytest
 from tests.hub.loopback import LoopbackHub
 from tests.hub.scene import REPO, contents, repository, snapshot, wanted_files
 
-SRC = Path(__file__).parents[2] / "src"
+SRC = Path(__file__).parents[3] / "src"
 
 
 class Client:
@@ -39,7 +39,7 @@ class Client:
 
 @pytest.fixture
 def client() -> Iterator[Client]:
-    command = [sys.executable, "-m", "wanvideo.weights.downloader"]
+    command = [sys.executable, "-m", "wanvideo.weights.download.process"]
     environment = {"PYTHONPATH": str(SRC)}
     with subprocess.Popen(
         command, env=environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True

@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Self
 
-from wanvideo.weights.disk import Disk
+from wanvideo.weights.download.disk import Disk
 
 _HEADER_BYTES: Final = 512
 _COUNTS: Final = struct.Struct("<QQ")  # written, synced

@@ -12,17 +12,17 @@ from pathlib import Path
 from typing import Final
 
 from wanvideo.errors import DownloadNotFound, ModelCorrupt, ModelIncomplete
-from wanvideo.weights.cache import RepositoryCache, paths_of, repository, size
-from wanvideo.weights.control import Control
-from wanvideo.weights.disk import Disk
-from wanvideo.weights.download import download
-from wanvideo.weights.download_events import DownloadEvent
-from wanvideo.weights.download_plan import plan_download
-from wanvideo.weights.hashing import digest_of
+from wanvideo.weights.download.cache import RepositoryCache, paths_of, repository, size
+from wanvideo.weights.download.control import Control
+from wanvideo.weights.download.disk import Disk
+from wanvideo.weights.download.events import DownloadEvent
+from wanvideo.weights.download.hashing import digest_of
+from wanvideo.weights.download.hub import Hub, HubFile, by_repository, expand, is_digest, matches
+from wanvideo.weights.download.plan import plan_download
+from wanvideo.weights.download.record import Record, newest_record, note_verified, read_record
+from wanvideo.weights.download.run import download
+from wanvideo.weights.download.transfer import Options
 from wanvideo.weights.headers import read_header, read_index
-from wanvideo.weights.hub import Hub, HubFile, by_repository, expand, is_digest, matches
-from wanvideo.weights.record import Record, newest_record, note_verified, read_record
-from wanvideo.weights.transfer import Options
 from wanvideo.weights.variants import RemoteFiles
 
 Watch = Callable[[Path, int], None]  # called with a file and the bytes of it that were just hashed

@@ -15,8 +15,8 @@ from pathlib import Path
 
 from filelock import FileLock
 
-from wanvideo.weights.disk import Disk
-from wanvideo.weights.hub import HubFile, check_path, check_repo_id, check_revision
+from wanvideo.weights.download.disk import Disk
+from wanvideo.weights.download.hub import HubFile, check_path, check_repo_id, check_revision
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

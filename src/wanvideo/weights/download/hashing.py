@@ -5,7 +5,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Final, Protocol
 
-from wanvideo.weights.hub import HashKind
+from wanvideo.weights.download.hub import HashKind
 
 _BLOCK_BYTES: Final = 4 << 20
 

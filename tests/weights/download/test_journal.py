@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from wanvideo.weights.disk import Disk
-from wanvideo.weights.journal import Journal, arrived
+from wanvideo.weights.download.disk import Disk
+from wanvideo.weights.download.journal import Journal, arrived
 
 DIGEST = "d" * 64
 

@@ -1,0 +1,1 @@
+"""From the Hugging Face hub to verified files in its cache. No torch."""
