@@ -13,7 +13,6 @@ from contextlib import suppress
 from numbers import Integral, Real
 
 from wanvideo.errors import ImageNotTaken, ImageRequired, InvalidFrames, InvalidPrompt, InvalidRequest, InvalidSize
-from wanvideo.media.image import load_image
 from wanvideo.pipelines.loras import SHIPPED, resolve_loras
 from wanvideo.pipelines.size import (
     MAX_SIDE,
@@ -36,7 +35,6 @@ from wanvideo.request import (
     Solver,
     Task,
 )
-from wanvideo.sampling.schedule import make_schedule
 from wanvideo.weights.catalog import MODELS
 from wanvideo.weights.entry import Limits, ModelEntry
 from wanvideo.weights.lora.library import LoraLibrary
@@ -172,7 +170,11 @@ def _instead(models: Sequence[str]) -> str:
 
 
 def _size_of(source: "ImageSource | None") -> Size | None:
-    return None if source is None else Size(*load_image(source).size)
+    if source is None:
+        return None
+    from wanvideo.media.image import load_image  # here: it brings Pillow
+
+    return Size(*load_image(source).size)
 
 
 def _note_cropping(
@@ -306,6 +308,8 @@ def _noise_levels(
         if request.shift is not None:
             _changed(changes, "shift", f"{shift:g}", "none", "sigmas are given, and are used as they are")
         steps = used
+    from wanvideo.sampling.schedule import make_schedule  # here: it brings numpy
+
     make_schedule(solver, steps, shift, sigmas)  # raises now what it would raise later
     return steps, shift, sigmas
 

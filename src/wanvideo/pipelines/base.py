@@ -5,16 +5,15 @@ from collections.abc import Callable, Generator
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
-import numpy as np
-import numpy.typing as npt
-
-from wanvideo.media.video import Video
 from wanvideo.pipelines.events import Event, Frames, Resolved
 from wanvideo.pipelines.settings import settings
 from wanvideo.request import GenerationRequest, Phase, Progress, ResolvedRequest
 from wanvideo.weights.entry import ModelEntry
 
 if TYPE_CHECKING:
+    import numpy.typing as npt
+
+    from wanvideo.media.video import Video
     from wanvideo.pipelines.state import Checkpoint
 
 
@@ -51,8 +50,14 @@ class VideoPipeline(ABC):
     ) -> None:
         self.close()
 
-    def __call__(self, request: GenerationRequest, *, on_progress: Callable[[Progress], object] | None = None) -> Video:
+    def __call__(
+        self, request: GenerationRequest, *, on_progress: Callable[[Progress], object] | None = None
+    ) -> "Video":
         """Make a video and hold it in memory."""
+        import numpy as np  # both here: catalogs and the command line import this module, and need neither
+
+        from wanvideo.media.video import Video
+
         resolved: ResolvedRequest | None = None
         timing: dict[Phase, float] = {}
         chunks: list[npt.NDArray[np.uint8]] = []

@@ -4,12 +4,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias
 
-import numpy as np
-import numpy.typing as npt
-
 from wanvideo.request import Progress, ResolvedRequest
 
 if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
+
     from wanvideo.pipelines.state import Checkpoint
 
 
@@ -25,7 +25,7 @@ class Frames:
     """Finished frames, uint8 RGB [n, H, W, 3]; `index` is the number of the first one."""
 
     index: int
-    frames: npt.NDArray[np.uint8]
+    frames: "npt.NDArray[np.uint8]"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -179,6 +179,8 @@ def _held_bytes() -> int:
     held, _ = tracemalloc.get_traced_memory()
     if (torch := sys.modules.get("torch")) is not None:
         # By type(), since asking some objects of torch for their class makes them warn that they are deprecated.
-        storages = [item.untyped_storage() for item in gc.get_objects() if issubclass(type(item), torch.Tensor)]
+        # Of exactly these types: what a compiler leaves behind are tensors without memory.
+        tensors = [item for item in gc.get_objects() if type(item) in (torch.Tensor, torch.nn.Parameter)]
+        storages = [tensor.untyped_storage() for tensor in tensors if tensor.device.type != "meta"]
         held += sum({storage.data_ptr(): storage.nbytes() for storage in storages}.values())
     return held
