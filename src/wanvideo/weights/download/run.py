@@ -256,7 +256,8 @@ class _Watched:
 
     def received(self, nbytes: int) -> None:
         with self._lock:
-            self.done_bytes += nbytes
+            # The last bytes may be told after the thread that hashes them has said that all are there.
+            self.done_bytes = min(self.done_bytes + nbytes, self.planned.file.nbytes)
             self.fetched += max(nbytes, 0)
 
     def verifying(self, there: int) -> None:
