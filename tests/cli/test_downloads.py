@@ -6,7 +6,8 @@ import pytest
 
 from tests.hub.loopback import LoopbackHub
 from tests.hub.scene import REPO, plan, repository
-from wanvideo.cli.downloads import describe, duration, progress_line, size
+from wanvideo.cli.downloads import describe, duration, progress_line
+from wanvideo.cli.models import size
 from wanvideo.weights.download.events import DownloadProgress, State
 
 

@@ -12,6 +12,7 @@ from typing import Final, TypeAlias
 import typer
 
 from wanvideo.cli.environment import places
+from wanvideo.cli.models import size
 from wanvideo.cli.output import Output
 from wanvideo.errors import Cancelled
 from wanvideo.families.hardware import this_computer
@@ -51,13 +52,6 @@ def cache() -> Path:
     where = places().hub_cache
     assert where is not None  # the environment always names one
     return where
-
-
-def size(nbytes: float) -> str:
-    for unit, scale in (("GiB", 2**30), ("MiB", 2**20), ("KiB", 2**10)):
-        if nbytes >= scale:
-            return f"{nbytes / scale:.1f} {unit}"
-    return f"{nbytes:.0f} bytes"
 
 
 def duration(seconds: float) -> str:

@@ -6,10 +6,10 @@ from typing import Annotated
 
 import typer
 
-from wanvideo.cli.downloads import confirm, offered, say_offer, showing_download, size
+from wanvideo.cli.downloads import confirm, offered, say_offer, showing_download
 from wanvideo.cli.environment import hubs, places
 from wanvideo.cli.interrupt import catching_interruptions
-from wanvideo.cli.models import model_names
+from wanvideo.cli.models import model_names, size
 from wanvideo.cli.output import Output
 from wanvideo.errors import Cancelled
 from wanvideo.families.obtain import Offer, choices

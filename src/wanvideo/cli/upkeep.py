@@ -7,9 +7,10 @@ from typing import Annotated
 
 import typer
 
-from wanvideo.cli.downloads import cache, confirm, showing_download, size
+from wanvideo.cli.downloads import cache, confirm, showing_download
 from wanvideo.cli.environment import hubs
 from wanvideo.cli.interrupt import catching_interruptions
+from wanvideo.cli.models import size
 from wanvideo.cli.output import FAILED, Output
 from wanvideo.cli.pull import Endpoint, Json, Model, Quiet, VariantName, Yes
 from wanvideo.errors import Cancelled, ModelMissing
