@@ -2,7 +2,8 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from wanvideo.models.rope import apply_rope, axis_dims, rope_table
+from wanvideo.kernels.rope import apply_rope
+from wanvideo.models.rope import axis_dims, rope_table
 
 
 def test_a_head_of_128_turns_44_channels_with_time_and_42_with_each_side() -> None:

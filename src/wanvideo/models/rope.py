@@ -27,10 +27,3 @@ def rope_table(grid: tuple[int, int, int], head_dim: int, device: torch.device |
         angles.append(angle.reshape(shape).expand(*grid, dim // 2))
     angle = torch.cat(angles, dim=-1).flatten(0, 2)
     return torch.stack([angle.cos(), angle.sin()]).float()
-
-
-def apply_rope(x: Tensor, rope: Tensor) -> Tensor:
-    """Rotate neighbouring channel pairs of x [B, L, N, head_dim] float32 by rope [2, L, head_dim / 2]."""
-    cos, sin = rope.unsqueeze(-2).unbind(0)
-    real, imag = x.unflatten(-1, (-1, 2)).unbind(-1)
-    return torch.stack([real * cos - imag * sin, real * sin + imag * cos], dim=-1).flatten(-2)

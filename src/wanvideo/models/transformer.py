@@ -14,8 +14,17 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from wanvideo.kernels.attention import attention, padded_length
+from wanvideo.kernels.linear import linear_gelu
+from wanvideo.kernels.norm import (
+    gated_residual,
+    gated_residual_norm,
+    norm_modulate,
+    residual_norm_modulate,
+)
+from wanvideo.kernels.rope import norm_rope, rms_norm
 from wanvideo.models.config import TransformerConfig
-from wanvideo.models.rope import apply_rope, rope_table
+from wanvideo.models.rope import rope_table
 
 
 def keeps_fp32(name: str) -> bool:
@@ -31,25 +40,6 @@ def sinusoid(position: Tensor, dim: int) -> Tensor:
     return torch.cat([angle.cos(), angle.sin()], dim=-1).float()
 
 
-def modulate(x: Tensor, shift: Tensor, scale: Tensor, first: int) -> Tensor:
-    """x (1 + scale) + shift, for x [B, L, D] and shift, scale [B, 1 or 2, D] float32.
-
-    With two rows, row 0 belongs to the first `first` tokens (the first latent frame), row 1 to the rest.
-    """
-    if shift.shape[1] == 1:
-        return x * (1 + scale) + shift
-    parts = zip(x.tensor_split([first], dim=1), scale.split(1, dim=1), shift.split(1, dim=1), strict=True)
-    return torch.cat([part * (1 + a) + b for part, a, b in parts], dim=1)
-
-
-def gated(x: Tensor, update: Tensor, gate: Tensor, first: int) -> Tensor:
-    """x + update * gate in float32; rows of gate [B, 1 or 2, D] as in `modulate`."""
-    if gate.shape[1] == 1:
-        return x + update.float() * gate
-    parts = zip(update.tensor_split([first], dim=1), gate.split(1, dim=1), strict=True)
-    return x + torch.cat([part.float() * g for part, g in parts], dim=1)
-
-
 class RMSNorm(nn.Module):
     """Divide by the root mean square over all D channels, in float32."""
 
@@ -59,8 +49,7 @@ class RMSNorm(nn.Module):
         self.eps = eps
 
     def forward(self, x: Tensor) -> Tensor:
-        x = x.float()
-        return x * torch.rsqrt(x.square().mean(-1, keepdim=True) + self.eps) * self.weight.float()
+        return rms_norm(x, self.weight, eps=self.eps)
 
 
 class LayerNorm(nn.LayerNorm):
@@ -85,19 +74,30 @@ class Attention(nn.Module):
         self.norm_q = RMSNorm(dim, eps)
         self.norm_k = RMSNorm(dim, eps)
 
-    def forward(self, x: Tensor, context: Tensor, rope: Tensor | None = None) -> Tensor:
-        """x [B, L, D] asks context [B, S, D]; rope [2, L, head_dim / 2] turns both (self-attention only)."""
-        dtype = self.q.bias.dtype  # of the computation, however the weight is stored
-        x, context = x.to(dtype), context.to(dtype)
-        heads = (self.num_heads, -1)
-        q = self.norm_q(self.q(x)).unflatten(-1, heads)
-        k = self.norm_k(self.k(context)).unflatten(-1, heads)
-        v = self.v(context).unflatten(-1, heads)
-        if rope is not None:
-            q, k = apply_rope(q, rope), apply_rope(k, rope)
-        q, k = q.to(v.dtype), k.to(v.dtype)
-        out = F.scaled_dot_product_attention(q.transpose(1, 2), k.transpose(1, 2), v.transpose(1, 2))
-        return self.o(out.transpose(1, 2).flatten(2))  # type: ignore[no-any-return]
+    def forward(self, x: Tensor, context: Tensor, rope: Tensor | None = None, length: int | None = None) -> Tensor:
+        """x [B, L, D] asks context [B, S, D]; rope [2, L, head_dim / 2] turns both (self-attention only).
+
+        length: of the context, what is no padding.
+        """
+        heads, eps = self.num_heads, self.norm_q.eps
+        q = norm_rope(self.q(x), self.norm_q.weight, rope, heads=heads, eps=eps)
+        k, v = self.keys_and_values(context, rope)
+        return self.o(attention(q, k, v, length=length).flatten(2))  # type: ignore[no-any-return]
+
+    def keys_and_values(self, context: Tensor, rope: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        """[B, S, N, head_dim] each."""
+        k = norm_rope(self.k(context), self.norm_k.weight, rope, heads=self.num_heads, eps=self.norm_k.eps)
+        return k, self.v(context).unflatten(-1, (self.num_heads, -1))
+
+
+class FeedForward(nn.Sequential):
+    """Two Linears with a GELU between them."""
+
+    def __init__(self, dim: int, ffn_dim: int) -> None:
+        super().__init__(nn.Linear(dim, ffn_dim), nn.GELU(approximate="tanh"), nn.Linear(ffn_dim, dim))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self[2](linear_gelu(self[0], x))  # type: ignore[no-any-return]
 
 
 class Block(nn.Module):
@@ -111,19 +111,22 @@ class Block(nn.Module):
         self.norm3 = LayerNorm(dim, eps)
         self.cross_attn = Attention(dim, config.num_heads, eps)
         self.norm2 = LayerNorm(dim, eps, elementwise_affine=False)
-        self.ffn = nn.Sequential(
-            nn.Linear(dim, config.ffn_dim), nn.GELU(approximate="tanh"), nn.Linear(config.ffn_dim, dim)
-        )
+        self.ffn = FeedForward(dim, config.ffn_dim)
         self.modulation = nn.Parameter(nn.init.normal_(torch.empty(1, 6, dim), std=dim**-0.5))
 
-    def forward(self, x: Tensor, text: Tensor, time: Tensor, rope: Tensor, first: int) -> Tensor:
-        """x [B, L, D] float32; text [B, S, D]; time [B, 1 or 2, 6, D] float32 (2: `first` tokens and the rest)."""
+    def forward(self, x: Tensor, text: Tensor, time: Tensor, rope: Tensor, first: int, length: int) -> Tensor:
+        """x [B, L, D] float32; text [B, S, D]; time [B, 1 or 2, 6, D] float32 (2: `first` tokens and the rest).
+
+        Tokens from `length` on are padding.
+        """
         shift1, scale1, gate1, shift2, scale2, gate2 = (self.modulation.float() + time).unbind(2)
-        h = modulate(self.norm1(x), shift1, scale1, first)
-        x = gated(x, self.self_attn(h, h, rope), gate1, first)
-        x = x + self.cross_attn(self.norm3(x), text)
-        h = modulate(self.norm2(x), shift2, scale2, first)
-        return gated(x, self.ffn(h.to(text.dtype)), gate2, first)
+        eps, dtype, norm3 = self.norm3.eps, text.dtype, self.norm3
+        h = norm_modulate(x, shift1, scale1, first, eps=eps, dtype=dtype)
+        update = self.self_attn(h, h, rope, length)
+        x, h = gated_residual_norm(x, update, gate1, first, norm3.weight, norm3.bias, eps=eps, dtype=dtype)
+        update = self.cross_attn(h, text)
+        x, h = residual_norm_modulate(x, update, shift2, scale2, first, eps=eps, dtype=dtype)
+        return gated_residual(x, self.ffn(h), gate2, first)
 
 
 class Head(nn.Module):
@@ -138,7 +141,7 @@ class Head(nn.Module):
     def forward(self, x: Tensor, time: Tensor, first: int) -> Tensor:
         """x [B, L, D] float32; time [B, 1 or 2, D] float32, before its projection to six rows."""
         shift, scale = (self.modulation.float() + time.unsqueeze(2)).unbind(2)
-        x = modulate(self.norm(x), shift, scale, first)
+        x = norm_modulate(x, shift, scale, first, eps=self.norm.eps, dtype=torch.float32)
         return F.linear(x, self.head.weight.float(), self.head.bias.float())
 
 
@@ -167,18 +170,19 @@ class WanTransformer(nn.Module):
         tokens = self.patch_embedding(x.to(self.patch_embedding.weight.dtype))
         grid = (tokens.shape[2], tokens.shape[3], tokens.shape[4])
         first = grid[1] * grid[2]
-        rope = rope_table(grid, self.config.head_dim, x.device)
-
         rows = timestep.reshape(x.shape[0], -1)
         time = self.time_embedding(sinusoid(rows, self.config.freq_dim))
         modulation = self.time_projection(time)
         modulation = modulation.unflatten(-1, (6, -1))
 
         context = self.text_embedding(text.to(tokens.dtype))
-        h = tokens.flatten(2).transpose(1, 2).float()
+        length = math.prod(grid)
+        padding = padded_length(tokens, length) - length
+        rope = F.pad(rope_table(grid, self.config.head_dim, x.device), (0, 0, 0, padding))
+        h = F.pad(tokens.flatten(2).transpose(1, 2).float(), (0, 0, 0, padding)).contiguous()
         for block in self.blocks:
-            h = block(h, context, modulation, rope, first)
-        return self.unpatchify(self.head(h, time, first), grid)
+            h = block(h, context, modulation, rope, first, length)
+        return self.unpatchify(self.head(h[:, :length], time, first), grid)
 
     def unpatchify(self, patches: Tensor, grid: tuple[int, int, int]) -> Tensor:
         """[B, L, values of a patch, channel fastest] -> [B, out_channels, T, H, W]."""

@@ -1,0 +1,1 @@
+"""What networks compute in one pass over memory: each in PyTorch, which is right everywhere, and as a GPU kernel."""

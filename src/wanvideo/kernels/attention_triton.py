@@ -1,0 +1,185 @@
+"""Attention with 8-bit products: int8 for the logits, float8 for the weighted sum. Needs Triton.
+
+Queries have a scale per token and head, keys one per block of tokens, values one per channel. The mean of all keys is
+taken off first: it moves all logits of a query alike, which softmax does not see, and leaves smaller numbers to round
+(the idea of arXiv:2410.02367). Softmax itself is float32, of which the weights are rounded to float8 below 448.
+"""
+
+from typing import Final
+
+import torch
+import triton
+import triton.language as tl
+from torch import Tensor
+from triton.tools.tensor_descriptor import TensorDescriptor
+
+BLOCK: Final = 128  # tokens
+HEAD: Final = 128  # channels of a head
+_LARGEST: Final = {torch.int8: 127.0, torch.float8_e4m3fn: 448.0}
+
+
+@triton.jit
+def _to_8bit(x, out: tl.constexpr):
+    """Rounded to nearest; casts to whole numbers cut."""
+    if out == tl.int8:
+        return tl.where(x >= 0, x + 0.5, x - 0.5).to(tl.int8)
+    return x.to(out)
+
+
+@triton.jit
+def _quantize_tokens(
+    x_ptr, mean_ptr, out_ptr, scale_ptr, length, padded, heads, x_b, x_l, x_n,
+    largest: tl.constexpr, per_token: tl.constexpr, centred: tl.constexpr, block: tl.constexpr, head: tl.constexpr,
+):  # fmt: skip
+    """One block of tokens of one head -> [B N, padded, head]; scales per token or per block."""
+    tile, bn = tl.program_id(0), tl.program_id(1).to(tl.int64)
+    token = tile * block + tl.arange(0, block)
+    channel = tl.arange(0, head)
+    start = x_ptr + bn // heads * x_b + bn % heads * x_n
+    inside = token[:, None] < length
+    x = tl.load(start + token[:, None].to(tl.int64) * x_l + channel[None, :], mask=inside, other=0.0).to(tl.float32)
+    if centred:
+        x = tl.where(inside, x - tl.load(mean_ptr + bn * head + channel)[None, :], 0.0)
+    most = tl.max(tl.abs(x), 1)
+    if per_token:
+        scale = tl.maximum(most, 1e-12) / largest
+        tl.store(scale_ptr + bn * padded + token, scale)
+        x = x / scale[:, None]
+    else:
+        scale = tl.maximum(tl.max(most, 0), 1e-12) / largest
+        tl.store(scale_ptr + bn * (padded // block) + tile, scale)
+        x = x / scale
+    target = out_ptr + (bn * padded + token[:, None]) * head + channel[None, :]
+    tl.store(target, _to_8bit(x, out_ptr.dtype.element_ty))
+
+
+@triton.jit
+def _quantize_values(
+    x_ptr, scale_ptr, out_ptr, length, padded, heads, x_b, x_l, x_n, block: tl.constexpr, head: tl.constexpr
+):
+    """One block of tokens of one head -> [B N, head, padded]: the product wants them side by side."""
+    tile, bn = tl.program_id(0), tl.program_id(1).to(tl.int64)
+    token = tile * block + tl.arange(0, block)
+    channel = tl.arange(0, head)
+    start = x_ptr + bn // heads * x_b + bn % heads * x_n
+    inside = token[:, None] < length
+    x = tl.load(start + token[:, None].to(tl.int64) * x_l + channel[None, :], mask=inside, other=0.0).to(tl.float32)
+    x = tl.trans(x / tl.load(scale_ptr + bn * head + channel)[None, :])
+    target = out_ptr + (bn * head + channel[:, None]) * padded + token[None, :]
+    tl.store(target, x.to(out_ptr.dtype.element_ty))
+
+
+@triton.jit
+def _exp2(x, half: tl.constexpr):
+    """With `half`, two at a time in float16: the special function units are what 8-bit attention waits for."""
+    if half:
+        return tl.inline_asm_elementwise(
+            "ex2.approx.f16x2 $0, $1;", "=r,r", [x.to(tl.float16)], dtype=tl.float16, is_pure=True, pack=2
+        )
+    return tl.exp2(x)
+
+
+@triton.jit
+def _attend(
+    q_desc, k_desc, v_desc, q_scale_ptr, k_scale_ptr, v_scale_ptr, out_ptr,
+    length, keys, q_padded, k_padded, heads, softmax_scale, out_b, out_l, out_n,
+    block_m: tl.constexpr, block_n: tl.constexpr, head: tl.constexpr, half_exp: tl.constexpr,
+):  # fmt: skip
+    tile, bn = tl.program_id(0), tl.program_id(1)
+    q = q_desc.load([bn * q_padded + tile * block_m, 0])
+    token = tile * block_m + tl.arange(0, block_m)
+    q_scale = tl.load(q_scale_ptr + bn.to(tl.int64) * q_padded + token) * softmax_scale
+    k_scales = k_scale_ptr + bn * (k_padded // block_n)
+    top = tl.full([block_m], -float("inf"), tl.float32)
+    total = tl.zeros([block_m], tl.float32)
+    acc = tl.zeros([block_m, head], tl.float32)
+    for start in tl.range(0, k_padded, block_n):
+        k = k_desc.load([bn * k_padded + start, 0])
+        logits = tl.dot(q, k.T).to(tl.float32)
+        if start + block_n > keys:
+            logits = tl.where((start + tl.arange(0, block_n) < keys)[None, :], logits, -float("inf"))
+        scale = q_scale * tl.load(k_scales + start // block_n)
+        new_top = tl.maximum(top, tl.max(logits, 1) * scale)
+        # 448 = 2^8.807 is the largest float8: the weights use its whole range, and `total` is as many times too large.
+        weights = _exp2(logits * scale[:, None] - (new_top - 8.807)[:, None], half_exp)
+        fading = tl.exp2(top - new_top)
+        total = total * fading + tl.sum(weights, 1).to(tl.float32)
+        acc = acc * fading[:, None]
+        v = v_desc.load([bn * head, start])
+        acc = tl.dot(weights.to(v.dtype), v.T, acc)
+        top = new_top
+    channel = tl.arange(0, head)
+    acc = acc / total[:, None] * tl.load(v_scale_ptr + bn * head + channel)[None, :]
+    target = out_ptr + (bn // heads).to(tl.int64) * out_b + (bn % heads) * out_n
+    target = target + token[:, None].to(tl.int64) * out_l + channel[None, :]
+    tl.store(target, acc.to(out_ptr.dtype.element_ty), mask=token[:, None] < length)
+
+
+def attention_8bit(
+    q: Tensor,
+    k: Tensor,
+    v: Tensor,
+    *,
+    logits: torch.dtype = torch.int8,
+    block_m: int = 128,
+    warps: int = 8,
+    stages: int = 3,
+    half_exp: bool | None = None,
+) -> Tensor:
+    """q [B, L, N, 128], k and v [B, S, N, 128] -> [B, L, N, 128] in the dtype of q.
+
+    logits: of queries and keys, int8 or float8_e4m3fn, which is less exact.
+    """
+    batch, length, heads, head = q.shape
+    keys = k.shape[1]
+    assert head == HEAD
+    if half_exp is None:
+        half_exp = q.is_cuda  # not in Triton's interpreter
+    q8, q_scale = quantize_tokens(q, logits, per_token=True)
+    k8, k_scale = quantize_tokens(k, logits, per_token=False, mean=k.mean(1, dtype=torch.float32))
+    v8, v_scale = quantize_values(v)
+    out = torch.empty((batch, length, heads, head), dtype=q.dtype, device=q.device)
+    _attend[triton.cdiv(length, block_m), batch * heads](
+        TensorDescriptor.from_tensor(q8.flatten(0, 1), [block_m, head]),
+        TensorDescriptor.from_tensor(k8.flatten(0, 1), [BLOCK, head]),
+        TensorDescriptor.from_tensor(v8.flatten(0, 1), [head, BLOCK]),
+        q_scale, k_scale, v_scale, out,
+        length, keys, q8.shape[1], k8.shape[1], heads, head**-0.5 * 1.4426950408889634,
+        out.stride(0), out.stride(1), out.stride(2),
+        block_m=block_m, block_n=BLOCK, head=head, half_exp=half_exp,
+        num_warps=warps, num_stages=stages,
+    )  # fmt: skip
+    return out
+
+
+def quantize_tokens(
+    x: Tensor, dtype: torch.dtype, *, per_token: bool, mean: Tensor | None = None
+) -> tuple[Tensor, Tensor]:
+    """x [B, L, N, head] -> 8-bit [B N, L padded to blocks, head], and scales [B N, tokens or blocks] float32.
+
+    mean [B, N, head] is taken off first.
+    """
+    batch, length, heads, head = x.shape
+    assert x.stride(3) == 1
+    blocks = triton.cdiv(length, BLOCK)
+    out = torch.empty((batch * heads, blocks * BLOCK, head), dtype=dtype, device=x.device)
+    scale = torch.empty((batch * heads, blocks * BLOCK if per_token else blocks), device=x.device)
+    _quantize_tokens[blocks, batch * heads](
+        x, scale if mean is None else mean.contiguous(), out, scale, length, blocks * BLOCK, heads,
+        x.stride(0), x.stride(1), x.stride(2),
+        largest=_LARGEST[dtype], per_token=per_token, centred=mean is not None, block=BLOCK, head=head, num_warps=4,
+    )  # fmt: skip
+    return out, scale
+
+
+def quantize_values(x: Tensor) -> tuple[Tensor, Tensor]:
+    """x [B, S, N, head] -> float8 [B N, head, S padded to blocks], and scales [B N, head] float32."""
+    batch, length, heads, head = x.shape
+    assert x.stride(3) == 1
+    scale = torch.linalg.vector_norm(x, float("inf"), dim=1).float().clamp_min(1e-12) / 448
+    padded = triton.cdiv(length, BLOCK) * BLOCK
+    out = torch.empty((batch * heads, head, padded), dtype=torch.float8_e4m3fn, device=x.device)
+    _quantize_values[padded // BLOCK, batch * heads](
+        x, scale, out, length, padded, heads, x.stride(0), x.stride(1), x.stride(2), block=BLOCK, head=head, num_warps=4
+    )
+    return out, scale.flatten(0, 1)
