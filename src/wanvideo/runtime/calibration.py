@@ -1,4 +1,4 @@
-"""How fast a computer is: measured once in a few seconds and kept, or predicted from datasheets. No torch until then."""
+"""How fast this computer is: measured once, in a few seconds, and kept. Torch is imported only to measure."""
 
 import json
 import os
@@ -6,127 +6,18 @@ import platform
 import tempfile
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass, fields, replace
+from dataclasses import asdict, fields, replace
 from pathlib import Path
-from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Final
 
 import platformdirs
 
-from wanvideo.runtime.hardware import Machine
+from wanvideo.runtime.machine import BF16, Calibration, Machine, cpu_calibration, predict
 
 if TYPE_CHECKING:
     import torch
 
 _VERSION: Final = 1
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Calibration:
-    """Rates of one computer. TFLOP/s count a multiplication and an addition as two; GB/s are 10^9 bytes."""
-
-    name: str  # of the GPU or the processor
-    measured: bool  # on such a card; else predicted
-    bf16_tflops: float  # linear layers of the transformers in the exact tier; on a CPU, float32
-    fp8_tflops: float  # the same in the fast tier; as bf16 where there are no 8-bit units
-    attention_tflops: float
-    attention_8bit_tflops: float
-    memory_gbs: float  # device memory, read and written
-    h2d_gbs: float  # from pinned host memory to the GPU
-    vae_tflops: float  # a decode by autoencoder 2.1 in 16 bits, from end to end
-    disk_gbs: float
-    cpu_tflops: float = 0.5  # float32 matrix products of the processor
-
-    @property
-    def origin(self) -> str:
-        """For whom the numbers hold, in words."""
-        return f"measured on {self.name}" if self.measured else f"predicted for {self.name}, not measured"
-
-
-# --- what is known beforehand ----------------------------------------------------------------------------------------
-
-# NVIDIA H100 80GB HBM3, PyTorch 2.11, 2026-11-22: linear layers of A14B at its two sizes, cuDNN attention, a plain Triton
-# kernel for 8-bit attention, pinned copies, diffusers' decode of 81 x 480 x 832 in bfloat16 (275 TFLOP in 2.07 s).
-H100: Final = Calibration(
-    name="NVIDIA H100 80GB HBM3",
-    measured=True,
-    bf16_tflops=740,
-    fp8_tflops=1400,
-    attention_tflops=580,
-    attention_8bit_tflops=680,
-    memory_gbs=2950,
-    h2d_gbs=54.6,
-    vae_tflops=133,
-    disk_gbs=2.0,  # no source: a network disk
-    cpu_tflops=1.0,
-)
-
-
-def _predicted(name: str, *, bf16: float, eight_bit: float | None, memory: float) -> Calibration:
-    """From the dense peaks of a GeForce's datasheet, PCIe 4.0 x16 and an NVMe disk.
-
-    Three quarters of the peak are what large matrices reach; attention in 16 bits reaches nine tenths of that, and in 8
-    bits gains 1.6 where there are units for it. The decode is bound by memory as much as by arithmetic: an H100 reaches
-    133 TFLOP/s with 2950 GB/s, so a card with a fraction of that bandwidth is given that fraction, times 0.75.
-    """
-    linear = 0.75 * bf16
-    attention = 0.9 * linear
-    return Calibration(
-        name=name,
-        measured=False,
-        bf16_tflops=linear,
-        fp8_tflops=linear if eight_bit is None else 0.75 * eight_bit,
-        attention_tflops=attention,
-        attention_8bit_tflops=1.6 * attention,
-        memory_gbs=0.85 * memory,
-        h2d_gbs=24,
-        vae_tflops=0.75 * 133 * memory / 2950,
-        disk_gbs=3,
-        cpu_tflops=1.0,
-    )
-
-
-# Datasheets: NVIDIA Ada and Ampere GA102 architecture whitepapers, dense rates with float32 accumulation.
-KNOWN: Final[Mapping[str, Calibration]] = MappingProxyType(
-    {
-        calibration.name: calibration
-        for calibration in (
-            H100,
-            _predicted("NVIDIA GeForce RTX 4080", bf16=97.5, eight_bit=195, memory=716),
-            _predicted("NVIDIA GeForce RTX 4080 SUPER", bf16=104, eight_bit=209, memory=736),
-            _predicted("NVIDIA GeForce RTX 4090", bf16=165, eight_bit=330, memory=1008),
-            _predicted("NVIDIA GeForce RTX 3090", bf16=71, eight_bit=None, memory=936),
-        )
-    }
-)
-
-
-def predict(machine: Machine) -> Calibration:
-    """Without a measurement: what is known of the card, else a guess by its generation, on the slow side."""
-    if machine.gpu is None:
-        return cpu_calibration(platform.processor() or platform.machine() or "this CPU", tflops=0.2, measured=False)
-    if known := KNOWN.get(machine.gpu):
-        return known
-    eight_bit = 80.0 if machine.has_fp8 else None
-    return _predicted(machine.gpu, bf16=40, eight_bit=eight_bit, memory=400)
-
-
-def cpu_calibration(name: str, *, tflops: float, measured: bool, attention: float | None = None) -> Calibration:
-    """Everything on the processor, in float32; there are no 8-bit kernels for it."""
-    attention = attention or tflops / 2
-    return Calibration(
-        name=name,
-        measured=measured,
-        bf16_tflops=tflops,
-        fp8_tflops=tflops,
-        attention_tflops=attention,
-        attention_8bit_tflops=attention,
-        memory_gbs=20,
-        h2d_gbs=10,
-        vae_tflops=tflops / 2,
-        disk_gbs=1,
-        cpu_tflops=tflops,
-    )
 
 
 # --- kept on disk ----------------------------------------------------------------------------------------------------
@@ -144,7 +35,10 @@ def load_calibration(path: Path, machine: Machine) -> Calibration | None:
 
 
 def save_calibration(path: Path, machine: Machine, calibration: Calibration) -> None:
-    """Keep a measurement beside those of other cards. A disk that cannot be written costs the next run a few seconds."""
+    """Keep a measurement beside those of other cards.
+
+    If the disk cannot be written, the next run measures again.
+    """
     content = {"version": _VERSION, "machines": {**_read(path), _key(machine): asdict(calibration)}}
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -230,7 +124,7 @@ def measure_calibration(machine: Machine) -> Calibration:
 def _measure_gpu(machine: Machine, device: "torch.device", start: Calibration) -> Calibration:
     import torch
 
-    half = torch.bfloat16 if (machine.capability or (0, 0)) >= (8, 0) else torch.float16
+    half = torch.bfloat16 if (machine.capability or (0, 0)) >= BF16 else torch.float16
     bf16 = _matmul(device, half, 8192)
     attention = _attention(device, half, heads=16, tokens=16384)
     # No 8-bit attention comes with torch: the gain that is predicted for the card is kept.

@@ -10,14 +10,14 @@ from typing import Final
 from wanvideo.models.config import VAEConfig
 from wanvideo.request import Tier
 from wanvideo.runtime.architecture import Architecture, Work
-from wanvideo.runtime.calibration import Calibration
+from wanvideo.runtime.machine import Calibration
 from wanvideo.runtime.memory_model import TEXT_TOKENS
 
 # Bytes moved per token and channel in one block by all that is neither a matrix product nor attention: norms,
 # modulation, rotations, residual. Sets the H100 at 2.8 s for A14B at 832x480, between compiled and eager diffusers.
 _MOVED: Final = 64
-# Operations per pixel and frame, counted: 275.4 TFLOP for 81 x 480 x 832 with autoencoder 2.1, 2011 for 121 x 704 x 1280
-# with 2.2; and those of their encoders. They grow with the square of the width.
+# Operations per pixel and frame, counted: 275.4 TFLOP for 81 x 480 x 832 with autoencoder 2.1, 2011 for 121 x 704 x
+# 1280 with 2.2; and those of their encoders. They grow with the square of the width.
 _DECODE: Final = {1: (8.54e6, 96), 2: (18.44e6, 256)}  # by pixel_patch: operations, width
 _ENCODE: Final = {1: (5.06e6, 96), 2: (3.51e6, 160)}
 # Autoencoder 2.2 has 2.7 times the channels of 2.1, and its convolutions run faster by this (322 against 133 TFLOP/s on

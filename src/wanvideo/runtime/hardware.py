@@ -1,91 +1,19 @@
-"""The computer that a plan is made for: the one here, looked at, or a named one, from its datasheet.
-
-Torch is imported only where there can be a GPU to ask it about.
-"""
+"""This computer, looked at. Torch is imported only where there can be a GPU to ask it about."""
 
 import os
 import platform
 import re
-from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
-from types import MappingProxyType
 from typing import Final
 
 from wanvideo.errors import InvalidRequest
+from wanvideo.runtime.machine import BF16, OLDEST, Machine
 
-GIB: Final = 2**30
-OLDEST: Final = (7, 5)  # Turing: the first with tensor cores for 8-bit integers, and the oldest that CUDA 13 supports
-FP8: Final = (8, 9)  # Ada: the first that multiplies 8-bit floats
-BF16: Final = (8, 0)  # Ampere
 _VENDORS: Final = {"0x1002": "AMD", "0x8086": "Intel"}
 _FOREIGN_DEVICES: Final = {"mps": "Apple", "xpu": "Intel", "hip": "AMD", "rocm": "AMD"}
 _NVIDIA_DEVICES: Final = ("/dev/nvidiactl", "/dev/dxg")  # the second under Windows
 _DRIVER: Final = Path("/proc/driver/nvidia/version")
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Machine:
-    """What there is to run on, in bytes."""
-
-    gpu: str | None = None  # the name of the one that is used; None: the CPU does everything
-    index: int = 0  # of that GPU, as CUDA counts
-    capability: tuple[int, int] | None = None
-    gpu_total: int = 0
-    gpu_free: int = 0
-    memory_limit: int | None = None  # of GPU memory, set by the user
-    host_total: int
-    host_available: int
-    driver: str | None = None
-    predicted: bool = False  # from a datasheet: this computer is another one
-    notes: tuple[str, ...] = ()  # what was found and is not used, and why
-
-    @property
-    def device(self) -> str:
-        return "cpu" if self.gpu is None else f"cuda:{self.index}"
-
-    @property
-    def has_fp8(self) -> bool:
-        return self.capability is not None and self.capability >= FP8
-
-
-# --- named machines --------------------------------------------------------------------------------------------------
-
-
-def _card(name: str, capability: tuple[int, int], gpu: float, host: float) -> Machine:
-    """`gpu` and `host` memory in GiB, as sold. A desktop and the system take their share before we come."""
-    total = int(gpu * GIB)
-    return Machine(
-        gpu=name,
-        capability=capability,
-        gpu_total=total,
-        gpu_free=total - GIB // 2,
-        host_total=int(host * GIB),
-        host_available=int((host - 4) * GIB),
-        predicted=True,
-    )
-
-
-_RTX_4080: Final = ("NVIDIA GeForce RTX 4080", (8, 9), 16)
-PROFILES: Final[Mapping[str, Machine]] = MappingProxyType(
-    {
-        "rtx-4080-128gb": _card(*_RTX_4080, 128),
-        "rtx-4080-64gb": _card(*_RTX_4080, 64),
-        "rtx-4090": _card("NVIDIA GeForce RTX 4090", (8, 9), 24, 64),
-        "rtx-3090": _card("NVIDIA GeForce RTX 3090", (8, 6), 24, 64),
-        # 79.2 GiB are what the driver gives of the 80 GB.
-        "h100": _card("NVIDIA H100 80GB HBM3", (9, 0), 79.2, 256),
-    }
-)
-
-
-def profile(name: str) -> Machine:
-    """A named machine. Raises InvalidRequest, with the names that there are."""
-    found = PROFILES.get(name.strip().casefold().replace("_", "-").replace(" ", "-"))
-    if found is None:
-        names = ", ".join(PROFILES)
-        raise InvalidRequest(f"no machine is called {name!r:.60}: there is {names}", suggestions=tuple(PROFILES))
-    return found
 
 
 # --- this machine ----------------------------------------------------------------------------------------------------

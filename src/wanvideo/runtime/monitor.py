@@ -1,4 +1,4 @@
-"""GPU memory at this moment: used, free, at its peak, and who else holds some. Nothing heavy is imported until asked."""
+"""GPU memory at this moment: used, free, at its peak, and who else holds some. Torch is imported when asked."""
 
 import os
 from collections.abc import Iterator

@@ -1,8 +1,8 @@
 """What goes where for one video, how much memory that takes, and how long: decided beforehand, from sizes alone.
 
-In this order: all networks on the GPU; one expert at a time, whole, while the other waits in host memory; as few blocks as
-possible streamed through buffers; the autoencoder in tiles; the autoencoder on the CPU. The tier is never changed here:
-it changes the picture, so it is the user's to choose. No torch.
+In this order: all networks on the GPU; one expert at a time, whole, while the other waits in host memory; as few blocks
+as possible streamed through buffers; the autoencoder in tiles; the autoencoder on the CPU. The tier is never changed
+here: it changes the picture, so it is the user's to choose. No torch.
 """
 
 from collections.abc import Callable, Iterator
@@ -13,9 +13,8 @@ from typing import Final, TypeAlias
 from wanvideo.models.config import VAEConfig
 from wanvideo.request import Phase, Tier
 from wanvideo.runtime.architecture import Architecture, Work
-from wanvideo.runtime.calibration import Calibration
 from wanvideo.runtime.cost import BlockSeconds, block_compute, decode_seconds, encode_seconds, text_seconds
-from wanvideo.runtime.hardware import Machine
+from wanvideo.runtime.machine import Calibration, Machine
 from wanvideo.runtime.memory_model import GIB, WIDTH_OF, MemoryModel, decode_bytes, encode_bytes
 
 # (autoencoder, height, width, dtype, side of a tile in pixels or None) -> bytes beside its weights.
@@ -249,8 +248,8 @@ class _Planner:
             return Source.PINNED, []
         what = "both experts" if self.architecture.experts == 2 else "the transformer"
         return Source.MAPPED, [
-            f"{what} would take {_gib(needed)} of host memory, and {_gib(max(0, room))} may be used: what is not on the "
-            "GPU is read from the disk again and again"
+            f"{what} would take {_gib(needed)} of host memory, and {_gib(max(0, room))} may be used: what is not on "
+            "the GPU is read from the disk again and again"
         ]
 
     def _text_placement(self) -> Placement:
@@ -469,8 +468,8 @@ class _Planner:
         where = "host memory" if blocks.source is Source.PINNED else "the disk"
         total = blocks.resident + blocks.streamed
         return (
-            f"of {total} blocks, {blocks.resident} of {who} stay on the GPU and {blocks.streamed} come from {where} for "
-            f"every pass: {1000 * block.copy:.0f} ms to copy one, {hidden} ({1000 * block.compute:.0f} ms)"
+            f"of {total} blocks, {blocks.resident} of {who} stay on the GPU and {blocks.streamed} come from {where} "
+            f"for every pass: {1000 * block.copy:.0f} ms to copy one, {hidden} ({1000 * block.compute:.0f} ms)"
         )
 
     def _about_text(self, text: Placement) -> Iterator[str]:
