@@ -39,7 +39,7 @@ def test_the_card_that_is_chosen_is_used(cards: list[tuple[str, tuple[int, int]]
     for device, name, fp8 in (("auto", cards[0][0], True), ("cuda", cards[0][0], True), ("cuda:1", cards[1][0], False)):
         machine = this_machine(device, memory_limit=12 * GIB)
         assert (machine.gpu, machine.has_fp8, machine.memory_limit) == (name, fp8, 12 * GIB)
-        assert machine.gpu_free == 15 * GIB
+        assert (machine.gpu_free, machine.has_context) == (15 * GIB, True)
         assert any("2 GPUs" in note for note in machine.notes)
     assert this_machine("cpu").gpu is None
 

@@ -224,6 +224,12 @@ def test_a_note_of_the_machine_stays_in_the_plan() -> None:
         assert "2 GPUs are here" in plan(A14B, AT_480, replace(machine, memory_limit=limit), H100).notes
 
 
+def test_a_cuda_context_that_is_there_is_not_counted_twice() -> None:
+    machine = PROFILES["rtx-4090"]
+    fresh, running = (plan(A14B, AT_480, replace(machine, has_context=there), H100) for there in (False, True))
+    assert running.cap_bytes - fresh.cap_bytes == MemoryModel().context
+
+
 # --- properties ------------------------------------------------------------------------------------------------------
 
 CAPS = st.integers(1, 90 * 1024)  # MiB

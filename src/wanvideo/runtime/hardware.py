@@ -96,6 +96,8 @@ def _with_gpu(host: Machine, index: int) -> Machine:
         gpu_total=memory.total,
         # What this process holds already is there for the plan.
         gpu_free=memory.free + memory.reserved,
+        # Torch makes its context to answer; NVML was asked before there need be one.
+        has_context=memory.source == "torch" or memory.reserved > 0,
         driver=driver_version(),
         notes=tuple(notes),
     )

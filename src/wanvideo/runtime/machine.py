@@ -23,6 +23,7 @@ class Machine:
     capability: tuple[int, int] | None = None
     gpu_total: int = 0
     gpu_free: int = 0
+    has_context: bool = False  # `gpu_free` is what is left beside this process's CUDA context
     memory_limit: int | None = None  # of GPU memory, set by the user
     host_total: int
     host_available: int

@@ -327,7 +327,7 @@ class _Planner:
         """Bytes that torch's allocator may take."""
         if self.machine.gpu is None:
             return self.machine.host_available
-        free = max(0, self.machine.gpu_free - self.model.context)
+        free = max(0, self.machine.gpu_free - (0 if self.machine.has_context else self.model.context))
         return free if self.machine.memory_limit is None else min(free, self.machine.memory_limit)
 
     @property
