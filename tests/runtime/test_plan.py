@@ -6,9 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from wanvideo.families.architecture import architecture_in_catalog
 from wanvideo.models import config as arch
 from wanvideo.models.config import VAEConfig
+from wanvideo.pipelines.architecture import architecture_in_catalog
 from wanvideo.request import Phase, Tier
 from wanvideo.runtime.architecture import Architecture, Work
 from wanvideo.runtime.cost import forward_flops, text_seconds
@@ -207,6 +207,17 @@ def test_coefficients_can_be_replaced_by_measured_ones() -> None:
     machine = replace(PROFILES["h100"], memory_limit=12 * GIB)
     unfused, fused = (plan(A14B, AT_720, machine, H100, model=MemoryModel(gelu_per_hidden=bytes_)) for bytes_ in (2, 0))
     assert fused.transformer.resident > unfused.transformer.resident
+
+
+def test_an_engine_that_keeps_the_rest_of_the_transformers_has_less_room_for_the_others() -> None:
+    machine = replace(PROFILES["h100"], memory_limit=16 * GIB)
+    freed, kept = (
+        plan(A14B, AT_480, machine, H100, model=MemoryModel(rest_in_all_phases=keeps)) for keeps in (False, True)
+    )
+    for phase in (Phase.ENCODE, Phase.DECODE):
+        added = kept.phase(phase).peak_bytes - freed.phase(phase).peak_bytes
+        assert added == 2 * A14B.rest.nbytes(2)
+    assert kept.transformer == freed.transformer
 
 
 def test_without_a_gpu_everything_is_in_host_memory() -> None:

@@ -6,13 +6,13 @@ from dataclasses import dataclass, replace
 from typing import Final
 
 from wanvideo.errors import InvalidRequest, ModelIncomplete, ModelMissing, UnknownModel
-from wanvideo.families.architecture import architecture_in_catalog, architecture_of
 from wanvideo.families.choose import named, usual_places
 from wanvideo.families.obtain import named_variant
 from wanvideo.families.registry import Registry, installed_families
 from wanvideo.families.wan import WanModel
+from wanvideo.pipelines.architecture import architecture_in_catalog, architecture_of, work_of
 from wanvideo.pipelines.size import Size, nearest_legal
-from wanvideo.request import Adjustment, GenerationRequest, ResolvedRequest, Task, Tier
+from wanvideo.request import Adjustment, GenerationRequest, ResolvedRequest, Tier
 from wanvideo.runtime.architecture import Architecture, Work
 from wanvideo.runtime.calibration import calibrated, usual_calibration_file
 from wanvideo.runtime.hardware import this_machine
@@ -95,7 +95,7 @@ def plan(
     families = installed_families()
     spec, architecture, on_disk = _subject(name_or_folder, usual_places(roots), variant, where, families)
     resolved = _resolved(families, spec, width, height, frames, steps, image=image)
-    work = work_of(spec, resolved)
+    work = _with_preset(work_of(spec, resolved), spec)
     known = rates or calibrated(where, usual_calibration_file())
     decided = place(architecture, work, where, known, tier=tier)
 
@@ -116,23 +116,6 @@ def plan(
         plan=decided,
         adjustments=resolved.adjustments,
         alternatives=tuple(alternatives),
-    )
-
-
-def work_of(spec: ModelSpec, request: ResolvedRequest) -> Work:
-    """A request in numbers."""
-    guided = request.guidance_high != 1 or (spec.experts == 2 and request.guidance_low != 1)
-    with_image = request.task is Task.IMAGE_TO_VIDEO
-    preset = sum(int((lora.high.nbytes or 0) * _LORA_SCALE) for lora in spec.loras)
-    return Work(
-        width=request.width,
-        height=request.height,
-        frames=request.frames,
-        steps=request.steps,
-        guided=guided,
-        # Beside the first frame, the A14B models encode a whole clip of gray.
-        encoded_frames=(1 if spec.image_in_latents else request.frames) if with_image else 0,
-        lora_bytes=preset + sum(lora.path.stat().st_size for lora in request.loras),
     )
 
 
@@ -199,6 +182,12 @@ def _resolved(
         prompt="a plan", image=picture, width=width, height=height, frames=frames, steps=steps, seed=0
     )
     return families.adapt(spec, request)
+
+
+def _with_preset(work: Work, spec: ModelSpec) -> Work:
+    """With the LoRAs that belong to the model, which `adapt` of a family knows nothing of."""
+    preset = sum(int((lora.high.nbytes or 0) * _LORA_SCALE) for lora in spec.loras)
+    return replace(work, lora_bytes=work.lora_bytes + preset)
 
 
 # --- what else there is ----------------------------------------------------------------------------------------------

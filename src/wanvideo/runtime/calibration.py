@@ -218,10 +218,10 @@ def _convolution(device: "torch.device", dtype: "torch.dtype") -> float:
     import torch
     import torch.nn.functional as F
 
-    x = torch.randn(1, 96, 6, 480, 832, device=device, dtype=dtype)
+    x = torch.randn(1, 96, 6, 240, 416, device=device, dtype=dtype)
     weight = torch.randn(96, 96, 3, 3, 3, device=device, dtype=dtype)
 
     def work() -> object:
         return F.conv3d(F.silu(F.normalize(x, dim=1)), weight, padding=(0, 1, 1))
 
-    return 2 * 27 * 96 * 96 * 4 * 480 * 832 / _seconds(work, device) / 1e12
+    return 2 * 27 * 96 * 96 * 4 * 240 * 416 / _seconds(work, device) / 1e12

@@ -71,7 +71,11 @@ class PhasePlan:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MemoryPlan:
-    """What is decided, and what it will take. All numbers are predictions."""
+    """What is decided, and what it will take. All numbers are predictions.
+
+    Without `keep_all`, one network at a time is on the GPU: the blocks and buffers are given back before the
+    autoencoder's turn, and so is the rest of the transformers unless `MemoryModel.rest_in_all_phases` says otherwise.
+    """
 
     tier: Tier
     device: str  # "cuda:0" or "cpu"
@@ -261,11 +265,10 @@ class _Planner:
 
     def _vae(self) -> VAEPlan:
         for tile in (None, *self._tiles()):
-            peaks = [self._vae_weights + self._vae_work(self.decoding, tile)]
-            if self.work.encoded_frames:
-                peaks.append(self._vae_weights + self._vae_work(self.encoding, tile))
-            if max(peaks) <= self._budget:
-                return VAEPlan(dtype=self.vae_dtype, tile=tile, device="cuda")
+            vae = VAEPlan(dtype=self.vae_dtype, tile=tile, device="cuda")
+            encoding = self._encode_peak(vae) if self.work.encoded_frames else 0
+            if max(encoding, self._decode_peak(vae)) <= self._budget:
+                return vae
         return VAEPlan(dtype="float32", tile=None, device="cpu")
 
     def _tiles(self) -> Iterator[int]:
@@ -354,8 +357,18 @@ class _Planner:
     @property
     def _fixed(self) -> int:
         """While denoising, beside the blocks."""
+        return self._rest + self.work.lora_bytes + self._denoise_work
+
+    @property
+    def _rest(self) -> int:
+        """Of the transformers, what is not streamed."""
         experts = self.architecture.experts if self.model.rest_of_all_experts else 1
-        return experts * self.architecture.rest.nbytes(2) + self.work.lora_bytes + self._denoise_work
+        return experts * self.architecture.rest.nbytes(2)
+
+    @property
+    def _standing(self) -> int:
+        """Beside the text encoder and the autoencoder in their turn."""
+        return self._rest if self.model.rest_in_all_phases else 0
 
     def _weights(self, width: int) -> int:
         """Of all transformers and the text encoder, with LoRAs."""
@@ -388,17 +401,22 @@ class _Planner:
     def _text_peak(self, placement: Placement) -> int:
         match placement:
             case Placement.RESIDENT:
-                return self.architecture.text_encoder_bytes() + self._text_work
+                return self._standing + self.architecture.text_encoder_bytes() + self._text_work
             case Placement.STREAMED:
-                return 2 * self.architecture.text_block.nbytes(2) + self._text_work
+                return self._standing + 2 * self.architecture.text_block.nbytes(2) + self._text_work
             case Placement.CPU:
-                return 0
+                return self._standing
 
     def _encode_peak(self, vae: VAEPlan) -> int:
-        return 0 if vae.device == "cpu" else self._vae_weights + self._vae_work(self.encoding, vae.tile)
+        return self._vae_peak(self.encoding, vae)
 
     def _decode_peak(self, vae: VAEPlan) -> int:
-        return 0 if vae.device == "cpu" else self._vae_weights + self._vae_work(self.decoding, vae.tile)
+        return self._vae_peak(self.decoding, vae)
+
+    def _vae_peak(self, estimate: VAEBytes, vae: VAEPlan) -> int:
+        if vae.device == "cpu":
+            return self._standing
+        return self._standing + self._vae_weights + self._vae_work(estimate, vae.tile)
 
     def _host_bytes(self, pinned: int, text: Placement, vae: VAEPlan) -> int:
         """At most; files that are only mapped can be dropped by the system, and do not count."""

@@ -1,6 +1,7 @@
 """What a model weighs, from its headers and from the catalog."""
 
 import math
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -8,12 +9,13 @@ import torch
 
 from tests.weights.tiny_models import write_model
 from wanvideo.errors import InvalidRequest, ModelMissing
-from wanvideo.families import architecture as module
-from wanvideo.families.architecture import architecture_in_catalog, architecture_of
 from wanvideo.models.config import T2V_A14B, TI2V_5B, UMT5_XXL, TextEncoderConfig, TransformerConfig
 from wanvideo.models.text_encoder import UMT5Encoder
 from wanvideo.models.transformer import WanTransformer, keeps_fp32
-from wanvideo.request import Tier
+from wanvideo.pipelines import architecture as module
+from wanvideo.pipelines.adapt import adapt
+from wanvideo.pipelines.architecture import architecture_in_catalog, architecture_of, work_of
+from wanvideo.request import GenerationRequest, ResolvedLora, Tier
 from wanvideo.runtime.architecture import (
     VAE_PARAMETERS,
     block_weights,
@@ -119,3 +121,25 @@ def test_every_real_model_can_be_weighed() -> None:
                 assert found.stored_bytes > 1e9
                 assert found.vae_parameters in VAE_PARAMETERS.values()
                 assert math.isfinite(found.slab(Tier.FAST))
+
+
+def test_loras_count_for_the_expert_that_has_more_of_them(tmp_path: Path) -> None:
+    spec = resolve("t2v-A14B")
+    request = adapt(spec, GenerationRequest(prompt="a heron", seed=0))
+
+    def lora(nbytes: int, high: float, low: float) -> ResolvedLora:
+        path = tmp_path / f"{nbytes}.safetensors"
+        path.write_bytes(bytes(nbytes))
+        return ResolvedLora(name="x", path=path, digest="", strength=high, strength_low=low)
+
+    assert work_of(spec, request).lora_bytes == 0
+    loras = (lora(100, 1, 0), lora(70, 0, 1), lora(40, 0, 0.5), lora(1000, 0, 0))
+    assert work_of(spec, replace(request, loras=loras)).lora_bytes == 110
+    assert work_of(resolve("ti2v-5B"), replace(request, loras=loras)).lora_bytes == 100
+
+
+def test_without_guidance_there_is_one_pass_a_step() -> None:
+    spec = resolve("t2v-A14B")
+    for guidance, low, passes in ((None, None, 2), (1.0, None, 1), (1.0, 3.0, 2)):
+        asked = GenerationRequest(prompt="a heron", seed=0, guidance=guidance, guidance_low=low)
+        assert work_of(spec, adapt(spec, asked)).prompts == passes

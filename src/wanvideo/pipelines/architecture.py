@@ -1,7 +1,4 @@
-"""What a Wan model weighs: told from the headers of its files, or from the catalog for one that is not on disk.
-
-No torch.
-"""
+"""What a Wan model weighs, by the headers of its files or by the catalog, and what a request asks of it. No torch."""
 
 import math
 import re
@@ -11,10 +8,12 @@ from typing import Final
 
 from wanvideo.errors import InvalidRequest, ModelMissing
 from wanvideo.models.config import TextEncoderConfig, TransformerConfig
+from wanvideo.request import ResolvedRequest, Task
 from wanvideo.runtime.architecture import (
     VAE_PARAMETERS,
     Architecture,
     Weights,
+    Work,
     block_weights,
     rest_weights,
     text_block_weights,
@@ -90,6 +89,25 @@ def architecture_in_catalog(spec: ModelSpec, variant: Variant) -> Architecture:
         vae_parameters=VAE_PARAMETERS[vae.z_dim],
         stored_block=int(block.nbytes(2) * on_disk),
         stored_bytes=variant.nbytes or in_16_bits,
+    )
+
+
+def work_of(spec: ModelSpec, request: ResolvedRequest) -> Work:
+    """A request in numbers. Its LoRAs count with the size of their files, which is no less than in memory."""
+    guided = request.guidance_high != 1 or (spec.experts == 2 and request.guidance_low != 1)
+    with_image = request.task is Task.IMAGE_TO_VIDEO
+    sizes = [(lora, lora.path.stat().st_size) for lora in request.loras]
+    high = sum(nbytes for lora, nbytes in sizes if lora.strength != 0)
+    low = sum(nbytes for lora, nbytes in sizes if lora.strength_low != 0)
+    return Work(
+        width=request.width,
+        height=request.height,
+        frames=request.frames,
+        steps=request.steps,
+        guided=guided,
+        # Beside the first frame, the A14B models encode a whole clip of gray.
+        encoded_frames=(1 if spec.image_in_latents else request.frames) if with_image else 0,
+        lora_bytes=max(high, low if spec.experts == 2 else 0),
     )
 
 
