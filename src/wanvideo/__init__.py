@@ -78,7 +78,7 @@ if TYPE_CHECKING:
     from wanvideo.pipelines.pipeline import Pipeline
     from wanvideo.pipelines.state import Checkpoint
     from wanvideo.pipelines.write import generate_to_file
-    from wanvideo.runtime.plan import MemoryPlan
+    from wanvideo.runtime.placement import MemoryPlan
 
 __all__ = [
     "Adjustment",
@@ -154,7 +154,7 @@ _LAZY: Final = {
     "Event": "wanvideo.pipelines.events",
     "Forecast": "wanvideo.families.plan",
     "Frames": "wanvideo.pipelines.events",
-    "MemoryPlan": "wanvideo.runtime.plan",
+    "MemoryPlan": "wanvideo.runtime.placement",
     "Pipeline": "wanvideo.pipelines.pipeline",
     "Resolved": "wanvideo.pipelines.events",
     "Saved": "wanvideo.pipelines.events",

@@ -14,7 +14,9 @@ from wanvideo.runtime.architecture import Architecture, Work
 from wanvideo.runtime.cost import forward_flops, text_seconds
 from wanvideo.runtime.machine import H100, PROFILES, predict
 from wanvideo.runtime.memory_model import MemoryModel, decode_bytes
-from wanvideo.runtime.plan import MemoryPlan, Placement, Source, plan
+from wanvideo.runtime.needs import tile_count
+from wanvideo.runtime.placement import MemoryPlan, Placement, Source
+from wanvideo.runtime.plan import plan
 from wanvideo.runtime.tiling import tile_starts
 from wanvideo.weights.catalog import resolve
 
@@ -201,6 +203,8 @@ def test_the_memory_of_a_decode_is_asked_of_whoever_knows_it() -> None:
     assert decided.vae.device == "cpu"
     assert decided.fits
     assert decided.host_bytes > 100 * GIB
+    small = replace(PROFILES["h100"], host_available=100 * GIB)
+    assert plan(A14B, AT_480, small, H100, decoding=huge).short_bytes > 0
 
 
 def test_coefficients_can_be_replaced_by_measured_ones() -> None:
@@ -274,7 +278,7 @@ def test_a_plan_is_whole_and_keeps_to_the_cap(model: Architecture, work: Work, m
     assert [each.phase for each in decided.phases] == [Phase.LOAD, Phase.ENCODE, Phase.DENOISE, Phase.DECODE]
     assert all(each.peak_bytes >= 0 and each.seconds >= 0 for each in decided.phases)
     assert not decided.fits or decided.peak_bytes <= decided.cap_bytes
-    assert decided.fits or decided.peak_bytes * 1.04 >= decided.cap_bytes
+    assert decided.fits or decided.peak_bytes * 1.04 >= decided.cap_bytes or decided.host_bytes > host * GIB
 
 
 @given(MODELS, WORK, CAPS, CAPS, st.sampled_from([24, 64, 256]))
@@ -301,6 +305,4 @@ def test_a_shorter_clip_never_needs_more(model: Architecture, work: Work, mib: i
 
 @given(st.integers(128, 2000), st.sampled_from([128, 192, 256, 512, 1024]))
 def test_tiles_are_counted_as_they_are_placed(length: int, tile: int) -> None:
-    from wanvideo.runtime.plan import tile_count
-
     assert tile_count(length, tile) == len(tile_starts(length, tile, tile * 3 // 4))

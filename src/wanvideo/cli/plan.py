@@ -15,7 +15,7 @@ from wanvideo.families.plan import Alternative, Forecast
 from wanvideo.request import Phase, Tier
 from wanvideo.runtime.machine import PROFILES
 from wanvideo.runtime.memory_model import MemoryModel
-from wanvideo.runtime.plan import MemoryPlan, Placement, Source
+from wanvideo.runtime.placement import MemoryPlan, Placement, Source
 
 PHASES = {
     Phase.LOAD: "read files, the first time",

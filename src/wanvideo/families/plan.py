@@ -17,7 +17,7 @@ from wanvideo.runtime.architecture import Architecture, Work
 from wanvideo.runtime.calibration import calibrated, usual_calibration_file
 from wanvideo.runtime.hardware import this_machine
 from wanvideo.runtime.machine import Calibration, Machine, profile
-from wanvideo.runtime.plan import MemoryPlan
+from wanvideo.runtime.placement import MemoryPlan
 from wanvideo.runtime.plan import plan as place
 from wanvideo.weights.catalog import ModelSpec
 from wanvideo.weights.pick import Hardware, pick_variant
