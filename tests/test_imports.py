@@ -33,6 +33,10 @@ LIGHT = (
     "wanvideo.weights.lora.library",
     "wanvideo.pipelines.adapt",
     "wanvideo.pipelines.write",
+    "wanvideo.runtime.calibration",
+    "wanvideo.runtime.hardware",
+    "wanvideo.runtime.monitor",
+    "wanvideo.runtime.plan",
     *(
         name
         for name in MODULES

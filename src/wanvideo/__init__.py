@@ -66,16 +66,19 @@ from wanvideo.request import (
     ResolvedRequest,
     Solver,
     Task,
+    Tier,
 )
 
 if TYPE_CHECKING:
     from wanvideo.families.load import load
+    from wanvideo.families.plan import Forecast, plan
     from wanvideo.media.video import Video, read_video
     from wanvideo.pipelines.base import VideoPipeline
     from wanvideo.pipelines.events import Event, Frames, Resolved, Saved
     from wanvideo.pipelines.pipeline import Pipeline
     from wanvideo.pipelines.state import Checkpoint
     from wanvideo.pipelines.write import generate_to_file
+    from wanvideo.runtime.placement import MemoryPlan
 
 __all__ = [
     "Adjustment",
@@ -95,6 +98,7 @@ __all__ = [
     "DownloadUnreachable",
     "EncodeFailed",
     "Event",
+    "Forecast",
     "Frames",
     "GenerationRequest",
     "ImageNotTaken",
@@ -115,6 +119,7 @@ __all__ = [
     "LoraUnsupported",
     "LoraUse",
     "LoraWrongBase",
+    "MemoryPlan",
     "ModelCorrupt",
     "ModelIncomplete",
     "ModelMismatch",
@@ -132,6 +137,7 @@ __all__ = [
     "Saved",
     "Solver",
     "Task",
+    "Tier",
     "TooManyLoras",
     "UnknownModel",
     "Video",
@@ -139,13 +145,16 @@ __all__ = [
     "WanVideoError",
     "generate_to_file",
     "load",
+    "plan",
     "read_video",
 ]
 
 _LAZY: Final = {
     "Checkpoint": "wanvideo.pipelines.state",
     "Event": "wanvideo.pipelines.events",
+    "Forecast": "wanvideo.families.plan",
     "Frames": "wanvideo.pipelines.events",
+    "MemoryPlan": "wanvideo.runtime.placement",
     "Pipeline": "wanvideo.pipelines.pipeline",
     "Resolved": "wanvideo.pipelines.events",
     "Saved": "wanvideo.pipelines.events",
@@ -153,6 +162,7 @@ _LAZY: Final = {
     "VideoPipeline": "wanvideo.pipelines.base",
     "generate_to_file": "wanvideo.pipelines.write",
     "load": "wanvideo.families.load",
+    "plan": "wanvideo.families.plan",
     "read_video": "wanvideo.media.video",
 }
 

@@ -37,6 +37,13 @@ class Phase(StrEnum):
     WRITE = "write"
 
 
+class Tier(StrEnum):
+    """How exactly the model is computed. Tiers differ in the picture, so nothing changes one unasked."""
+
+    EXACT = "exact"  # as the official code, with the weights as they are stored
+    FAST = "fast"  # matrix products and attention in 8 bits
+
+
 class LoraExpert(StrEnum):
     """Which expert of a model with two a LoRA is for."""
 

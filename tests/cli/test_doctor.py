@@ -13,6 +13,7 @@ from tests.cli.conftest import Wan
 from wanvideo.cli import doctor
 from wanvideo.families.protocol import ENTRY_POINTS
 from wanvideo.families.registry import discover
+from wanvideo.runtime.monitor import GpuMemory, GpuUser
 from wanvideo.weights.catalog import MODELS
 from wanvideo.weights.places import DEMO_FOLDER
 
@@ -86,6 +87,28 @@ def test_a_gpu_is_shown_with_its_capability_and_memory(two_gpus: None, wan: Wan)
     assert second["verdict"] == "fail"
     assert "busy" in second["detail"]
     assert ended.code == 1
+
+
+def test_who_else_holds_gpu_memory_is_said(two_gpus: None, wan: Wan, monkeypatch: pytest.MonkeyPatch) -> None:
+    users = [
+        GpuUser(pid=number, name=name, nbytes=number * 2**30)
+        for number, name in enumerate(("c", "b", None, "a"), start=1)
+    ]
+    memory = GpuMemory(
+        total=16 * 2**30, free=2**32, allocated=0, reserved=0, peak=0, others=tuple(users[::-1]), source="nvml"
+    )
+    monkeypatch.setattr(doctor, "gpu_memory", lambda index: memory)
+    first = next(event for event in wan("doctor", "--json").events if event["name"] == "cuda:0")
+    assert "4.0 GiB of 16.0 GiB free (held by a 4.0 GiB, process 3 3.0 GiB, b 2.0 GiB and 1 more)" in first["detail"]
+    assert len(first["facts"]["others"]) == 4
+
+
+def test_a_gpu_that_cannot_be_used_is_named(wan: Wan, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(doctor, "NVIDIA_DRIVER", Path("/nowhere"))
+    monkeypatch.setattr(doctor, "foreign_gpus", lambda: ("AMD",))
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    (check,) = [event for event in wan("doctor", "--json").events if event["name"] == "gpu"]
+    assert "no NVIDIA GPU (and AMD GPUs, which were found, are not supported)" in check["detail"]
 
 
 @pytest.mark.parametrize(

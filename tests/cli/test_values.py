@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from wanvideo.cli.values import SLUG_LENGTH, free_name, parse_size, read_prompt, slug
-from wanvideo.errors import InvalidPrompt, InvalidSize
+from wanvideo.cli.values import SLUG_LENGTH, free_name, parse_bytes, parse_size, read_prompt, slug
+from wanvideo.errors import InvalidPrompt, InvalidRequest, InvalidSize
 
 
 @pytest.mark.parametrize(
@@ -33,6 +33,20 @@ def test_sizes_are_read_in_every_usual_spelling(text: str, size: tuple[int, int]
 def test_other_texts_are_refused_with_the_right_form(text: str) -> None:
     with pytest.raises(InvalidSize, match="WIDTHxHEIGHT such as 832x480"):
         parse_size(text)
+
+
+@pytest.mark.parametrize(
+    ("text", "nbytes"),
+    [("12GiB", 12 * 2**30), (" 12 gib ", 12 * 2**30), ("1.5GiB", 3 * 2**29), ("800 MB", 800_000_000), ("4KiB", 4096)],
+)
+def test_amounts_of_memory_have_a_unit(text: str, nbytes: int) -> None:
+    assert parse_bytes(text) == nbytes
+
+
+@pytest.mark.parametrize("text", ["", "12", "GiB", "-1GiB", "12 GiB free", "1e3GiB", "12TiB", "9" * 99 + "GiB"])
+def test_other_amounts_are_refused_with_the_right_form(text: str) -> None:
+    with pytest.raises(InvalidRequest, match="such as 12GiB"):
+        parse_bytes(text)
 
 
 class _Stdin(io.TextIOWrapper):

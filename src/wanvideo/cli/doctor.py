@@ -6,7 +6,7 @@ import platform
 import shutil
 import tempfile
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from enum import StrEnum
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -19,6 +19,9 @@ from wanvideo.cli.models import size
 from wanvideo.cli.output import FAILED, Output
 from wanvideo.errors import WanVideoError
 from wanvideo.families.registry import installed_families
+from wanvideo.runtime.hardware import foreign_gpus, host_memory
+from wanvideo.runtime.machine import OLDEST
+from wanvideo.runtime.monitor import GpuMemory, gpu_memory
 from wanvideo.weights.catalog import MODELS
 from wanvideo.weights.finding import require
 from wanvideo.weights.places import Places
@@ -156,26 +159,43 @@ def _cuda(index: int) -> Check:
     import torch
 
     properties = torch.cuda.get_device_properties(index)
-    free, total = torch.cuda.mem_get_info(index)
+    memory = gpu_memory(index)
     capability = f"{properties.major}.{properties.minor}"
+    too_old = (properties.major, properties.minor) < OLDEST
+    remark = f"; too old: {OLDEST[0]}.{OLDEST[1]} (Turing) or newer is needed" if too_old else ""
     return Check(
         name=f"cuda:{index}",
-        detail=f"{properties.name}, compute capability {capability}, {size(free)} of {size(total)} free, "
-        f"CUDA {torch.version.cuda}",
+        verdict=Verdict.NOTE if too_old else Verdict.OK,
+        detail=f"{properties.name}, compute capability {capability}, {size(memory.free)} of {size(memory.total)} free"
+        f"{_holders(memory)}, CUDA {torch.version.cuda}{remark}",
         facts={
             "name": properties.name,
             "capability": capability,
-            "free_bytes": free,
-            "total_bytes": total,
+            "free_bytes": memory.free,
+            "total_bytes": memory.total,
+            "others": [asdict(user) for user in memory.others],
+            "memory_source": memory.source,
             "cuda": torch.version.cuda,
         },
     )
 
 
+def _holders(memory: GpuMemory) -> str:
+    """Who else has some of it, the three largest."""
+    shown = [
+        f"{user.name or f'process {user.pid}'}{f' {size(user.nbytes)}' if user.nbytes else ''}"
+        for user in memory.others[:3]
+    ]
+    more = len(memory.others) - len(shown)
+    return f" (held by {', '.join(shown)}{f' and {more} more' if more else ''})" if shown else ""
+
+
 def _no_cuda(built_for: str | None) -> Check:
     """Why torch sees no GPU. The demo models need none, so this is no failure."""
     if not NVIDIA_DRIVER.exists():
-        detail = "no NVIDIA GPU: the demo models run well on the CPU, the real ones hardly"
+        others = foreign_gpus()
+        seen = f" (and {' and '.join(others)} GPUs, which were found, are not supported)" if others else ""
+        detail = f"no NVIDIA GPU{seen}: the demo models run well on the CPU, the real ones hardly"
     elif built_for is None:
         detail = "there is an NVIDIA driver, but this torch is for CPUs alone: pip install --force-reinstall torch"
     else:
@@ -185,11 +205,10 @@ def _no_cuda(built_for: str | None) -> Check:
 
 def _memory() -> Check:
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    total = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
-    free = os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    total, free = host_memory()
     return Check(
         name="computer",
-        detail=f"{cores} CPU cores, {size(total)} of memory",
+        detail=f"{cores} CPU cores, {size(free)} of {size(total)} of memory available",
         facts={"cpu_cores": cores, "total_bytes": total, "free_bytes": free},
     )
 

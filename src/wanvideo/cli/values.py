@@ -13,6 +13,7 @@ from wanvideo.request import LoraExpert, LoraUse
 
 SIZES: Final[dict[str, tuple[int, int]]] = {"480p": (832, 480), "720p": (1280, 720)}
 LORA_EXPERTS: Final = {expert.value: expert for expert in LoraExpert}
+UNITS: Final = {"kib": 2**10, "mib": 2**20, "gib": 2**30, "kb": 10**3, "mb": 10**6, "gb": 10**9}
 NUMBER: Final = r"[+-]?(?:\d+\.?\d*|\.\d+)"
 MAX_PROMPT_BYTES: Final = 1 << 20  # of standard input, so that a wrong file is refused before memory is full
 SLUG_LENGTH: Final = 48
@@ -45,6 +46,14 @@ def parse_size(text: str) -> tuple[int, int]:
             f"{text!r:.60} is no size: give WIDTHxHEIGHT such as 832x480, or {names}", facts={"size": text}
         )
     return int(found[1]), int(found[2])
+
+
+def parse_bytes(text: str) -> int:
+    """Bytes of "12GiB", "12 GB" or "800MiB". Raises InvalidRequest."""
+    found = re.fullmatch(r"(\d{1,9}(?:\.\d{0,9})?)\s*([kmg]i?b)", text.strip().casefold(), re.ASCII)
+    if found is None:
+        raise InvalidRequest(f"{text!r:.60} is no amount of memory: give a number and a unit, such as 12GiB")
+    return int(float(found[1]) * UNITS[found[2]])
 
 
 def parse_lora(text: str) -> LoraUse:

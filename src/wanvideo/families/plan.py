@@ -1,0 +1,250 @@
+"""What a video will take, said beforehand: for a model by its name, on this computer or a named one."""
+
+import os
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from typing import Final
+
+from wanvideo.errors import InvalidRequest, ModelIncomplete, ModelMissing, UnknownModel
+from wanvideo.families.choose import named, usual_places
+from wanvideo.families.obtain import named_variant
+from wanvideo.families.registry import Registry, installed_families
+from wanvideo.families.wan import WanModel
+from wanvideo.pipelines.architecture import architecture_in_catalog, architecture_of, work_of
+from wanvideo.pipelines.size import Size, nearest_legal
+from wanvideo.request import Adjustment, GenerationRequest, ResolvedRequest, Tier
+from wanvideo.runtime.architecture import Architecture, Work
+from wanvideo.runtime.calibration import calibrated, usual_calibration_file
+from wanvideo.runtime.hardware import this_machine
+from wanvideo.runtime.machine import Calibration, Machine, profile
+from wanvideo.runtime.placement import MemoryPlan
+from wanvideo.runtime.plan import plan as place
+from wanvideo.weights.catalog import ModelSpec
+from wanvideo.weights.pick import Hardware, pick_variant
+from wanvideo.weights.places import Places
+
+SMALL: Final = Size(832, 480)  # what larger sizes may be exchanged for
+LEAST_LIMIT: Final = 2**30  # bytes of GPU memory, below which nothing works
+_LORA_SCALE: Final = 0.5  # float32 in the files of presets, 16 bits in memory
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Alternative:
+    """The same video in another way, and what that takes."""
+
+    change: str  # in words: "832x480 instead of 1280x720"
+    tier: Tier
+    work: Work
+    plan: MemoryPlan
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Forecast:
+    """What one video will take of one machine. Nothing is loaded for it."""
+
+    model: str
+    precision: str  # how the transformers are stored
+    on_disk: bool
+    machine: Machine
+    architecture: Architecture
+    work: Work
+    plan: MemoryPlan
+    adjustments: tuple[Adjustment, ...]
+    alternatives: tuple[Alternative, ...]
+
+    @property
+    def tier(self) -> Tier:
+        return self.plan.tier
+
+    @property
+    def fits(self) -> bool:
+        return self.plan.fits
+
+
+def plan(
+    name_or_folder: str | os.PathLike[str],
+    *,
+    width: int | None = None,
+    height: int | None = None,
+    frames: int | None = None,
+    steps: int | None = None,
+    variant: str | None = None,
+    tier: Tier = Tier.EXACT,
+    image: bool = False,
+    device: str = "auto",
+    memory_limit: int | None = None,
+    machine: str | Machine | None = None,
+    rates: Calibration | None = None,
+    roots: Sequence[str | os.PathLike[str]] = (),
+) -> Forecast:
+    """Say where everything would go, how much memory and time it would take, and what else there is to choose.
+
+    What is not said gets the model's default. The model need not be on disk.
+
+    variant: its form; by default the best one on disk, else what suits the machine.
+    image: the video begins with a picture, which has to be encoded. Models that need one always get it.
+    device: "auto", "cpu", "cuda" or "cuda:1".
+    memory_limit: bytes of GPU memory that may be used.
+    machine: another computer than this one, such as "rtx-4080-128gb": its numbers are predicted.
+    rates: how fast the computer is; by default what was measured here, once, in a few seconds.
+    roots: folders that hold models, besides the cache of the Hugging Face hub.
+
+    Raises InvalidRequest and its kinds for what cannot be, and the errors of models on disk.
+    """
+    where = _machine(device, memory_limit, machine)
+    families = installed_families()
+    spec, architecture, on_disk = _subject(name_or_folder, usual_places(roots), variant, where, families)
+    resolved = _resolved(families, spec, width, height, frames, steps, image=image)
+    work = _with_preset(work_of(spec, resolved), spec)
+    known = rates or calibrated(where, usual_calibration_file())
+    decided = place(architecture, work, where, known, tier=tier)
+
+    def other(change: str, work: Work, tier: Tier) -> Alternative:
+        return Alternative(change=change, tier=tier, work=work, plan=place(architecture, work, where, known, tier=tier))
+
+    changes = _alternatives(spec, work, tier, on_gpu=where.gpu is not None)
+    alternatives = [other(*change) for change in changes]
+    if not decided.fits and not any(each.plan.fits for each in alternatives):
+        alternatives = _largest_that_fits([other(*change) for change in _smaller_and_smaller(spec, work, tier)])
+    return Forecast(
+        model=spec.id,
+        precision=architecture.precision,
+        on_disk=on_disk,
+        machine=where,
+        architecture=architecture,
+        work=work,
+        plan=decided,
+        adjustments=resolved.adjustments,
+        alternatives=tuple(alternatives),
+    )
+
+
+# --- what is asked for -----------------------------------------------------------------------------------------------
+
+
+def _machine(device: str, memory_limit: int | None, machine: str | Machine | None) -> Machine:
+    if memory_limit is not None and memory_limit < LEAST_LIMIT:
+        raise InvalidRequest(f"a memory limit of {memory_limit} bytes is too little for any model: use at least 1 GiB")
+    if machine is None:
+        return this_machine(device, memory_limit)
+    there = profile(machine) if isinstance(machine, str) else machine
+    if device == "cpu":
+        there = replace(there, gpu=None, capability=None, gpu_total=0, gpu_free=0)
+    elif device not in ("auto", "cuda", "cuda:0"):
+        raise InvalidRequest(f"{there.gpu} is the only GPU of that machine: use auto, cuda or cpu, not {device!r:.60}")
+    return replace(there, memory_limit=memory_limit)
+
+
+def _subject(
+    name_or_folder: str | os.PathLike[str], places: Places, variant: str | None, machine: Machine, families: Registry
+) -> tuple[ModelSpec, Architecture, bool]:
+    """The model as it is on disk, or else as the catalog has it."""
+    try:
+        model = named(name_or_folder, places, variant, families=families).model
+    except (ModelMissing, ModelIncomplete) as error:
+        try:
+            entry = families.resolve(str(name_or_folder))
+        except UnknownModel:  # a folder
+            raise error from None
+        if not isinstance(entry, ModelSpec) or not entry.variants:
+            raise
+        hardware = Hardware(
+            gpu=machine.gpu,
+            gpu_total=machine.gpu_total,
+            gpu_free=machine.gpu_free,
+            host_total=machine.host_total,
+            host_available=machine.host_available,
+            disk_free=1 << 60,  # whether it can be downloaded is another question
+        )
+        chosen = pick_variant(entry, hardware).variant if variant is None else named_variant(entry, variant)
+        return entry, architecture_in_catalog(entry, chosen), False
+    if not isinstance(model, WanModel):
+        raise InvalidRequest(f"{model.entry.id} is of the family {model.entry.family}, which cannot be planned for")
+    return model.entry, architecture_of(model.folder, model.entry.id), True
+
+
+def _resolved(
+    families: Registry,
+    spec: ModelSpec,
+    width: int | None,
+    height: int | None,
+    frames: int | None,
+    steps: int | None,
+    *,
+    image: bool,
+) -> ResolvedRequest:
+    """The request as the model would run it; a gray picture stands for the one that it begins with."""
+    from PIL import Image
+
+    defaults = spec.defaults
+    picture = Image.new("RGB", (defaults.width, defaults.height)) if image or spec.requires_image else None
+    request = GenerationRequest(
+        prompt="a plan", image=picture, width=width, height=height, frames=frames, steps=steps, seed=0
+    )
+    return families.adapt(spec, request)
+
+
+def _with_preset(work: Work, spec: ModelSpec) -> Work:
+    """With the LoRAs that belong to the model, which `adapt` of a family knows nothing of."""
+    preset = sum(int((lora.high.nbytes or 0) * _LORA_SCALE) for lora in spec.loras)
+    return replace(work, lora_bytes=work.lora_bytes + preset)
+
+
+# --- what else there is ----------------------------------------------------------------------------------------------
+
+_Change = tuple[str, Work, Tier]
+
+
+def _alternatives(spec: ModelSpec, work: Work, tier: Tier, *, on_gpu: bool) -> Iterator[_Change]:
+    if on_gpu:
+        other = Tier.FAST if tier is Tier.EXACT else Tier.EXACT
+        yield f"tier {other}, whose picture differs", work, other
+    smaller = _smaller(spec, work)
+    if smaller is not None:
+        yield f"{smaller.width}x{smaller.height}", smaller, tier
+    if (fewer := _with_frames(work, _half(work.frames))).frames < work.frames:
+        yield f"{fewer.frames} frames", fewer, tier
+
+
+def _smaller_and_smaller(spec: ModelSpec, work: Work, tier: Tier) -> Iterator[_Change]:
+    """From most to least of the picture."""
+    small = _smaller(spec, work)
+    tiers = (tier, Tier.FAST) if tier is Tier.EXACT else (tier,)
+    for base in (work, small) if small else (work,):
+        frames = base.frames
+        while frames > 1:
+            frames = _half(frames)
+            for each in tiers:
+                yield (
+                    f"{base.width}x{base.height}, {frames} frame{'s' if frames > 1 else ''}, tier {each}",
+                    _with_frames(base, frames),
+                    each,
+                )
+
+
+def _largest_that_fits(candidates: list[Alternative]) -> list[Alternative]:
+    """At each size, the longest clip."""
+    found: dict[tuple[int, int], Alternative] = {}
+    for candidate in candidates:
+        if candidate.plan.fits:
+            found.setdefault((candidate.work.width, candidate.work.height), candidate)
+    return list(found.values())
+
+
+def _smaller(spec: ModelSpec, work: Work) -> Work | None:
+    """At the size below, in the same orientation."""
+    asked = SMALL if work.width >= work.height else Size(SMALL.height, SMALL.width)
+    size = nearest_legal(asked, spec.limits) if asked.area < spec.limits.max_area else None
+    if size is None or size.area >= work.area:
+        return None
+    return replace(work, width=size.width, height=size.height)
+
+
+def _with_frames(work: Work, frames: int) -> Work:
+    encoded = frames if work.encoded_frames == work.frames else work.encoded_frames
+    return replace(work, frames=frames, encoded_frames=encoded)
+
+
+def _half(frames: int) -> int:
+    """The largest 4 n + 1 that is no longer than half."""
+    return max(1, (frames - 1) // 8 * 4 + 1)

@@ -1,0 +1,88 @@
+"""How long each phase takes, from operation counts and the rates of a calibration. No torch.
+
+Operations: facts of the architecture, a multiplication and an addition counting as two; they agree with what torch's
+FlopCounterMode counts within 0.8 %.
+"""
+
+from dataclasses import dataclass
+from typing import Final
+
+from wanvideo.models.config import VAEConfig
+from wanvideo.request import Tier
+from wanvideo.runtime.architecture import Architecture, Work
+from wanvideo.runtime.machine import Calibration
+from wanvideo.runtime.memory_model import TEXT_TOKENS
+
+# Bytes moved per token and channel in one block by all that is neither a matrix product nor attention: norms,
+# modulation, rotations, residual. Sets the H100 at 2.8 s for A14B at 832x480, between compiled and eager diffusers.
+_MOVED: Final = 64
+# Operations per pixel and frame, counted: 275.4 TFLOP for 81 x 480 x 832 with autoencoder 2.1, 2011 for 121 x 704 x
+# 1280 with 2.2; and those of their encoders. They grow with the square of the width.
+_DECODE: Final = {1: (8.54e6, 96), 2: (18.44e6, 256)}  # by pixel_patch: operations, width
+_ENCODE: Final = {1: (5.06e6, 96), 2: (3.51e6, 160)}
+# Autoencoder 2.2 has 2.7 times the channels of 2.1, and its convolutions run faster by this (322 against 133 TFLOP/s on
+# an H100 with diffusers); in float32 both run slower (199 and 85).
+_WIDE_GAIN: Final = 2.4
+_FLOAT32_LOSS: Final = 0.63
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BlockSeconds:
+    """Of one transformer block in one forward."""
+
+    compute: float
+    copy: float  # from where the streamed blocks are
+
+    @property
+    def streamed(self) -> float:
+        """Copying goes on behind the computation."""
+        return max(self.compute, self.copy)
+
+
+def block_compute(architecture: Architecture, work: Work, tier: Tier, rates: Calibration) -> float:
+    """Seconds of one block, all of its weights being there."""
+    config, tokens = architecture.transformer, work.tokens(architecture)
+    dim = config.dim
+    linear, attention = rates.bf16_tflops, rates.attention_tflops
+    if tier is Tier.FAST:
+        linear, attention = rates.fp8_tflops, rates.attention_8bit_tflops
+    return (
+        2 * tokens * (6 * dim**2 + 2 * dim * config.ffn_dim) / (linear * 1e12)
+        + 4 * tokens * (tokens + TEXT_TOKENS) * dim / (attention * 1e12)
+        + tokens * dim * _MOVED / (rates.memory_gbs * 1e9)
+    )
+
+
+def forward_flops(architecture: Architecture, work: Work) -> float:
+    """Operations of one forward, with the keys and values of the text, which later steps need not compute again."""
+    config, tokens = architecture.transformer, work.tokens(architecture)
+    dim, layers = config.dim, config.num_layers
+    attention = 4 * tokens * (tokens + TEXT_TOKENS) * dim
+    linear = 2 * tokens * (6 * dim**2 + 2 * dim * config.ffn_dim)
+    return float(layers * (attention + linear + 4 * TEXT_TOKENS * dim**2))
+
+
+def text_seconds(architecture: Architecture, work: Work, tflops: float) -> float:
+    """Without moving its weights."""
+    config, tokens = architecture.text_encoder, TEXT_TOKENS * work.prompts
+    inner = config.num_heads * config.head_dim
+    linear = 2 * tokens * (4 * config.dim * inner + 3 * config.dim * config.ffn_dim)
+    return config.num_layers * (linear + 4 * tokens * TEXT_TOKENS * inner) / (tflops * 1e12)
+
+
+def decode_seconds(architecture: Architecture, work: Work, tflops: float, dtype: str, overlap: float) -> float:
+    """`overlap`: how many times a pixel is worked on in tiles; 1 without."""
+    operations, width = _DECODE[architecture.vae.pixel_patch]
+    frames = work.frames * operations * (architecture.vae.decoder_base_dim / width) ** 2
+    return overlap * work.area * frames / _vae_rate(architecture.vae, tflops, dtype)
+
+
+def encode_seconds(architecture: Architecture, work: Work, tflops: float, dtype: str, overlap: float) -> float:
+    operations, width = _ENCODE[architecture.vae.pixel_patch]
+    frames = work.encoded_frames * operations * (architecture.vae.base_dim / width) ** 2
+    return overlap * work.area * frames / _vae_rate(architecture.vae, tflops, dtype)
+
+
+def _vae_rate(vae: VAEConfig, tflops: float, dtype: str) -> float:
+    wide = _WIDE_GAIN if vae.pixel_patch == 2 else 1.0
+    return tflops * 1e12 * wide * (_FLOAT32_LOSS if dtype == "float32" else 1.0)

@@ -1,0 +1,193 @@
+"""What each part of a video needs, in bytes and in seconds, wherever it is placed. No torch."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TypeAlias
+
+from wanvideo.models.config import VAEConfig
+from wanvideo.request import Tier
+from wanvideo.runtime.architecture import Architecture, Work
+from wanvideo.runtime.cost import BlockSeconds, block_compute, decode_seconds, encode_seconds, text_seconds
+from wanvideo.runtime.machine import Calibration, Machine
+from wanvideo.runtime.memory_model import WIDTH_OF, MemoryModel
+from wanvideo.runtime.placement import BlockPlacement, Placement, Source, VAEPlan
+
+# (autoencoder, height, width, dtype, side of a tile in pixels or None) -> bytes beside its weights.
+VAEBytes: TypeAlias = Callable[[VAEConfig, int, int, str, int | None], int]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Needs:
+    """What each part of one video needs, in bytes and seconds, for every way of placing it."""
+
+    architecture: Architecture
+    work: Work
+    machine: Machine
+    rates: Calibration
+    tier: Tier
+    model: MemoryModel
+    vae_dtype: str
+    decoding: VAEBytes
+    encoding: VAEBytes
+
+    # --- bytes -------------------------------------------------------------------------------------------------------
+
+    @property
+    def cap(self) -> int:
+        """Bytes that torch's allocator may take."""
+        if self.machine.gpu is None:
+            return self.machine.host_available
+        free = max(0, self.machine.gpu_free - (0 if self.machine.has_context else self.model.context))
+        return free if self.machine.memory_limit is None else min(free, self.machine.memory_limit)
+
+    @property
+    def budget(self) -> int:
+        """What a predicted peak may be, so that it fits with the margin."""
+        return int(self.cap / (1 + self.model.margin))
+
+    def with_margin(self, peak: int) -> int:
+        return int(peak * (1 + self.model.margin))
+
+    @property
+    def slab(self) -> int:
+        return self.architecture.slab(self.tier)
+
+    @property
+    def pool(self) -> int:
+        """The blocks of all experts."""
+        return self.architecture.experts * self.architecture.blocks * self.slab
+
+    @property
+    def host_room(self) -> int:
+        """Bytes of host memory that may be used."""
+        return max(0, self.machine.host_available - self.model.host_reserve)
+
+    @property
+    def denoise_work(self) -> int:
+        return self.model.denoising(self.architecture, self.work, self.tier)
+
+    @property
+    def fixed(self) -> int:
+        """While denoising, beside the blocks."""
+        return self.rest + self.work.lora_bytes + self.denoise_work
+
+    @property
+    def rest(self) -> int:
+        """Of the transformers, what is not streamed."""
+        experts = self.architecture.experts if self.model.rest_of_all_experts else 1
+        return experts * self.architecture.rest.nbytes(2)
+
+    @property
+    def standing(self) -> int:
+        """Beside the text encoder and the autoencoder in their turn."""
+        return self.rest if self.model.rest_in_all_phases else 0
+
+    def weights(self, width: int) -> int:
+        """Of all transformers and the text encoder, with LoRAs."""
+        architecture = self.architecture
+        tier = self.tier if width == 2 else Tier.EXACT
+        one = architecture.blocks * architecture.slab(tier, width) + architecture.rest.nbytes(width)
+        return architecture.experts * (one + self.work.lora_bytes) + architecture.text_encoder_bytes(width)
+
+    @property
+    def vae_weights(self) -> int:
+        return WIDTH_OF[self.vae_dtype] * self.architecture.vae_parameters
+
+    @property
+    def all_weights(self) -> int:
+        return self.weights(width=2) + self.vae_weights
+
+    @property
+    def text_work(self) -> int:
+        return self.model.text(self.architecture, self.work)
+
+    def vae_work(self, estimate: VAEBytes, tile: int | None) -> int:
+        size = self.work.height, self.work.width
+        return estimate(self.architecture.vae, *size, self.vae_dtype, tile) + self.model.workspace
+
+    def together(self) -> int:
+        images = self.vae_work(self.encoding, None) if self.work.encoded_frames else 0
+        most = max(self.text_work, images, self.denoise_work, self.vae_work(self.decoding, None))
+        return self.all_weights + most
+
+    def text_peak(self, placement: Placement) -> int:
+        match placement:
+            case Placement.RESIDENT:
+                return self.standing + self.architecture.text_encoder_bytes() + self.text_work
+            case Placement.STREAMED:
+                return self.standing + 2 * self.architecture.text_block.nbytes(2) + self.text_work
+            case Placement.CPU:
+                return self.standing
+
+    def encode_peak(self, vae: VAEPlan) -> int:
+        return self.vae_peak(self.encoding, vae)
+
+    def decode_peak(self, vae: VAEPlan) -> int:
+        return self.vae_peak(self.decoding, vae)
+
+    def vae_peak(self, estimate: VAEBytes, vae: VAEPlan) -> int:
+        if vae.device == "cpu":
+            return self.standing
+        return self.standing + self.vae_weights + self.vae_work(estimate, vae.tile)
+
+    def host_bytes(self, pinned: int, text: Placement, vae: VAEPlan) -> int:
+        """At most; files that are only mapped can be dropped by the system, and do not count."""
+        architecture, size = self.architecture, (self.work.height, self.work.width)
+        staying = self.model.host_base + pinned
+        encoding = self.text_work if text is Placement.CPU else 0
+        decoding = 0
+        if vae.device == "cpu":
+            decoding = 4 * architecture.vae_parameters + self.decoding(architecture.vae, *size, vae.dtype, None)
+        return staying + max(encoding, decoding)
+
+    # --- seconds -----------------------------------------------------------------------------------------------------
+
+    @property
+    def load_seconds(self) -> float:
+        """Of the first video; later ones find what the file cache has kept."""
+        return self.architecture.stored_bytes / (self.rates.disk_gbs * 1e9)
+
+    def encode_seconds(self, text: Placement, vae: VAEPlan, *, keep: bool) -> float:
+        on_cpu = text is Placement.CPU
+        seconds = text_seconds(
+            self.architecture, self.work, self.rates.cpu_tflops if on_cpu else self.rates.bf16_tflops
+        )
+        if not (on_cpu or keep):
+            seconds += self.architecture.text_encoder_bytes() / (self.rates.h2d_gbs * 1e9)
+        if self.work.encoded_frames:
+            overlap = self.overlap(vae)
+            seconds += encode_seconds(self.architecture, self.work, self.vae_rate(vae), vae.dtype, overlap)
+        return seconds
+
+    def denoise_seconds(self, blocks: BlockPlacement, *, keep_all: bool) -> float:
+        block = self.block_seconds(blocks.source)
+        forward = blocks.resident * block.compute + blocks.streamed * block.streamed
+        copied = 0 if keep_all else self.architecture.experts * blocks.resident
+        return self.work.forwards * forward + copied * block.copy
+
+    def block_seconds(self, source: Source) -> BlockSeconds:
+        copy = self.slab / (self.rates.h2d_gbs * 1e9)
+        if source is Source.MAPPED:
+            copy = max(copy, self.architecture.stored_block / (self.rates.disk_gbs * 1e9))
+        return BlockSeconds(compute=block_compute(self.architecture, self.work, self.tier, self.rates), copy=copy)
+
+    def decode_seconds(self, vae: VAEPlan) -> float:
+        return decode_seconds(self.architecture, self.work, self.vae_rate(vae), vae.dtype, self.overlap(vae))
+
+    def vae_rate(self, vae: VAEPlan) -> float:
+        return self.rates.cpu_tflops / 2 if vae.device == "cpu" else self.rates.vae_tflops
+
+    def overlap(self, vae: VAEPlan) -> float:
+        """How often a pixel is worked on: tiles overlap by a quarter."""
+        if vae.tile is None:
+            return 1.0
+        sides = (self.work.height, self.work.width)
+        worked = [tile_count(side, vae.tile) * min(side, vae.tile) for side in sides]
+        return worked[0] * worked[1] / self.work.area
+
+
+def tile_count(length: int, tile: int) -> int:
+    """Tiles along one side, with a quarter of overlap, as `runtime.tiling` places them."""
+    stride = tile * 3 // 4
+    last = max(0, length - tile)
+    return -(-last // stride) + 1

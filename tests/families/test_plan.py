@@ -1,0 +1,124 @@
+"""`wanvideo.plan`: what a video will take, for models that are on disk and for those that are not."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+import wanvideo
+from wanvideo.errors import InvalidFrames, InvalidRequest, InvalidSize, UnknownModel, UnknownVariant
+from wanvideo.families.plan import Forecast
+from wanvideo.request import Phase, Tier
+from wanvideo.runtime.machine import PROFILES
+
+GIB = 2**30
+
+
+@pytest.fixture(autouse=True)
+def _nothing_on_disk(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("HF_HUB_CACHE", str(tmp_path / "hub"))
+    monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path / "data"))
+
+
+def test_a_model_that_is_not_on_disk_is_planned_with_its_defaults() -> None:
+    forecast = wanvideo.plan("t2v-A14B", machine="rtx-4080-128gb")
+    assert (forecast.model, forecast.on_disk, forecast.fits, forecast.tier) == ("t2v-A14B", False, True, Tier.EXACT)
+    assert (forecast.work.width, forecast.work.height, forecast.work.frames) == (832, 480, 81)
+    assert (forecast.work.steps, forecast.work.forwards) == (40, 80)
+    assert forecast.precision == "fp8"  # what would be downloaded for it
+    assert "not measured" in forecast.plan.rates
+
+
+def test_a_demo_model_is_planned_as_it_lies_there() -> None:
+    forecast = wanvideo.plan("t2v-A14B-demo", machine="h100")
+    assert forecast.on_disk
+    assert forecast.plan.keep_all
+    assert forecast.plan.seconds < 60
+
+
+def test_a_named_variant_is_taken() -> None:
+    assert wanvideo.plan("ti2v-5B", variant="fp16", machine="h100").precision == "fp16"
+    with pytest.raises(UnknownVariant, match="no variant 'q9'"):
+        wanvideo.plan("ti2v-5B", variant="q9", machine="h100")
+
+
+def test_few_step_presets_need_one_pass_a_step_and_their_loras() -> None:
+    forecast = wanvideo.plan("t2v-A14B-lightning", machine="h100")
+    assert forecast.work.forwards == 4
+    assert forecast.work.lora_bytes == 1_226_977_424 // 2
+
+
+def test_pictures_are_encoded() -> None:
+    without, with_ = (wanvideo.plan("ti2v-5B", image=image, machine="h100") for image in (False, True))
+    assert (without.work.encoded_frames, with_.work.encoded_frames) == (0, 1)
+    needed = wanvideo.plan("i2v-A14B", machine="h100")
+    assert needed.work.encoded_frames == 81
+    encoding = needed.plan.phase(Phase.ENCODE).seconds
+    assert encoding > with_.plan.phase(Phase.ENCODE).seconds > without.plan.phase(Phase.ENCODE).seconds
+
+
+def test_what_has_to_be_changed_is_said() -> None:
+    forecast = wanvideo.plan("t2v-A14B", width=854, height=480, frames=80, machine="h100")
+    assert (forecast.work.width, forecast.work.frames) == (848, 81)
+    assert {change.field for change in forecast.adjustments} == {"size", "frames"}
+
+
+@pytest.mark.parametrize(
+    ("options", "error"),
+    [
+        ({"width": 0, "height": 480}, InvalidSize),
+        ({"frames": -1}, InvalidFrames),
+        ({"steps": 0}, InvalidRequest),
+        ({"memory_limit": 5}, InvalidRequest),
+        ({"machine": "pdp-11"}, InvalidRequest),
+        ({"device": "cuda:3"}, InvalidRequest),
+        ({"device": "mps", "machine": None}, InvalidRequest),
+    ],
+)
+def test_wrong_input_is_refused(options: dict[str, object], error: type[InvalidRequest]) -> None:
+    with pytest.raises(error):
+        wanvideo.plan("t2v-A14B", **{"machine": "h100", **options})  # type: ignore[arg-type]
+    with pytest.raises(UnknownModel):
+        wanvideo.plan("t2v-A15", machine="h100")
+
+
+def changes(forecast: Forecast) -> list[str]:
+    return [each.change for each in forecast.alternatives]
+
+
+def test_what_else_there_is_has_its_own_numbers() -> None:
+    forecast = wanvideo.plan("t2v-A14B", width=720, height=1280, machine="rtx-4090")
+    assert changes(forecast) == ["tier fast, whose picture differs", "480x832", "41 frames"]
+    assert all(each.plan.seconds < forecast.plan.seconds for each in forecast.alternatives)
+    fast = wanvideo.plan("t2v-A14B", width=832, height=480, frames=1, tier=Tier.FAST, machine="rtx-4090")
+    assert changes(fast) == ["tier exact, whose picture differs"]
+
+
+def test_when_it_does_not_fit_what_would_is_found() -> None:
+    forecast = wanvideo.plan("t2v-A14B", width=1280, height=720, machine="h100", memory_limit=5 * GIB)
+    assert not forecast.fits
+    assert forecast.plan.short_bytes > 0
+    assert forecast.alternatives
+    assert all(each.plan.fits for each in forecast.alternatives)
+
+
+def test_what_never_fits_has_no_alternatives() -> None:
+    tiny = replace(PROFILES["h100"], gpu_total=GIB, gpu_free=GIB)
+    forecast = wanvideo.plan("t2v-A14B", machine=tiny)
+    assert not forecast.fits
+    assert forecast.alternatives == ()
+
+
+def test_another_computer_may_be_planned_for_without_its_gpu() -> None:
+    forecast = wanvideo.plan("ti2v-5B", machine="rtx-4080-64gb", device="cpu")
+    assert forecast.plan.device == "cpu"
+    assert forecast.machine.gpu is None
+
+
+def test_this_computer_is_measured_once(tmp_path: Path) -> None:
+    forecast = wanvideo.plan("t2v-A14B-demo", device="cpu")
+    assert "measured on" in forecast.plan.rates
+    kept = tmp_path / "data" / "wanvideo" / "calibration.json"
+    before = kept.stat().st_mtime_ns
+    assert wanvideo.plan("t2v-A14B-demo", device="cpu").plan.phases == forecast.plan.phases
+    assert kept.stat().st_mtime_ns == before

@@ -1,0 +1,308 @@
+"""Where everything goes, and what it takes: decided from sizes, so that it is tested without a GPU."""
+
+from dataclasses import replace
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from wanvideo.models import config as arch
+from wanvideo.models.config import VAEConfig
+from wanvideo.pipelines.architecture import architecture_in_catalog
+from wanvideo.request import Phase, Tier
+from wanvideo.runtime.architecture import Architecture, Work
+from wanvideo.runtime.cost import forward_flops, text_seconds
+from wanvideo.runtime.machine import H100, PROFILES, predict
+from wanvideo.runtime.memory_model import MemoryModel, decode_bytes
+from wanvideo.runtime.needs import tile_count
+from wanvideo.runtime.placement import MemoryPlan, Placement, Source
+from wanvideo.runtime.plan import plan
+from wanvideo.runtime.tiling import tile_starts
+from wanvideo.weights.catalog import resolve
+
+GIB = 2**30
+
+
+def architecture(name: str, variant: str) -> Architecture:
+    spec = resolve(name)
+    return architecture_in_catalog(spec, next(each for each in spec.variants if each.id == variant))
+
+
+A14B, A14B_FP8 = architecture("t2v-A14B", "fp16"), architecture("t2v-A14B", "fp8")
+I2V, FIVE = architecture("i2v-A14B", "fp16"), architecture("ti2v-5B", "fp16")
+AT_480 = Work(width=832, height=480, frames=81, steps=40)
+AT_720 = Work(width=1280, height=720, frames=81, steps=40)
+AT_704 = Work(width=1280, height=704, frames=121, steps=50)
+CASES = {
+    "A14B 480p": (A14B, AT_480),
+    "A14B fp8 480p": (A14B_FP8, AT_480),
+    "A14B 720p": (A14B, AT_720),
+    "A14B fp8 720p": (A14B_FP8, AT_720),
+    "I2V 720p": (I2V, replace(AT_720, encoded_frames=81)),
+    "5B 704p": (FIVE, AT_704),
+    "5B 704p, image": (FIVE, replace(AT_704, encoded_frames=1)),
+}
+
+
+def capped(cap: float | None, case: str, tier: Tier = Tier.EXACT, host: int = 256) -> MemoryPlan:
+    """On an H100 of which `cap` GiB may be used, with `host` GiB of host memory available."""
+    limit = None if cap is None else int(cap * GIB)
+    machine = replace(PROFILES["h100"], memory_limit=limit, host_available=host * GIB)
+    return plan(*CASES[case], machine, H100, tier=tier)
+
+
+# --- sizes and times, against what was counted and measured ----------------------------------------------------------
+
+
+@pytest.mark.parametrize(("case", "petaflops"), [("A14B 480p", 1.678), ("A14B 720p", 6.523), ("5B 704p", 0.517)])
+def test_operations_are_those_that_were_counted(case: str, petaflops: float) -> None:
+    assert forward_flops(*CASES[case]) / 1e15 == pytest.approx(petaflops, rel=0.01)
+    assert text_seconds(A14B, AT_480, tflops=1) == pytest.approx(2 * 4.84, rel=0.01)
+
+
+@pytest.mark.parametrize(("case", "seconds"), [("A14B 480p", 2.683), ("A14B 720p", 10.769), ("5B 704p", 0.892)])
+def test_an_h100_is_predicted_to_take_what_it_was_measured_to_take(case: str, seconds: float) -> None:
+    """One forward of diffusers with compiled blocks."""
+    _, work = CASES[case]
+    assert capped(None, case).phase(Phase.DENOISE).seconds / work.forwards == pytest.approx(seconds, rel=0.06)
+
+
+def test_weights_have_the_sizes_of_the_published_files() -> None:
+    weights = A14B.block.times(40).nbytes(2) + A14B.rest.nbytes(2)
+    # Beside 2 bytes for each parameter: those that stay in float32.
+    assert weights - 2 * A14B.rest.fp32 == 2 * 14_288_491_584
+    assert A14B.text_encoder_bytes() == 2 * 5_680_910_336
+    assert A14B.slab(Tier.EXACT) == pytest.approx(702.7e6, rel=1e-3)
+    assert A14B.slab(Tier.FAST) == pytest.approx(351.6e6, rel=1e-3)
+    assert A14B_FP8.slab(Tier.EXACT) == pytest.approx(A14B.slab(Tier.FAST), rel=1e-3)
+    assert FIVE.stored_bytes == pytest.approx(22.8e9, rel=0.01)
+
+
+def test_a_decode_takes_about_what_was_measured() -> None:
+    for config, height, width, gib in ((arch.VAE_2_1, 480, 832, 3), (arch.VAE_2_1, 720, 1280, 6.5)):
+        assert decode_bytes(config, height, width, "bfloat16", None) / GIB == pytest.approx(gib, rel=0.15)
+    assert decode_bytes(arch.VAE_2_2, 704, 1280, "bfloat16", None) / GIB == pytest.approx(5, rel=0.15)
+
+
+# --- the table -------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("case", "cap", "resident", "text", "tile"),
+    [
+        ("A14B 480p", 8, 1, Placement.STREAMED, None),
+        ("A14B 480p", 12, 7, Placement.RESIDENT, None),
+        ("A14B 480p", 16, 13, Placement.RESIDENT, None),
+        ("A14B 480p", 24, 25, Placement.RESIDENT, None),
+        ("A14B fp8 480p", 8, 4, Placement.RESIDENT, None),
+        ("A14B fp8 480p", 16, 28, Placement.RESIDENT, None),
+        ("A14B fp8 480p", 24, 40, Placement.RESIDENT, None),
+        ("A14B 720p", 12, 1, Placement.RESIDENT, 768),
+        ("A14B 720p", 16, 7, Placement.RESIDENT, None),
+        ("A14B 720p", 24, 19, Placement.RESIDENT, None),
+        ("5B 704p", 8, 13, Placement.STREAMED, 640),
+        ("5B 704p", 12, 26, Placement.RESIDENT, 1024),
+        ("5B 704p", 16, 30, Placement.RESIDENT, None),
+        ("5B 704p", 24, 30, Placement.RESIDENT, None),
+    ],
+)
+def test_placement_by_memory(case: str, cap: int, resident: int, text: Placement, tile: int | None) -> None:
+    decided = capped(cap, case)
+    assert decided.fits
+    assert not decided.keep_all
+    blocks = decided.transformer
+    # The last digit hangs on coefficients that are being calibrated.
+    assert abs(blocks.resident - resident) <= 1
+    assert blocks.resident + blocks.streamed == CASES[case][0].blocks
+    assert blocks.buffers == (2 if blocks.streamed else 0)
+    assert blocks.source is Source.PINNED
+    assert (decided.text_encoder.placement, decided.vae.tile, decided.vae.device) == (text, tile, "cuda")
+
+
+@pytest.mark.parametrize("case", ["A14B 480p", "A14B fp8 480p", "A14B fp8 720p", "5B 704p"])
+def test_80_gb_hold_everything(case: str) -> None:
+    decided = capped(None, case)
+    assert decided.keep_all
+    assert decided.text_encoder.keep
+    assert decided.transformer.streamed == decided.transformer.buffers == decided.pinned_bytes == 0
+
+
+def test_720p_in_8_gib_is_too_much_and_the_plan_says_by_how_much() -> None:
+    decided = capped(8, "A14B 720p")
+    assert not decided.fits
+    assert 2 < decided.short_bytes / GIB < 4
+    assert any("too little" in note for note in decided.notes)
+    assert capped(8 + decided.short_bytes / GIB + 0.1, "A14B 720p").fits
+
+
+@pytest.mark.parametrize("case", CASES)
+@pytest.mark.parametrize("tier", Tier)
+@pytest.mark.parametrize("cap", [8, 10, 12, 16, 24, 32, 48, None])
+def test_no_predicted_peak_exceeds_the_cap_less_the_margin(case: str, tier: Tier, cap: int | None) -> None:
+    decided = capped(cap, case, tier)
+    if decided.fits:
+        assert decided.peak_bytes * 1.03 <= decided.cap_bytes + 1
+        assert decided.cap_bytes <= (cap or 79.2) * GIB
+
+
+def test_the_tier_is_never_chosen_for_the_user() -> None:
+    for cap in (1, 8, 16, None):
+        for tier in Tier:
+            assert capped(cap, "A14B 720p", tier).tier is tier
+
+
+def test_the_fast_tier_halves_what_is_streamed_and_decodes_in_16_bits() -> None:
+    exact, fast = (capped(16, "A14B 480p", tier) for tier in (Tier.EXACT, Tier.FAST))
+    assert fast.transformer.streamed < exact.transformer.streamed
+    assert fast.seconds < exact.seconds
+    assert (exact.vae.dtype, fast.vae.dtype) == ("float32", "bfloat16")
+
+
+# --- host memory -----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("case", "profile", "source"),
+    [
+        ("A14B 480p", "rtx-4080-128gb", Source.PINNED),
+        ("A14B 480p", "rtx-4080-64gb", Source.MAPPED),
+        ("A14B fp8 480p", "rtx-4080-64gb", Source.PINNED),
+        ("5B 704p", "rtx-4080-64gb", Source.PINNED),
+    ],
+)
+def test_both_experts_are_pinned_if_host_memory_has_room(case: str, profile: str, source: Source) -> None:
+    machine = PROFILES[profile]
+    decided = plan(*CASES[case], machine, predict(machine))
+    assert decided.fits
+    assert decided.transformer.source is source
+    assert decided.host_bytes <= machine.host_available - 8 * GIB
+    assert any("read from the disk" in note for note in decided.notes) == (source is Source.MAPPED)
+    assert "predicted" in decided.rates
+
+
+def test_streaming_takes_the_longer_of_computing_and_copying() -> None:
+    machine = replace(PROFILES["h100"], memory_limit=10 * GIB)
+    free, slow = (plan(A14B, AT_480, machine, replace(H100, h2d_gbs=gbs)) for gbs in (54.6, 5.0))
+    copy = A14B.slab(Tier.EXACT) / 5e9
+    added = slow.transformer.streamed * AT_480.forwards * copy
+    assert free.phase(Phase.DENOISE).seconds == pytest.approx(
+        capped(None, "A14B 480p").phase(Phase.DENOISE).seconds, 0.01
+    )
+    assert slow.phase(Phase.DENOISE).seconds > added
+    assert any("longer than to compute" in note for note in slow.notes)
+
+
+# --- other estimates, other machines ---------------------------------------------------------------------------------
+
+
+def test_the_memory_of_a_decode_is_asked_of_whoever_knows_it() -> None:
+    def huge(config: VAEConfig, height: int, width: int, dtype: str, tile: int | None) -> int:
+        return 100 * GIB
+
+    decided = plan(A14B, AT_480, PROFILES["h100"], H100, decoding=huge)
+    assert decided.vae.device == "cpu"
+    assert decided.fits
+    assert decided.host_bytes > 100 * GIB
+    small = replace(PROFILES["h100"], host_available=100 * GIB)
+    assert plan(A14B, AT_480, small, H100, decoding=huge).short_bytes > 0
+
+
+def test_coefficients_can_be_replaced_by_measured_ones() -> None:
+    machine = replace(PROFILES["h100"], memory_limit=12 * GIB)
+    unfused, fused = (plan(A14B, AT_720, machine, H100, model=MemoryModel(gelu_per_hidden=bytes_)) for bytes_ in (2, 0))
+    assert fused.transformer.resident > unfused.transformer.resident
+
+
+def test_an_engine_that_keeps_the_rest_of_the_transformers_has_less_room_for_the_others() -> None:
+    machine = replace(PROFILES["h100"], memory_limit=16 * GIB)
+    freed, kept = (
+        plan(A14B, AT_480, machine, H100, model=MemoryModel(rest_in_all_phases=keeps)) for keeps in (False, True)
+    )
+    for phase in (Phase.ENCODE, Phase.DECODE):
+        added = kept.phase(phase).peak_bytes - freed.phase(phase).peak_bytes
+        assert added == 2 * A14B.rest.nbytes(2)
+    assert kept.transformer == freed.transformer
+
+
+def test_without_a_gpu_everything_is_in_host_memory() -> None:
+    machine = replace(PROFILES["rtx-4080-64gb"], gpu=None, capability=None, gpu_total=0, gpu_free=0)
+    decided = plan(FIVE, AT_704, machine, predict(machine))
+    assert (decided.device, decided.vae.device) == ("cpu", "cpu")
+    assert decided.text_encoder.placement is Placement.CPU
+    assert decided.peak_bytes == decided.host_bytes
+    assert decided.short_bytes == max(0, decided.host_bytes - machine.host_available)
+
+
+def test_a_note_of_the_machine_stays_in_the_plan() -> None:
+    machine = replace(PROFILES["h100"], notes=("2 GPUs are here",))
+    for limit in (12 * GIB, None):
+        assert "2 GPUs are here" in plan(A14B, AT_480, replace(machine, memory_limit=limit), H100).notes
+
+
+def test_a_cuda_context_that_is_there_is_not_counted_twice() -> None:
+    machine = PROFILES["rtx-4090"]
+    fresh, running = (plan(A14B, AT_480, replace(machine, has_context=there), H100) for there in (False, True))
+    assert running.cap_bytes - fresh.cap_bytes == MemoryModel().context
+
+
+# --- properties ------------------------------------------------------------------------------------------------------
+
+CAPS = st.integers(1, 90 * 1024)  # MiB
+WORK = st.builds(
+    Work,
+    width=st.integers(4, 40).map(lambda n: 32 * n),
+    height=st.integers(4, 22).map(lambda n: 32 * n),
+    frames=st.integers(0, 40).map(lambda n: 4 * n + 1),
+    steps=st.integers(1, 50),
+    guided=st.booleans(),
+    encoded_frames=st.sampled_from([0, 1]),
+    lora_bytes=st.sampled_from([0, 600_000_000]),
+)
+MODELS = st.sampled_from([A14B, A14B_FP8, I2V, FIVE])
+
+
+def on(model: Architecture, work: Work, mib: int, host_gib: int = 128, tier: Tier = Tier.EXACT) -> MemoryPlan:
+    total = mib * 2**20
+    machine = replace(PROFILES["h100"], gpu_total=total, gpu_free=total, host_available=host_gib * GIB)
+    return plan(model, work, machine, H100, tier=tier)
+
+
+@given(MODELS, WORK, CAPS, st.integers(1, 256), st.sampled_from(Tier))
+def test_a_plan_is_whole_and_keeps_to_the_cap(model: Architecture, work: Work, mib: int, host: int, tier: Tier) -> None:
+    decided = on(model, work, mib, host, tier)
+    blocks = decided.transformer
+    assert blocks.resident + blocks.streamed == model.blocks
+    assert blocks.buffers in (0, 2, 3)
+    assert (blocks.buffers > 0) == (blocks.streamed > 0)
+    assert blocks.buffers <= max(2, blocks.streamed)
+    assert [each.phase for each in decided.phases] == [Phase.LOAD, Phase.ENCODE, Phase.DENOISE, Phase.DECODE]
+    assert all(each.peak_bytes >= 0 and each.seconds >= 0 for each in decided.phases)
+    assert not decided.fits or decided.peak_bytes <= decided.cap_bytes
+    assert decided.fits or decided.peak_bytes * 1.04 >= decided.cap_bytes or decided.host_bytes > host * GIB
+
+
+@given(MODELS, WORK, CAPS, CAPS, st.sampled_from([24, 64, 256]))
+def test_more_gpu_memory_never_streams_more(model: Architecture, work: Work, one: int, two: int, host: int) -> None:
+    less, more = (on(model, work, mib, host) for mib in sorted((one, two)))
+    assert more.transformer.streamed <= less.transformer.streamed
+    assert more.fits >= less.fits
+    assert more.keep_all >= less.keep_all
+    assert (more.vae.tile or 10**6) >= (less.vae.tile or 10**6) or less.vae.device == "cpu"
+
+
+@given(MODELS, WORK, CAPS, st.integers(1, 256), st.integers(1, 256))
+def test_more_host_memory_never_streams_more(model: Architecture, work: Work, mib: int, one: int, two: int) -> None:
+    less, more = (on(model, work, mib, host) for host in sorted((one, two)))
+    assert more.transformer.streamed <= less.transformer.streamed
+    assert more.seconds <= less.seconds * 1.001
+
+
+@given(MODELS, WORK, CAPS)
+def test_a_shorter_clip_never_needs_more(model: Architecture, work: Work, mib: int) -> None:
+    longer = replace(work, frames=work.frames + 4)
+    assert on(model, work, mib).fits >= on(model, longer, mib).fits
+
+
+@given(st.integers(128, 2000), st.sampled_from([128, 192, 256, 512, 1024]))
+def test_tiles_are_counted_as_they_are_placed(length: int, tile: int) -> None:
+    assert tile_count(length, tile) == len(tile_starts(length, tile, tile * 3 // 4))
