@@ -10,8 +10,10 @@ from torch import Tensor
 
 from wanvideo.models.config import TransformerConfig
 from wanvideo.models.transformer import WanTransformer
+from wanvideo.runtime.lora import applied
 from wanvideo.runtime.quantize import quantize_fp8
-from wanvideo.runtime.streaming import BlockStream, Slots, large_tensors, slab_bytes, spread, stream_blocks
+from wanvideo.runtime.streaming import Arena, BlockStream, large_tensors, slab_bytes, spread
+from wanvideo.weights.lora.tensors import Delta
 
 CONFIG = TransformerConfig(
     in_channels=16, out_channels=16, num_heads=2, num_layers=7, ffn_dim=256, head_dim=32, text_dim=48
@@ -36,12 +38,19 @@ def inputs(device: str) -> tuple[Tensor, Tensor, Tensor]:
     return tuple(t.to(device) for t in shapes)  # type: ignore[return-value]
 
 
-def streamed(model: WanTransformer, slots: Slots, *, pinned: bool = True, lanes: int = 2) -> BlockStream:
-    return stream_blocks(model, model.blocks, slots, pinned=pinned, lanes=lanes, least=LEAST)
+def streamed(model: WanTransformer, arena: Arena, *, pinned: bool = True) -> BlockStream:
+    return BlockStream(model, model.blocks, arena, pinned=pinned, least=LEAST)
 
 
-def slots_for(model: WanTransformer, count: int, device: str) -> Slots:
-    return Slots(count, slab_bytes(large_tensors(model.blocks[0], LEAST)), torch.device(device))
+def compute(model: WanTransformer, stream: BlockStream, given: tuple[Tensor, Tensor, Tensor]) -> Tensor:
+    stream.start()
+    return model(*given)  # type: ignore[no-any-return]
+
+
+def arena_for(model: WanTransformer, count: int, device: str = "cpu", lanes: int = 2) -> Arena:
+    arena = Arena(torch.device(device))
+    arena.open(slab_bytes(large_tensors(model.blocks[0], LEAST)), resident=count - lanes, lanes=lanes)
+    return arena
 
 
 @pytest.mark.parametrize("device", DEVICES)
@@ -53,11 +62,11 @@ def test_two_networks_share_slots_and_compute_the_same_bits(
     first, second = network(), network()
     given = inputs(device)
     wanted = [copy.deepcopy(model).to(device)(*given) for model in (first, second)]
-    slots = slots_for(first, count, device)
-    streams = [streamed(model, slots, pinned=pinned) for model in (first, second)]
-    assert [stream.passing for stream in streams] == [passing, passing]
+    arena = arena_for(first, count, device)
+    streams = [streamed(model, arena, pinned=pinned) for model in (first, second)]
     for model, right in ((first, 0), (first, 0), (second, 1), (second, 1), (first, 0)):
-        assert torch.equal(model(*given), wanted[right])
+        assert torch.equal(compute(model, streams[right], given), wanted[right])
+        assert streams[right].passing == passing
     for stream in streams:
         stream.close()
 
@@ -65,7 +74,8 @@ def test_two_networks_share_slots_and_compute_the_same_bits(
 def test_more_lanes_give_the_same_bits() -> None:
     model, given = network(), inputs("cpu")
     wanted = copy.deepcopy(model)(*given)
-    stream = streamed(model, slots_for(model, 5, "cpu"), lanes=3)
+    stream = streamed(model, arena_for(model, 5, lanes=3))
+    stream.start()
     assert stream.passing == 5
     assert all(torch.equal(model(*given), wanted) for _ in range(3))
 
@@ -73,7 +83,7 @@ def test_more_lanes_give_the_same_bits() -> None:
 def test_a_forward_that_was_broken_off_does_not_matter_to_the_next() -> None:
     model, given = network(), inputs("cpu")
     wanted = copy.deepcopy(model)(*given)
-    streamed(model, slots_for(model, 3, "cpu"))
+    streamed(model, arena_for(model, 3))
     handle = model.blocks[4].register_forward_pre_hook(lambda *_: 1 / 0)
     with pytest.raises(ZeroDivisionError):
         model(*given)
@@ -84,7 +94,7 @@ def test_a_forward_that_was_broken_off_does_not_matter_to_the_next() -> None:
 def test_weights_are_in_host_memory_once() -> None:
     model = network()
     places = [place for block in model.blocks for place in large_tensors(block, LEAST)]
-    stream = streamed(model, slots_for(model, 3, "cpu"))
+    stream = streamed(model, arena_for(model, 3))
     model(*inputs("cpu"))
     stream.stop()
     addresses = {place.bound.untyped_storage().data_ptr() for place in places}
@@ -95,9 +105,9 @@ def test_float8_weights_pass_through_as_well() -> None:
     model, given = network(), inputs("cpu")
     quantize_fp8(model)
     wanted = copy.deepcopy(model)(*given)
-    stream = streamed(model, slots_for(model, 3, "cpu"))
-    assert stream.passing == 6
+    stream = streamed(model, arena_for(model, 3))
     assert torch.equal(model(*given), wanted)
+    assert stream.passing == 6
 
 
 @pytest.mark.parametrize(("count", "chosen"), [(40, 0), (40, 1), (40, 13), (40, 39), (40, 40), (1, 1)])
@@ -107,3 +117,40 @@ def test_what_passes_lies_evenly_between_what_stays(count: int, chosen: int) -> 
     assert all(0 <= place < count for place in places)
     gaps = {b - a for a, b in itertools.pairwise(places)}
     assert len(gaps) <= 2
+
+
+def test_an_arena_of_another_size_is_taken_at_the_next_start() -> None:
+    model, given = network(), inputs("cpu")
+    wanted = copy.deepcopy(model)(*given)
+    arena = arena_for(model, 5)
+    stream = streamed(model, arena)
+    assert torch.equal(model(*given), wanted)
+    arena.open(stream.slab_bytes, resident=0, lanes=2)
+    assert torch.equal(model(*given), wanted)
+    assert stream.passing == 7
+    arena.close()
+    assert arena.user is None
+    assert not arena.slabs
+
+
+def test_a_lora_stays_on_while_blocks_pass() -> None:
+    model, given = network(), inputs("cpu")
+    stream = streamed(model, arena_for(model, 3))
+    stream.start()
+    before = model(*given)
+    delta = Delta(down=torch.randn(4, 256), up=torch.randn(64, 4) * 0.1)
+    shift = Delta(diff=torch.randn(1, 6, 64))
+    with applied(
+        model, {"blocks.3.ffn.2": delta, "blocks.1.modulation": shift}, device=torch.device("cpu"), dtype=torch.float32
+    ):
+        changed = [model(*given) for _ in range(2)]
+    assert not torch.equal(changed[0], before)
+    assert torch.equal(changed[0], changed[1])
+    assert torch.equal(model(*given), before)
+
+
+def test_a_module_can_stay_in_host_memory() -> None:
+    model = network()
+    stream = BlockStream(model, model.blocks, arena_for(model, 3), least=LEAST, staying=[model.head])
+    names = {place.name for place in stream._rest.places if place.owner in set(model.head.modules())}
+    assert not names

@@ -1,33 +1,36 @@
 """Networks whose blocks do not all fit on the GPU: they stay in host memory and pass through.
 
-The large weights of each block lie in host memory as one slab. On the GPU are some slots of a slab's size: most keep
-one block each, as many as there is room for; through the others, two or more, the blocks in between pass. While one
-block computes, the next one is copied on a stream of its own. The GPU waits for events, the host for nothing.
+The large weights of each block lie in host memory as one slab. On the GPU is an arena of slabs: most of them keep one
+block each, as many as there is room for; through the others, the lanes, the blocks in between pass. While one block
+computes, the next one is copied on a stream of its own. The GPU waits for events, the host for nothing.
 
 A network knows nothing of it: hooks of its blocks bind the weights to where they are at the moment. The numbers are the
 same to the bit.
 """
 
 import weakref
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
-from typing import Any, Final, NamedTuple
+from functools import partial
+from typing import Final
 
 import torch
 from torch import Tensor, nn
 
 from wanvideo.runtime.pinned import pin, unpin
 
-LEAST: Final = 1 << 20  # bytes of a tensor that is worth moving; smaller ones stay on the GPU
-_ALIGNMENT: Final = 512  # bytes; matrix products want the weights of a slab to begin at multiples of this
+LEAST: Final = 1 << 20  # bytes of a tensor that is worth moving; smaller ones stay as long as their network works
+_ALIGNMENT: Final = 512  # bytes; matrix products want their weights to begin at a multiple of this
 
 
-class Place(NamedTuple):
-    """One tensor of a block, and where it lies in the slab."""
+@dataclass(frozen=True, slots=True, eq=False)
+class Place:
+    """One tensor of a network, and where it lies in the slab of its block."""
 
     owner: nn.Module
     name: str
+    parameter: nn.Parameter | None  # None: it is a buffer
     dtype: torch.dtype
     shape: torch.Size
     start: int
@@ -37,55 +40,82 @@ class Place(NamedTuple):
         return slab[self.start : self.start + self.nbytes].view(self.dtype).view(self.shape)
 
     def bind(self, tensor: Tensor) -> None:
-        """Let the module find `tensor` under this name."""
-        parameter = self.owner._parameters.get(self.name)
-        if parameter is not None:
-            parameter.data = tensor
-        else:
+        """Let the module compute with `tensor`. A parameter that a LoRA has replaced is left alone."""
+        if self.parameter is None:
             self.owner._buffers[self.name] = tensor
+        else:
+            self.parameter.data = tensor
+
+    @property
+    def tensor(self) -> Tensor:
+        """The parameter or buffer itself."""
+        tensor = self.owner._buffers[self.name] if self.parameter is None else self.parameter
+        assert tensor is not None
+        return tensor
 
     @property
     def bound(self) -> Tensor:
-        tensor = getattr(self.owner, self.name)
-        assert isinstance(tensor, Tensor)
-        return tensor.detach()
+        """What it computes with at the moment."""
+        return self.tensor.detach()
 
 
 def large_tensors(block: nn.Module, least: int = LEAST) -> list[Place]:
     """What of a block is worth moving, laid out as a slab."""
-    places: list[Place] = []
-    start = 0
-    for owner in block.modules():
-        for name, tensor in (*owner._parameters.items(), *owner._buffers.items()):
-            if tensor is None or tensor.nbytes < least:
-                continue
-            places.append(Place(owner, name, tensor.dtype, tensor.shape, start, tensor.nbytes))
-            start += -(-tensor.nbytes // _ALIGNMENT) * _ALIGNMENT
-    return places
+    return _lay_out([block], lambda tensor: tensor.nbytes >= least)
 
 
 def slab_bytes(places: Sequence[Place]) -> int:
     return max((place.start + place.nbytes for place in places), default=0)
 
 
-class Slots:
-    """Memory on a device for blocks, that several networks may use in turn."""
+def _lay_out(modules: Iterable[nn.Module], wanted: Callable[[Tensor], bool]) -> list[Place]:
+    places: list[Place] = []
+    start = 0
+    for module in modules:
+        for owner in module.modules():
+            for name, tensor in (*owner._parameters.items(), *owner._buffers.items()):
+                if tensor is None or not wanted(tensor):
+                    continue
+                parameter = tensor if isinstance(tensor, nn.Parameter) else None
+                places.append(Place(owner, name, parameter, tensor.dtype, tensor.shape, start, tensor.nbytes))
+                start += -(-tensor.nbytes // _ALIGNMENT) * _ALIGNMENT
+    return places
 
-    def __init__(self, count: int, nbytes: int, device: torch.device) -> None:
+
+class Arena:
+    """Memory on a device for the blocks of several networks, which take turns in it."""
+
+    def __init__(self, device: torch.device) -> None:
         self.device = device
-        self.slabs = [torch.empty(nbytes, dtype=torch.uint8, device=device) for _ in range(count)]
+        self.slabs: list[Tensor] = []
+        self.lanes = 0
         self.user: BlockStream | None = None
+
+    def open(self, nbytes: int, *, resident: int, lanes: int) -> None:
+        """Have room for `resident` blocks of up to `nbytes` that stay, and `lanes` that others pass through."""
+        count = resident + lanes
+        if len(self.slabs) == count and self.lanes == lanes and all(slab.numel() >= nbytes for slab in self.slabs):
+            return
+        self.close()
+        self.slabs = [torch.empty(nbytes, dtype=torch.uint8, device=self.device) for _ in range(count)]
+        self.lanes = lanes
+
+    def close(self) -> None:
+        """Give the memory back."""
+        if self.user is not None:
+            self.user.stop()
+        self.slabs.clear()
 
 
 @dataclass(slots=True, eq=False)
 class _Lane:
-    """A slot that blocks pass through."""
+    """A slab that blocks pass through."""
 
     slab: Tensor
     holds: int | None = None  # the block that is in it, or on its way
-    sent: Future[None] | None = None  # the copy has been asked for
+    sent: "Future[None] | None" = None  # a thread has asked for the copy
     arrived: torch.cuda.Event | None = None
-    left: torch.cuda.Event | None = None  # the block before has been computed
+    left: torch.cuda.Event | None = None  # the block in it has been computed
 
 
 @dataclass(slots=True, eq=False)
@@ -93,84 +123,124 @@ class _HostBlock:
     """One block in host memory."""
 
     places: list[Place]
-    slab: Tensor | None  # pinned; None: every tensor lies where it was loaded, in a mapped file perhaps
-    tensors: list[Tensor] = field(default_factory=list)  # in host memory, in the order of `places`
+    slab: Tensor | None = None  # None: every tensor lies where it was loaded, in a mapped file perhaps
+    tensors: list[Tensor] = field(default_factory=list)  # in the order of `places`
+
+    def take_home(self, *, together: bool) -> None:
+        """Make one slab of the tensors, which are let go one by one; or remember where they are."""
+        if together:
+            self.slab = torch.empty(slab_bytes(self.places), dtype=torch.uint8)
+        for place in self.places:
+            tensor = place.bound
+            if self.slab is not None:
+                tensor = place.view(self.slab).copy_(tensor)
+                place.bind(tensor)
+            self.tensors.append(tensor)
 
     def bind_home(self) -> None:
         for place, tensor in zip(self.places, self.tensors, strict=True):
             place.bind(tensor)
 
 
-class BlockStream:
-    """The blocks of one network, in host memory, on their way through the slots of a device.
+@dataclass(slots=True, eq=False)
+class _Staging:
+    """A page-locked buffer between mapped files and the device."""
 
-    blocks: in the order in which they compute, with all tensors in host memory.
-    lanes: how many of the slots blocks pass through; the others keep one block each.
+    slab: Tensor
+    copied: torch.cuda.Event | None = None
+
+
+class BlockStream:
+    """A network in host memory that computes on the device of an arena.
+
+    blocks: in the order in which they compute. Everything else of the network goes to the device as long as it works,
+    but for the modules `staying`.
     pinned: make one page-locked slab of each block, from which the GPU copies by itself. Otherwise tensors stay where
     they are, and a thread brings them to the GPU through two page-locked buffers: for mapped files that do not fit into
     memory.
     """
 
     def __init__(
-        self, blocks: Sequence[nn.Module], slots: Slots, *, lanes: int = 2, pinned: bool = True, least: int = LEAST
+        self,
+        network: nn.Module,
+        blocks: Iterable[nn.Module],
+        arena: Arena,
+        *,
+        pinned: bool = True,
+        least: int = LEAST,
+        staying: Collection[nn.Module] = (),
     ) -> None:
-        self.slots, self.device = slots, slots.device
-        self._blocks = [_HostBlock(large_tensors(block, least), None) for block in blocks]
-        for block in blocks:
-            _settle(block, self.device, least)
+        self.arena, self.device = arena, arena.device
+        blocks = list(blocks)
+        self._blocks = [_HostBlock(large_tensors(block, least)) for block in blocks]
+        apart = (*(place for host in self._blocks for place in host.places), *_lay_out(staying, lambda _: True))
+        elsewhere = {id(place.tensor) for place in apart}
+        self._rest = _HostBlock(_lay_out([network], lambda tensor: id(tensor) not in elsewhere))
         for host in self._blocks:
-            _take_home(host, pinned)
-        keep = min(len(blocks), len(slots.slabs) - lanes)
-        keep = len(blocks) if len(slots.slabs) >= len(blocks) else keep
-        self._passing = spread(len(blocks), len(blocks) - keep)
-        self._kept = [i for i in range(len(blocks)) if i not in set(self._passing)]
-        self._lanes = [_Lane(slab) for slab in slots.slabs[len(self._kept) :]] if self._passing else []
+            host.take_home(together=pinned)
+        self._rest.take_home(together=False)
         self._copies = torch.cuda.Stream(self.device) if self.device.type == "cuda" else None
         self._thread = None if pinned else ThreadPoolExecutor(1, thread_name_prefix="block-stream")
-        self._staging = [] if pinned else [_Staging(torch.empty_like(slots.slabs[0], device="cpu")) for _ in range(2)]
-        own = (*(host.slab for host in self._blocks), *(staging.slab for staging in self._staging))
-        self._unpin = weakref.finalize(
-            self, unpin, [slab for slab in own if slab is not None and pin(slab, self.device)]
-        )
-        self._sent = 0  # blocks asked for since the beginning
-        self._handles = [hook for i, block in enumerate(blocks) for hook in self._hook(i, block)]
+        self._staging = [_Staging(torch.empty(self.slab_bytes, dtype=torch.uint8)) for _ in range(0 if pinned else 2)]
+        own = [host.slab for host in self._blocks if host.slab is not None] + [s.slab for s in self._staging]
+        self._unpin = weakref.finalize(self, unpin, [slab for slab in own if pin(slab, self.device)])
+        self._staged = 0  # blocks so far
+        self._lanes: list[_Lane] = []
+        self._passing: list[int] = []  # the blocks that have no slab of their own
+        self._turns: dict[int, int] = {}  # of these
+        self._handles = []
+        for index, block in enumerate(blocks):
+            self._handles.append(block.register_forward_pre_hook(partial(self._enter, index)))
+            self._handles.append(block.register_forward_hook(partial(self._leave, index)))
+
+    @property
+    def slab_bytes(self) -> int:
+        """Of the largest block."""
+        return max(slab_bytes(host.places) for host in self._blocks)
 
     @property
     def passing(self) -> int:
-        """How many blocks are not kept on the device."""
+        """How many blocks have no slab of their own."""
         return len(self._passing)
 
     def start(self) -> None:
-        """Take the slots, and begin to fill them. The network before is out of them afterwards."""
-        if self.slots.user is self:
+        """Take the arena, which has to be open, and begin to fill it. The network before is out of it afterwards."""
+        if self.arena.user is self:
             return
-        if self.slots.user is not None:
-            self.slots.user.stop()
-        self.slots.user = self
+        if self.arena.user is not None:
+            self.arena.user.stop()
+        self.arena.user = self
+        count, slabs = len(self._blocks), self.arena.slabs
+        self._passing = [] if len(slabs) >= count else spread(count, count - len(slabs) + self.arena.lanes)
+        self._turns = {index: turn for turn, index in enumerate(self._passing)}
+        kept = [index for index in range(count) if index not in self._turns]
+        self._lanes = [_Lane(slab) for slab in slabs[len(kept) :]] if self._passing else []
+        for place, tensor in zip(self._rest.places, self._rest.tensors, strict=True):
+            place.bind(tensor.to(self.device))
         if self._copies is not None:
             self._copies.wait_stream(torch.cuda.current_stream(self.device))
-        for slab, index in zip(self.slots.slabs, self._kept, strict=False):
+        for slab, index in zip(slabs, kept, strict=False):
             self._send(index, slab)
             for place in self._blocks[index].places:
                 place.bind(place.view(slab))
-        if self._kept and self._copies is not None:
+        if self._copies is not None:
             torch.cuda.current_stream(self.device).wait_stream(self._copies)
         for turn, lane in enumerate(self._lanes):
             self._fill(lane, turn)
 
     def stop(self) -> None:
-        """Leave the slots to another network."""
-        if self.slots.user is not self:
+        """Leave the arena to another network."""
+        if self.arena.user is not self:
             return
         for lane in self._lanes:
             if lane.sent is not None:
                 lane.sent.result()
-            lane.holds = lane.sent = lane.arrived = lane.left = None
+        self._lanes.clear()
         if self._copies is not None:
             torch.cuda.current_stream(self.device).wait_stream(self._copies)
-        for host in self._blocks:
+        for host in (*self._blocks, self._rest):
             host.bind_home()
-        self.slots.user = None
+        self.arena.user = None
 
     def close(self) -> None:
         """Let go of host memory too. The network cannot be used any more."""
@@ -179,26 +249,20 @@ class BlockStream:
             handle.remove()
         if self._thread is not None:
             self._thread.shutdown()
-        self._blocks.clear()
-        self._lanes.clear()
         self._unpin()
+        self._blocks.clear()
         self._staging.clear()
 
-    # --- while a network computes ------------------------------------------------------------------------------------
+    # --- while the network computes ----------------------------------------------------------------------------------
 
-    def _hook(self, index: int, block: nn.Module) -> Iterator[Any]:
-        if index not in set(self._passing):
-            if index == 0:
-                yield block.register_forward_pre_hook(lambda *_: self.start())
+    def _enter(self, index: int, *_: object) -> None:
+        if index == 0:
+            self.start()
+        turn = self._turns.get(index)
+        if turn is None:
             return
-        turn = self._passing.index(index)
-        yield block.register_forward_pre_hook(lambda *_: self._enter(turn))
-        yield block.register_forward_hook(lambda *_: self._leave(turn))
-
-    def _enter(self, turn: int) -> None:
-        self.start()
-        lane, index = self._lanes[turn % len(self._lanes)], self._passing[turn]
-        if lane.holds != index:  # a forward was broken off, or this is the first
+        lane = self._lanes[turn % len(self._lanes)]
+        if lane.holds != index:  # the forward before was broken off
             self._fill(lane, turn)
         if lane.sent is not None:
             lane.sent.result()
@@ -207,13 +271,15 @@ class BlockStream:
         for place in self._blocks[index].places:
             place.bind(place.view(lane.slab))
 
-    def _leave(self, turn: int) -> None:
-        lane = self._lanes[turn % len(self._lanes)]
+    def _leave(self, index: int, *_: object) -> None:
+        turn = self._turns.get(index)
+        if turn is None:
+            return
+        count, lanes = len(self._passing), len(self._lanes)
+        lane = self._lanes[turn % lanes]
         if self._copies is not None:
             lane.left = torch.cuda.current_stream(self.device).record_event()
-        count, lanes = len(self._passing), len(self._lanes)
-        # The next block for this lane; where turns do not come out even, the beginning of the next forward.
-        following = turn + lanes if turn + lanes < count else turn % lanes
+        following = turn + lanes if turn + lanes < count else turn % lanes  # the latter in the next forward
         if self._passing[following] != lane.holds:
             self._fill(lane, following)
 
@@ -244,8 +310,8 @@ class BlockStream:
     def _send_staged(self, index: int, lane: _Lane) -> None:
         """In the thread: read a block, from the disk if need be, into a page-locked buffer, and copy it from there."""
         host = self._blocks[index]
-        staging = self._staging[self._sent % len(self._staging)]
-        self._sent += 1
+        staging = self._staging[self._staged % len(self._staging)]
+        self._staged += 1
         if staging.copied is not None:
             staging.copied.synchronize()
         for place, tensor in zip(host.places, host.tensors, strict=True):
@@ -257,61 +323,6 @@ class BlockStream:
                 staging.copied = lane.arrived = self._copies.record_event()
 
 
-@dataclass(slots=True, eq=False)
-class _Staging:
-    """A page-locked buffer between mapped files and the device."""
-
-    slab: Tensor
-    copied: torch.cuda.Event | None = None
-
-
 def spread(count: int, chosen: int) -> list[int]:
     """`chosen` of `count` places, evenly, so that a copy has as much computing to hide behind as there can be."""
     return [(2 * i + 1) * count // (2 * chosen) for i in range(chosen)]
-
-
-def _settle(block: nn.Module, device: torch.device, least: int) -> None:
-    """Small tensors go to the device for good."""
-    for owner in block.modules():
-        for parameter in owner._parameters.values():
-            if parameter is not None and parameter.nbytes < least:
-                parameter.data = parameter.data.to(device)
-        for name, buffer in owner._buffers.items():
-            if buffer is not None and buffer.nbytes < least:
-                owner._buffers[name] = buffer.to(device)
-
-
-def _take_home(host: _HostBlock, pinned: bool) -> None:
-    """Make one slab of a block's tensors, which are let go one by one; or remember where they are."""
-    if not pinned:
-        host.tensors = [place.bound for place in host.places]
-        return
-    slab = torch.empty(slab_bytes(host.places), dtype=torch.uint8)
-    for place in host.places:
-        view = place.view(slab)
-        view.copy_(place.bound)
-        place.bind(view)
-        host.tensors.append(view)
-    host.slab = slab
-
-
-def stream_blocks(
-    network: nn.Module,
-    blocks: Iterable[nn.Module],
-    slots: Slots,
-    *,
-    lanes: int = 2,
-    pinned: bool = True,
-    least: int = LEAST,
-) -> BlockStream:
-    """A network in host memory, ready to compute on the device of `slots`: all but its blocks goes there for good."""
-    blocks = list(blocks)
-    in_blocks = {id(tensor) for block in blocks for tensor in (*block.parameters(), *block.buffers())}
-    for owner in network.modules():
-        for parameter in owner._parameters.values():
-            if parameter is not None and id(parameter) not in in_blocks:
-                parameter.data = parameter.data.to(slots.device)
-        for name, buffer in owner._buffers.items():
-            if buffer is not None and id(buffer) not in in_blocks:
-                owner._buffers[name] = buffer.to(slots.device)
-    return BlockStream(blocks, slots, lanes=lanes, pinned=pinned, least=least)
