@@ -1,20 +1,13 @@
 """The autoencoder as a GPU runs it, here on the CPU: the same numbers, and no more memory than it needs."""
 
-import gc
-from collections.abc import Iterator
-from contextlib import contextmanager
-from typing import Any
-
 import pytest
 import torch
-from torch import Tensor
-from torch.utils._python_dispatch import TorchDispatchMode
-from torch.utils._pytree import tree_leaves
 
 from tests.models.reference import randomise, relative_error
-from wanvideo.models.config import VAEConfig
+from tests.runtime.vae_peak import peak_bytes
+from wanvideo.models.config import VAE_2_1, VAE_2_2, VAEConfig
 from wanvideo.models.vae import WanVAE
-from wanvideo.runtime.fused_vae import FusedDecoder, FusedEncoder, decode_stream, encode, prepare
+from wanvideo.runtime.fused_vae import GROUP, FusedDecoder, FusedEncoder, decode_stream, encode, prepare
 
 KINDS = ("2.1", "2.2")
 
@@ -69,29 +62,33 @@ def test_on_the_cpu_the_model_itself_runs() -> None:
     assert encode(vae, video).equal(vae.encode(video))
 
 
-class _Alive(TorchDispatchMode):
-    """Counts the bytes of all storages that operations have made, and that still exist, after every operation."""
+def full_size(kind: str) -> WanVAE:
+    with torch.device("meta"):
+        return WanVAE({"2.1": VAE_2_1, "2.2": VAE_2_2}[kind]).bfloat16().requires_grad_(False)
 
-    def __init__(self) -> None:
-        super().__init__()
-        self.peak = self.now = 0
-        self.seen: set[int] = set()
 
-    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        import weakref
+def decoding_bytes(patch: pytest.MonkeyPatch, vae: WanVAE, group: int, frames: int, height: int, width: int) -> int:
+    latents = torch.empty(1, vae.config.z_dim, frames, height, width, device="meta")
 
-        result = func(*args, **(kwargs or {}))
-        for tensor in tree_leaves(result):
-            if isinstance(tensor, Tensor):
-                storage = tensor.untyped_storage()
-                key, size = storage._cdata, storage.nbytes()
-                if key not in self.seen:
-                    self.seen.add(key)
-                    self.now += size
-                    weakref.finalize(storage, self._free, key, size)
-        self.peak = max(self.peak, self.now)
-        return result
+    def run() -> None:
+        for chunk in FusedDecoder(vae, group=group).stream(latents):
+            del chunk
 
-    def _free(self, key: int, size: int) -> None:
-        self.seen.discard(key)
-        self.now -= size
+    return peak_bytes(patch, run)
+
+
+@pytest.mark.parametrize(("kind", "height", "width", "gib"), [("2.1", 90, 160, 6.0), ("2.2", 44, 80, 4.9)])
+def test_a_full_size_decode_needs_little_beside_the_weights(
+    monkeypatch: pytest.MonkeyPatch, kind: str, height: int, width: int, gib: float
+) -> None:
+    vae = full_size(kind)
+    needed = [decoding_bytes(monkeypatch, vae, GROUP, frames, height, width) for frames in (3, 5, 9)]
+    assert max(needed) < gib * 2**30
+    assert max(needed) < 1.02 * min(needed)  # what grows is the latents
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_smaller_groups_take_less_memory(monkeypatch: pytest.MonkeyPatch, kind: str) -> None:
+    vae = full_size(kind)
+    needed = [decoding_bytes(monkeypatch, vae, group, 3, 30, 40) for group in (1, 2, 4)]
+    assert needed == sorted(needed)

@@ -168,8 +168,9 @@ def conv3d(
     """x [T, H, W, C], history included -> [t, H, W, O]; H and W are padded with zeros, T is not."""
     x, weight, bias, channels = _align(x, weight, bias)
     padding = (0, weight.shape[3] // 2, weight.shape[4] // 2)
-    y = F.conv3d(x.permute(3, 0, 1, 2).unsqueeze(0), weight, bias, stride=stride, padding=padding)
-    return _frames(y.squeeze(0).permute(1, 2, 3, 0), channels)
+    # In this order: PyTorch knows the layout by the strides, that of the batch axis included.
+    y = F.conv3d(x.unsqueeze(0).permute(0, 4, 1, 2, 3), weight, bias, stride=stride, padding=padding)
+    return _frames(y.permute(0, 2, 3, 4, 1).squeeze(0), channels)
 
 
 def conv2d(x: Tensor, weight: Tensor, bias: Tensor | None = None, *, stride: int = 1, padding: int = 0) -> Tensor:

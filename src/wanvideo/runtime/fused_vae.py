@@ -212,25 +212,26 @@ class FusedDecoder:
         )
         for stage in self.stages:
             x = self._stage(stage, x, past)
-        return (_head(decoder, frames, past) for frames in x)
+        for frames in x:
+            made = _head(decoder, frames, past)
+            del frames
+            yield made
 
     def _stage(self, stage: _UpStage, source: Iterable[Tensor], past: _Past) -> Iterator[Tensor]:
         """Frames through one stage. Nothing that has been handed on is kept here, or the memory would not be free."""
         start = True
-        for x in source:
-            h = x
+        for h in source:
+            origin = [h] if stage.shortcut and stage.up is not None else []
             for block in stage.blocks:
                 h = _block(block, h, past)
             if stage.up is None:
                 made = [h]
-                del x, h
+                del h
                 yield made.pop()
                 continue
             small = _doubled_in_time(stage.up, h, start, past)
             del h
             first = stage.time - 1 if start else 0
-            origin = [x] if stage.shortcut else []
-            del x
             while small:
                 made = [self._double(stage, small[: self.group], origin, first)]
                 first += self.group
