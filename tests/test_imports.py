@@ -31,6 +31,7 @@ LIGHT = (
     "wanvideo.weights.lora.file",
     "wanvideo.weights.lora.hub",
     "wanvideo.weights.lora.library",
+    "wanvideo.runtime.vae_memory",
     "wanvideo.pipelines.adapt",
     "wanvideo.pipelines.write",
     *(

@@ -43,7 +43,9 @@ def test_a_sum_is_rounded_once() -> None:
     assert vae.add_(h, x, bias[0, 0, 0].clone()).equal(exact.bfloat16())
 
 
-@pytest.mark.parametrize(("frames", "time", "space", "channels"), [(1, 2, 2, 8), (4, 2, 2, 8), (3, 1, 2, 4), (4, 1, 1, 4)])
+@pytest.mark.parametrize(
+    ("frames", "time", "space", "channels"), [(1, 2, 2, 8), (4, 2, 2, 8), (3, 1, 2, 4), (4, 1, 1, 4)]
+)
 def test_the_averaged_shortcut_is_that_of_the_model(frames: int, time: int, space: int, channels: int) -> None:
     x = torch.randn(frames, 4, 6, 4)
     expected = averaged_shortcut(as_clip(x), channels, time, space)
@@ -95,5 +97,12 @@ def test_every_kernel_does_what_its_twin_does() -> None:
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float32])
 def test_every_kernel_does_what_its_twin_does_at_full_size(dtype: torch.dtype) -> None:
     pytest.importorskip("triton")
-    shapes = ((1, 44, 80, 1024), (2, 88, 160, 1024), (3, 176, 80, 512), (2, 352, 160, 256), (4, 180, 320, 96), (2, 90, 160, 640))
+    shapes = (
+        (1, 44, 80, 1024),
+        (2, 88, 160, 1024),
+        (3, 176, 80, 512),
+        (2, 352, 160, 256),
+        (4, 180, 320, 96),
+        (2, 90, 160, 640),
+    )
     assert list(cases("cuda", dtype, shapes)) == []

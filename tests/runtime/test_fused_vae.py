@@ -7,7 +7,8 @@ from tests.models.reference import randomise, relative_error
 from tests.runtime.vae_peak import peak_bytes
 from wanvideo.models.config import VAE_2_1, VAE_2_2, VAEConfig
 from wanvideo.models.vae import WanVAE
-from wanvideo.runtime.fused_vae import GROUP, FusedDecoder, FusedEncoder, decode_stream, encode, prepare
+from wanvideo.runtime.fused_vae import FusedDecoder, FusedEncoder, decoder, encode, prepare
+from wanvideo.runtime.vae_memory import GROUP
 
 KINDS = ("2.1", "2.2")
 
@@ -52,13 +53,13 @@ def test_laying_out_the_weights_changes_no_number_and_no_name(kind: str) -> None
     vae, latents = small(kind), torch.randn(1, 4, 2, 2, 2)
     before, expected = {name: value.clone() for name, value in vae.state_dict().items()}, vae.decode(latents)
     prepare(vae)
-    assert {name: True for name in before} == {n: bool(v.equal(before[n])) for n, v in vae.state_dict().items()}
+    assert dict.fromkeys(before, True) == {n: bool(v.equal(before[n])) for n, v in vae.state_dict().items()}
     torch.testing.assert_close(vae.decode(latents), expected)
 
 
 def test_on_the_cpu_the_model_itself_runs() -> None:
     vae, latents, video = small("2.2"), torch.randn(1, 4, 2, 2, 2), torch.rand(1, 3, 5, 32, 32)
-    assert torch.cat(list(decode_stream(vae, latents)), dim=2).equal(vae.decode(latents))
+    assert torch.cat(list(decoder(vae, latents.device)(latents)), dim=2).equal(vae.decode(latents))
     assert encode(vae, video).equal(vae.encode(video))
 
 

@@ -1,7 +1,7 @@
 """The most memory that a fused decode takes at full size, without a GPU and without a number being computed.
 
-Tensors have sizes and no content (device "meta"), kernels write nothing, and convolutions and attention are taken to need
-no scratch memory, so that the bytes alive after every operation are those of the same decode on a GPU.
+Tensors have sizes and no content (device "meta"), kernels write nothing, and convolutions and attention are taken to
+need no scratch memory, so that the bytes alive after every operation are those of the same decode on a GPU.
 """
 
 import sys
@@ -25,8 +25,9 @@ class Alive(TorchDispatchMode):
     """Counts the bytes of the storages that operations have made and that still exist."""
 
     def __init__(self) -> None:
-        super().__init__()
-        self.peak = self.now = 0
+        super().__init__()  # type: ignore[no-untyped-call]
+        self.peak: int = 0
+        self.now: int = 0
         self._seen: set[int] = set()
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
@@ -57,7 +58,8 @@ def peak_bytes(monkeypatch: pytest.MonkeyPatch, run: Callable[[], object]) -> in
         patch.setattr(fused_vae, "conv3d", _conv3d)
         patch.setattr(fused_vae, "conv2d", _conv2d)
         patch.setattr(F, "scaled_dot_product_attention", lambda q, _k, _v: torch.empty_like(q))
-        with Alive() as alive, torch.no_grad():
+        alive = Alive()
+        with alive, torch.no_grad():
             run()
     return alive.peak
 

@@ -156,7 +156,7 @@ def join_phases_torch(phases: Tensor) -> Tensor:
 
 def duplicated_torch(x: Tensor, channels: int, time: int) -> Tensor:
     x = _wide(x).repeat_interleave(channels * time * 4 // x.shape[-1], dim=-1).unflatten(-1, (channels, time, 2, 2))
-    return x.permute(0, 4, 1, 5, 2, 6, 3).flatten(4, 5).flatten(2, 3).flatten(0, 1)  # type: ignore[no-any-return]
+    return x.permute(0, 4, 1, 5, 2, 6, 3).flatten(4, 5).flatten(2, 3).flatten(0, 1)
 
 
 # --- convolutions ----------------------------------------------------------------------------------------------------

@@ -56,7 +56,9 @@ def norm_silu_triton(
 def _add(h, x, bias, count, channels: tl.constexpr, has_bias: tl.constexpr, size: tl.constexpr):
     e = tl.program_id(0).to(tl.int64) * size + tl.arange(0, size)
     inside = e < count
-    value = tl.load(h + e, mask=inside, other=0.0).to(tl.float32) + tl.load(x + e, mask=inside, other=0.0).to(tl.float32)
+    value = tl.load(h + e, mask=inside, other=0.0).to(tl.float32) + tl.load(x + e, mask=inside, other=0.0).to(
+        tl.float32
+    )
     if has_bias:
         value += tl.load(bias + e % channels, mask=inside, other=0.0).to(tl.float32)
     tl.store(h + e, value.to(h.dtype.element_ty), mask=inside)

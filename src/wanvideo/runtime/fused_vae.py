@@ -9,10 +9,9 @@
 What is computed is described in `models.vae`, whose results these are but for rounding.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from itertools import chain
-from typing import Final
 
 import torch
 import torch.nn.functional as F
@@ -42,8 +41,7 @@ from wanvideo.models.vae import (
     fold_pixels,
     unfold_pixels,
 )
-
-GROUP: Final = 2  # frames that a decoder stage takes at a time; 1 takes less memory, 4 copies less
+from wanvideo.runtime.vae_memory import GROUP
 
 
 def prepare(vae: WanVAE) -> WanVAE:
@@ -59,9 +57,9 @@ def prepare(vae: WanVAE) -> WanVAE:
     return vae
 
 
-def decode_stream(vae: WanVAE, latents: Tensor) -> Iterator[Tensor]:
-    """`vae.decode_stream`, in the way that is faster where the latents are."""
-    return FusedDecoder(vae).stream(latents) if latents.is_cuda else vae.decode_stream(latents)
+def decoder(vae: WanVAE, device: torch.device) -> Callable[[Tensor], Iterator[Tensor]]:
+    """`vae.decode_stream`, in the way that is faster on `device`."""
+    return FusedDecoder(vae).stream if device.type == "cuda" else vae.decode_stream
 
 
 def encode(vae: WanVAE, video: Tensor) -> Tensor:
@@ -142,6 +140,13 @@ def _head(coder: Encoder | Decoder, x: Tensor, past: _Past) -> Tensor:
     return conv3d(past.norm_silu(norm, x, None, conv), conv.weight, conv.bias)
 
 
+def _picture_conv(layer: Upsample | Downsample) -> nn.Conv2d:
+    """The 2-D convolution of what doubles or halves H and W."""
+    conv = layer.resample[1]
+    assert isinstance(conv, nn.Conv2d)
+    return conv
+
+
 # --- decoding --------------------------------------------------------------------------------------------------------
 
 
@@ -167,7 +172,7 @@ def _up_stages(decoder: Decoder) -> Iterator[_UpStage]:
     shortcut = isinstance(decoder.upsamples[0], UpStage)
     for layer in layers:
         if isinstance(layer, Upsample):
-            yield _UpStage(blocks, layer, phase_weight(layer.resample[1].weight), shortcut)
+            yield _UpStage(blocks, layer, phase_weight(_picture_conv(layer).weight), shortcut)
             blocks = []
         else:
             assert isinstance(layer, ResidualBlock)
@@ -179,7 +184,7 @@ class FusedDecoder:
     """Decodes clips with the weights of one autoencoder, which it shares."""
 
     def __init__(self, vae: WanVAE, *, group: int = GROUP) -> None:
-        """group: frames that one stage takes at a time."""
+        """group: frames that a stage takes at a time."""
         self.vae, self.group = vae, group
         self.stages = list(_up_stages(vae.decoder))
 
@@ -245,7 +250,8 @@ class FusedDecoder:
         """frames [1, H, W, C] -> one tensor [n, 2 H, 2 W, C]; `first` of them is the place of the first one in time."""
         assert stage.up is not None
         assert stage.weight is not None
-        bias = stage.up.resample[1].bias
+        bias = _picture_conv(stage.up).bias
+        assert bias is not None
         _, height, width, _ = frames[0].shape
         joined = frames[0].new_empty(len(frames), 2 * height, 2 * width, bias.shape[0])
         for i, frame in enumerate(frames):
@@ -323,7 +329,7 @@ def _down(layer: nn.Module, x: Tensor, past: _Past) -> Tensor:
     if isinstance(layer, ResidualBlock):
         return _block(layer, x, past)
     assert isinstance(layer, Downsample)
-    conv = layer.resample[1]
+    conv = _picture_conv(layer)
     x = conv2d(F.pad(x, (0, 0, 0, 1, 0, 1)), conv.weight, conv.bias, stride=2)
     if layer.time_conv is None:
         return x
