@@ -80,6 +80,7 @@ def test_convolutions_see_the_history_and_nothing_beyond_the_picture() -> None:
     torch.testing.assert_close(as_clip(ours), expected)
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(find_spec("triton") is None, reason="needs Triton, whose interpreter runs kernels on the CPU")
 def test_every_kernel_does_what_its_twin_does() -> None:
     ran = subprocess.run(

@@ -2,11 +2,14 @@
 
 from collections.abc import Iterator
 from itertools import product
+from unittest.mock import patch
 
 import torch
 from torch import Tensor
 
+from tests.runtime.small_vae import small
 from wanvideo.kernels import vae
+from wanvideo.runtime.fused_vae import FusedDecoder, FusedEncoder
 
 SHAPES = ((1, 2, 3, 8), (3, 5, 4, 24), (4, 3, 2, 160))
 
@@ -64,7 +67,22 @@ def comparisons(
                 yield f"phases {T, H, W, C} duplicated {time}x{narrower} from {first}", out, plain.to(dtype)
 
 
+def differences_of_a_whole_clip() -> Iterator[tuple[str, ...]]:
+    """A decode and an encode in which every step goes through its kernel, beside those of the model."""
+    for kind in ("2.1", "2.2"):
+        network, latents, video = small(kind), torch.randn(1, 4, 3, 2, 3), torch.rand(1, 3, 5, 32, 32)
+        for name, ours, plain in (
+            ("decode", torch.cat(list(FusedDecoder(network).stream(latents)), dim=2), network.decode(latents)),
+            ("encode", FusedEncoder(network).encode(video), network.encode(video)),
+        ):
+            if not (error := float((ours - plain).abs().max() / plain.abs().max())) < 2e-5:
+                yield name, kind, f"{error:.2e}"
+
+
 if __name__ == "__main__":
     for number_type in (torch.float32, torch.bfloat16):
         for failure in cases("cpu", number_type, SHAPES):
             print(number_type, *failure)  # noqa: T201
+    with patch.object(vae, "_use_triton", lambda _: True):
+        for failure in differences_of_a_whole_clip():
+            print(*failure)  # noqa: T201

@@ -9,7 +9,6 @@ from torch import nn
 from wanvideo.models.text_encoder import UMT5Encoder
 from wanvideo.models.transformer import WanTransformer
 from wanvideo.models.vae import WanVAE
-from wanvideo.runtime.fused_vae import prepare
 from wanvideo.sampling.guidance import Expert
 from wanvideo.weights.folder import ModelFolder
 from wanvideo.weights.loading import load_text_encoder, load_transformer, load_vae
@@ -37,11 +36,8 @@ class Parts:
         return self._get(Part.TEXT_ENCODER, lambda: load_text_encoder(part, device=self.device, dtype=self.dtype))
 
     def vae(self) -> WanVAE:
-        return self._get(Part.VAE, self._load_vae)
-
-    def _load_vae(self) -> WanVAE:
-        vae = load_vae(self.folder.vae, device=self.device, dtype=self.vae_dtype)
-        return prepare(vae) if self.device.type == "cuda" else vae
+        part = self.folder.vae
+        return self._get(Part.VAE, lambda: load_vae(part, device=self.device, dtype=self.vae_dtype))
 
     def transformer(self, expert: Expert) -> WanTransformer:
         name, part = Part.TRANSFORMER, self.folder.transformers[0]

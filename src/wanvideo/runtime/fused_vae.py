@@ -44,17 +44,16 @@ from wanvideo.models.vae import (
 from wanvideo.runtime.vae_memory import GROUP
 
 
-def prepare(vae: WanVAE) -> WanVAE:
-    """Lay out the weights of all convolutions channels-last, in place; once, after loading.
+def prepare(module: nn.Module) -> None:
+    """Lay out the weights of all convolutions channels-last, in place; what is so already costs nothing.
 
-    Without it every convolution would do so every time. The numbers stay the same.
+    Otherwise every convolution would do it every time. The numbers stay the same.
     """
-    for layer in vae.modules():
+    for layer in module.modules():
         if isinstance(layer, nn.Conv3d):
             layer.weight.data = layer.weight.data.contiguous(memory_format=torch.channels_last_3d)
         elif isinstance(layer, nn.Conv2d):
             layer.weight.data = layer.weight.data.contiguous(memory_format=torch.channels_last)
-    return vae
 
 
 def decoder(vae: WanVAE, device: torch.device) -> Callable[[Tensor], Iterator[Tensor]]:
@@ -185,6 +184,7 @@ class FusedDecoder:
 
     def __init__(self, vae: WanVAE, *, group: int = GROUP) -> None:
         """group: frames that a stage takes at a time."""
+        prepare(vae.decoder)
         self.vae, self.group = vae, group
         self.stages = list(_up_stages(vae.decoder))
 
@@ -289,6 +289,7 @@ class FusedEncoder:
     """Encodes clips with the weights of one autoencoder, which it shares."""
 
     def __init__(self, vae: WanVAE) -> None:
+        prepare(vae.encoder)
         self.vae = vae
 
     @torch.no_grad()
