@@ -54,7 +54,9 @@ def test_on_the_cpu_the_model_itself_runs() -> None:
 
 def full_size(kind: str) -> WanVAE:
     with torch.device("meta"):
-        return WanVAE({"2.1": VAE_2_1, "2.2": VAE_2_2}[kind]).bfloat16().requires_grad_(False)
+        vae = WanVAE({"2.1": VAE_2_1, "2.2": VAE_2_2}[kind]).bfloat16().requires_grad_(False)
+    prepare(vae)
+    return vae
 
 
 def decoding_bytes(patch: pytest.MonkeyPatch, vae: WanVAE, group: int, frames: int, height: int, width: int) -> int:
