@@ -49,11 +49,11 @@ def prepare(module: nn.Module) -> None:
 
     Otherwise every convolution would do it every time. The numbers stay the same.
     """
+    layouts = {nn.Conv3d: torch.channels_last_3d, nn.Conv2d: torch.channels_last}
     for layer in module.modules():
-        if isinstance(layer, nn.Conv3d):
-            layer.weight.data = layer.weight.data.contiguous(memory_format=torch.channels_last_3d)
-        elif isinstance(layer, nn.Conv2d):
-            layer.weight.data = layer.weight.data.contiguous(memory_format=torch.channels_last)
+        for kind, layout in layouts.items():
+            if isinstance(layer, kind) and not layer.weight.is_contiguous(memory_format=layout):
+                layer.weight.data = layer.weight.data.contiguous(memory_format=layout)
 
 
 def decoder(vae: WanVAE, device: torch.device) -> Callable[[Tensor], Iterator[Tensor]]:
