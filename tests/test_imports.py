@@ -5,7 +5,7 @@ import sys
 from pathlib import Path
 
 SRC = Path(__file__).parents[1] / "src"
-NEED_TRITON = {"wanvideo.weights.gguf_kernels"}  # which is not everywhere
+NEED_TRITON = {"wanvideo.kernels.vae_triton", "wanvideo.weights.gguf_kernels"}  # which is not everywhere
 MODULES = sorted(
     {
         ".".join(path.relative_to(SRC).with_suffix("").parts).removesuffix(".__init__")
@@ -31,6 +31,7 @@ LIGHT = (
     "wanvideo.weights.lora.file",
     "wanvideo.weights.lora.hub",
     "wanvideo.weights.lora.library",
+    "wanvideo.runtime.vae_memory",
     "wanvideo.pipelines.adapt",
     "wanvideo.pipelines.write",
     "wanvideo.runtime.calibration",

@@ -49,6 +49,15 @@ def test_one_tile_that_covers_all_is_exact(vae: WanVAE) -> None:
     assert torch.equal(encode_tiled(vae, video, tile=6, stride=3), vae.encode(video))
 
 
+def test_tiles_may_be_wider_than_they_are_high(vae: WanVAE) -> None:
+    latents = torch.randn(1, vae.config.z_dim, 3, 4, 9, generator=torch.Generator().manual_seed(3))
+    chunks = list(decode_tiled(vae, latents, tile=(4, 6), stride=(4, 3)))
+    halves = [vae.decode(latents[..., left : left + 6]) for left in (0, 3)]
+    assert [chunk.shape[2] for chunk in chunks] == [1, 4, 4]
+    columns = [0, 3 * vae.config.spatial_stride]
+    torch.testing.assert_close(torch.cat(chunks, dim=2), blend([halves], [0], columns))
+
+
 def without_attention(vae: WanVAE) -> WanVAE:
     """A copy in which every pixel depends on a neighbourhood only."""
     local = deepcopy(vae)

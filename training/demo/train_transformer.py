@@ -102,7 +102,7 @@ def make_pool(
 ) -> Pool:
     device = next(model.parameters()).device
     generator = torch.Generator(device).manual_seed(seed)
-    center, scale = model._statistics(device)
+    center, scale = model.statistics(device)
     cuda = device.type == "cuda"
     moments = torch.compile(model.moments, dynamic=False) if cuda else model.moments
 

@@ -336,7 +336,7 @@ class WanVAE(nn.Module):
         self.conv2 = CausalConv3d(config.z_dim, config.z_dim, 1)
         self.decoder = Decoder(config)
 
-    def _statistics(self, device: torch.device) -> tuple[Tensor, Tensor]:
+    def statistics(self, device: torch.device) -> tuple[Tensor, Tensor]:
         """Mean and standard deviation of the latents, [z, 1, 1, 1]."""
         mean, std = (torch.tensor(v, device=device) for v in (self.config.latent_mean, self.config.latent_std))
         return mean.reshape(-1, 1, 1, 1), std.reshape(-1, 1, 1, 1)
@@ -361,7 +361,7 @@ class WanVAE(nn.Module):
         cache = CausalCache()
         chunks = video[:, :, :1], *video[:, :, 1:].split(stride, dim=2)
         mean = torch.cat([self.moments(chunk, cache)[0] for chunk in chunks if chunk.shape[2] > 0], dim=2)
-        center, scale = self._statistics(video.device)
+        center, scale = self.statistics(video.device)
         return (mean.float() - center) / scale
 
     def decode_stream(self, latents: Tensor) -> Iterator[Tensor]:
@@ -369,7 +369,7 @@ class WanVAE(nn.Module):
 
         Memory does not grow with T beyond the latents themselves.
         """
-        center, scale = self._statistics(latents.device)
+        center, scale = self.statistics(latents.device)
         cache = CausalCache()
         for latent in latents.split(1, dim=2):
             yield self.pixels(latent.float() * scale + center, cache).float().clamp(-1, 1)

@@ -28,6 +28,7 @@ from wanvideo.pipelines.state import Checkpoint, fingerprint
 from wanvideo.pipelines.transformers import FiniteLoras, Transformers
 from wanvideo.request import Adjustment, GenerationRequest, ImageSource, LoraUse, Phase, ResolvedRequest
 from wanvideo.runtime.cpu import fitting_threads
+from wanvideo.runtime.fused_vae import decoder, encode
 from wanvideo.runtime.tiling import decode_tiled, encode_tiled
 from wanvideo.sampling.guidance import Expert
 from wanvideo.weights.catalog import ModelSpec
@@ -224,7 +225,7 @@ class Pipeline(VideoPipeline):
         yield from self._take_turn(run, self._parts.vae)
         vae, chunks = self._parts.vae(), latents.shape[2]
         if self.tile is None:
-            stream = vae.decode_stream(latents)
+            stream = decoder(vae, latents.device)(latents)
         else:
             stream = decode_tiled(vae, latents, tile=self.tile, stride=_stride(self.tile))
         index = 0
@@ -265,7 +266,7 @@ class Pipeline(VideoPipeline):
         """The autoencoder's encoder, on its device, in tiles if that is asked for."""
         vae = self._parts.vae()
         if self.tile is None:
-            return lambda video: vae.encode(video.to(self.device))
+            return lambda video: encode(vae, video.to(self.device))
         tile, stride = self.tile, _stride(self.tile)
         return lambda video: encode_tiled(vae, video.to(self.device), tile=tile, stride=stride)
 

@@ -1,46 +1,62 @@
 """The video autoencoder in spatial tiles: less memory at a time, more work, and nearly the same picture.
 
-Every tile is a clip of its own, with its own causal cache, so that frames still come chunk by chunk; tiles overlap and
-are blended linearly. The autoencoder's attention sees one tile at a time, which is why the result is not exact.
+Every tile is a clip of its own, with its own causal cache; tiles overlap and are blended linearly, chunk by chunk. The
+autoencoder's attention sees one tile at a time, which is why the result is not exact.
 """
 
+from collections import deque
 from collections.abc import Iterator, Sequence
+from typing import TypeAlias
 
 import torch
 from torch import Tensor
 
 from wanvideo.models.vae import WanVAE
+from wanvideo.runtime.fused_vae import decoder, encode
+
+Sides: TypeAlias = int | tuple[int, int]  # along H and W; one number for both
 
 
-def decode_tiled(vae: WanVAE, latents: Tensor, *, tile: int, stride: int) -> Iterator[Tensor]:
+def decode_tiled(vae: WanVAE, latents: Tensor, *, tile: Sides, stride: Sides) -> Iterator[Tensor]:
     """Like `vae.decode_stream`: latents [B, z, T, h, w] -> chunks [B, 3, 1 or 4, H, W] in [-1, 1].
 
-    tile: side of a tile, stride: from one tile to the next, both in latent cells; `tile - stride` cells overlap.
+    tile: sides of a tile, stride: from one tile to the next, both in latent cells; `tile - stride` cells overlap.
+    One tile after the other is decoded to its end, so that only one has its cache on the device. The others wait on the
+    host until the last one is at work; then the chunks come.
     """
-    scale = vae.config.spatial_stride
-    rows, columns = tile_starts(latents.shape[3], tile, stride), tile_starts(latents.shape[4], tile, stride)
-    streams = [
-        [vae.decode_stream(latents[..., top : top + tile, left : left + tile]) for left in columns] for top in rows
-    ]
-    scaled = [[start * scale for start in starts] for starts in (rows, columns)]
-    for _ in range(latents.shape[2]):
-        chunk = [[next(stream) for stream in row] for row in streams]
-        yield blend(chunk, scaled[0], scaled[1])
+    scale, decode = vae.config.spatial_stride, decoder(vae, latents.device)
+    (height, width), (down, across) = _pair(tile), _pair(stride)
+    rows, columns = tile_starts(latents.shape[3], height, down), tile_starts(latents.shape[4], width, across)
+    *earlier, last = (decode(latents[..., top : top + height, left : left + width]) for top in rows for left in columns)
+    # 16-bit weights are no more exact than that.
+    waiting = torch.float16 if vae.conv2.weight.dtype.itemsize == 2 else torch.float32
+    done = [deque(chunk.to("cpu", waiting) for chunk in stream) for stream in earlier]
+    for chunk in last:
+        tiles = [*(chunks.popleft().to(chunk) for chunks in done), chunk]
+        grid = [tiles[i : i + len(columns)] for i in range(0, len(tiles), len(columns))]
+        yield blend(grid, [y * scale for y in rows], [x * scale for x in columns])
 
 
-def encode_tiled(vae: WanVAE, video: Tensor, *, tile: int, stride: int) -> Tensor:
+def encode_tiled(vae: WanVAE, video: Tensor, *, tile: Sides, stride: Sides) -> Tensor:
     """Like `vae.encode`: video [B, 3, F, H, W] in [-1, 1] -> normalised latents [B, z, T, h, w].
 
     tile, stride: as in `decode_tiled`, in latent cells.
     """
-    scale = vae.config.spatial_stride
-    rows, columns = (tile_starts(video.shape[axis] // scale, tile, stride) for axis in (3, 4))
-    side = tile * scale
+    scale, (height, width), (down, across) = vae.config.spatial_stride, _pair(tile), _pair(stride)
+    rows = tile_starts(video.shape[3] // scale, height, down)
+    columns = tile_starts(video.shape[4] // scale, width, across)
     tiles = [
-        [vae.encode(video[..., y : y + side, x : x + side]) for x in (left * scale for left in columns)]
+        [
+            encode(vae, video[..., y : y + height * scale, x : x + width * scale])
+            for x in (left * scale for left in columns)
+        ]
         for y in (top * scale for top in rows)
     ]
     return blend(tiles, rows, columns)
+
+
+def _pair(sides: Sides) -> tuple[int, int]:
+    return (sides, sides) if isinstance(sides, int) else sides
 
 
 def tile_starts(length: int, tile: int, stride: int) -> list[int]:

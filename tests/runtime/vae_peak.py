@@ -1,0 +1,76 @@
+"""The most memory that a fused decode takes at full size, without a GPU and without a number being computed.
+
+Tensors have sizes and no content (device "meta"), kernels write nothing, and convolutions and attention are taken to
+need no scratch memory, so that the bytes alive after every operation are those of the same decode on a GPU.
+"""
+
+import sys
+import weakref
+from collections.abc import Callable
+from types import ModuleType
+from typing import Any
+
+import pytest
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves
+
+from wanvideo.kernels import vae as kernels
+from wanvideo.runtime import fused_vae
+
+
+class Alive(TorchDispatchMode):
+    """Counts the bytes of the storages that operations have made and that still exist."""
+
+    def __init__(self) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]
+        self.peak: int = 0
+        self.now: int = 0
+        self._seen: set[int] = set()
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        result = func(*args, **(kwargs or {}))
+        for tensor in tree_leaves(result):
+            if isinstance(tensor, Tensor) and tensor.device.type == "meta":
+                storage = tensor.untyped_storage()
+                if storage._cdata not in self._seen:
+                    self._seen.add(storage._cdata)
+                    self.now += storage.nbytes()
+                    weakref.finalize(storage, self._free, storage._cdata, storage.nbytes())
+        self.peak = max(self.peak, self.now)
+        return result
+
+    def _free(self, storage: int, size: int) -> None:
+        self._seen.discard(storage)
+        self.now -= size
+
+
+def peak_bytes(monkeypatch: pytest.MonkeyPatch, run: Callable[[], object]) -> int:
+    """The most bytes alive at once of what `run` makes."""
+    silent = ModuleType("wanvideo.kernels.vae_triton")
+    for name in ("norm_silu_triton", "add_triton_", "add_averaged_triton_", "join_phases_triton"):
+        setattr(silent, name, lambda *_: None)
+    with monkeypatch.context() as patch:
+        patch.setitem(sys.modules, silent.__name__, silent)
+        patch.setattr(kernels, "_use_triton", lambda x: x.device.type == "meta")
+        patch.setattr(fused_vae, "conv3d", _conv3d)
+        patch.setattr(fused_vae, "conv2d", _conv2d)
+        patch.setattr(F, "scaled_dot_product_attention", lambda q, _k, _v: torch.empty_like(q))
+        alive = Alive()
+        with alive, torch.no_grad():
+            run()
+    return alive.peak
+
+
+def _conv3d(
+    x: Tensor, weight: Tensor, bias: Tensor | None = None, *, stride: tuple[int, int, int] = (1, 1, 1)
+) -> Tensor:
+    frames = (x.shape[0] - weight.shape[2]) // stride[0] + 1
+    return x.new_empty(frames, *x.shape[1:3], weight.shape[0])
+
+
+def _conv2d(x: Tensor, weight: Tensor, bias: Tensor | None = None, *, stride: int = 1, padding: int = 0) -> Tensor:
+    height, width = ((side + 2 * padding - weight.shape[2]) // stride + 1 for side in x.shape[1:3])
+    return x.new_empty(x.shape[0], height, width, weight.shape[0])
