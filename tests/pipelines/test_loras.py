@@ -9,6 +9,7 @@ import torch
 from numpy.typing import NDArray
 
 from tests.pipelines.conftest import ask
+from tests.pipelines.placed import planned
 from tests.weights.lora.dialects import TINY, diffusers_name, matrices, write, write_comfyui
 from wanvideo.errors import IncompatibleState, InvalidRequest, LoraCorrupt, LoraNotFound, LoraWrongBase, TooManyLoras
 from wanvideo.pipelines.adapt import adapt
@@ -138,7 +139,7 @@ def test_one_file_for_both_experts_gives_each_its_own(t2v: Pipeline, tmp_path: P
 def test_a_network_is_free_to_go_when_its_turn_is_over(
     keep_all: bool, t2v: Pipeline, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(Pipeline, "_fits", lambda self, request: keep_all)
+    planned(monkeypatch, t2v, keep_all=keep_all)
     use = LoraUse(source=write_comfyui(tmp_path / "lora.safetensors"), strength=2)
     changed = frames(t2v, use, **FAIL)
     monkeypatch.undo()

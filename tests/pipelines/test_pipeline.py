@@ -233,24 +233,6 @@ def test_wrong_input_is_refused_before_anything_is_loaded(tiny: Path, monkeypatc
         assert not pipeline._parts._loaded
 
 
-def test_networks_that_take_turns_give_the_same_video(
-    pipelines: Pipelines, tiny: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """What happens on a GPU that cannot hold all of them."""
-    with load(tiny / "i2v", device="cpu") as pipeline:
-        monkeypatch.setattr(pipeline, "_fits", lambda request: False)
-        loaded: list[int] = []
-        events: list[Event] = []
-        for event in pipeline.generate(ask("i2v")):
-            events.append(event)
-            loaded.append(len(pipeline._parts._loaded))
-        assert max(loaded) == 1
-        assert not pipeline._parts._loaded
-    assert np.array_equal(frames(events), pipelines["i2v"](ask("i2v")).frames)
-    loads = [e for e in events if isinstance(e, Progress) and e.phase is Phase.LOAD]
-    assert sum(event.step for event in loads) == 4  # text encoder, VAE, transformer, VAE
-
-
 def test_decoding_in_tiles_gives_nearly_the_same_video(pipelines: Pipelines, tiny: Path) -> None:
     request = ask("t2v", width=128, height=64)
     with load(tiny / "t2v", device="cpu", tile=64) as tiled:

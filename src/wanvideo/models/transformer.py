@@ -82,7 +82,9 @@ class Attention(nn.Module):
         heads, eps = self.num_heads, self.norm_q.eps
         q = norm_rope(self.q(x), self.norm_q.weight, rope, heads=heads, eps=eps)
         k, v = self.keys_and_values(context, rope)
-        return self.o(attention(q, k, v, length=length).flatten(2))  # type: ignore[no-any-return]
+        out = attention(q, k, v, length=length).flatten(2)
+        del q, k, v  # the most that a forward holds at a time is here
+        return self.o(out)  # type: ignore[no-any-return]
 
     def keys_and_values(self, context: Tensor, rope: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """[B, S, N, head_dim] each."""
@@ -126,6 +128,7 @@ class Block(nn.Module):
         x, h = gated_residual_norm(x, update, gate1, first, norm3.weight, norm3.bias, eps=eps, dtype=dtype)
         update = self.cross_attn(h, text)
         x, h = residual_norm_modulate(x, update, shift2, scale2, first, eps=eps, dtype=dtype)
+        del update
         return gated_residual(x, self.ffn(h), gate2, first)
 
 
@@ -179,7 +182,8 @@ class WanTransformer(nn.Module):
         length = math.prod(grid)
         padding = padded_length(tokens, length) - length
         rope = F.pad(rope_table(grid, self.config.head_dim, x.device), (0, 0, 0, padding))
-        h = F.pad(tokens.flatten(2).transpose(1, 2).float(), (0, 0, 0, padding)).contiguous()
+        h = F.pad(tokens.flatten(2).transpose(1, 2), (0, 0, 0, padding)).float().contiguous()
+        del tokens
         for block in self.blocks:
             h = block(h, context, modulation, rope, first, length)
         return self.unpatchify(self.head(h[:, :length], time, first), grid)

@@ -1,59 +1,224 @@
-"""The networks of one model, each loaded when it is first needed."""
+"""The networks of one model, each loaded when it is first needed, and put where the plan says."""
 
 from collections.abc import Callable
-from typing import TypeVar
+from dataclasses import replace
+from typing import Final, TypeVar
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
+from wanvideo.models.config import TransformerConfig
 from wanvideo.models.text_encoder import UMT5Encoder
 from wanvideo.models.transformer import WanTransformer
 from wanvideo.models.vae import WanVAE
+from wanvideo.pipelines.device import DTYPES
+from wanvideo.request import Tier
+from wanvideo.runtime.placement import MemoryPlan, Placement, Source
+from wanvideo.runtime.quantize import quantize_fp8
+from wanvideo.runtime.streaming import Arena, BlockStream
 from wanvideo.sampling.guidance import Expert
 from wanvideo.weights.folder import ModelFolder
 from wanvideo.weights.loading import load_text_encoder, load_transformer, load_vae
+from wanvideo.weights.network import NetworkPart
 from wanvideo.weights.variants import Part
 
 ModuleT = TypeVar("ModuleT", bound=nn.Module)
 
+CPU: Final = torch.device("cpu")
+
 
 class Parts:
-    """Networks on one device.
+    """Networks that compute on one device.
 
-    With `keep_all`, what is loaded stays. Otherwise only the network asked for last does: the one before is let go
-    first, and is read again from its memory-mapped files when its turn comes.
+    Without a plan, or with one that keeps all, what is loaded stays on the device. Otherwise one network at a time is
+    there. Transformers then live in host memory, and their blocks go to the device as far as there is room; the text
+    encoder and the autoencoder are let go after their turn, and read again for the next.
     """
 
     def __init__(
-        self, folder: ModelFolder, *, device: torch.device, dtype: torch.dtype, vae_dtype: torch.dtype
+        self,
+        folder: ModelFolder,
+        *,
+        device: torch.device,
+        dtype: torch.dtype,
+        vae_dtype: torch.dtype,
+        tier: Tier = Tier.EXACT,
     ) -> None:
-        self.folder, self.device, self.dtype, self.vae_dtype = folder, device, dtype, vae_dtype
-        self.keep_all = True
-        self._loaded: dict[Part, nn.Module] = {}
+        self.folder, self.device, self.dtype, self.vae_dtype, self.tier = folder, device, dtype, vae_dtype, tier
+        self.plan: MemoryPlan | None = None
+        self._loaded: dict[Part, nn.Module] = {}  # on the device, or on the CPU to work there
+        self._waiting: dict[Part, tuple[WanTransformer, BlockStream]] = {}  # transformers in host memory
+        self._text_stream: BlockStream | None = None
+        self._arena = Arena(device)
+
+    @property
+    def keep_all(self) -> bool:
+        return self.plan is None or self.plan.keep_all
+
+    def arrange(self, plan: MemoryPlan | None) -> None:
+        """From now on, networks lie where `plan` says. What lies elsewhere is let go."""
+        before, self.plan = self.plan, plan
+        if before is not None and plan is not None and not plan.keep_all and not before.keep_all:
+            if before.transformer.source is not plan.transformer.source:
+                self._let_wait_no_more()
+            return
+        if self.keep_all != (before is None or before.keep_all):
+            self.free()
+
+    # --- the networks ------------------------------------------------------------------------------------------------
+
+    def encode_text(self, ids: Tensor, mask: Tensor) -> Tensor:
+        """[B, S, D] on the device, of token ids and mask [B, S]."""
+        encoder = self.text_encoder()
+        where = CPU if self._text_placement is Placement.CPU else self.device
+        return encoder(ids.to(where), mask.to(where)).to(self.device, self.dtype)  # type: ignore[no-any-return]
 
     def text_encoder(self) -> UMT5Encoder:
-        part = self.folder.text_encoder
-        return self._get(Part.TEXT_ENCODER, lambda: load_text_encoder(part, device=self.device, dtype=self.dtype))
+        part, placement = self.folder.text_encoder, self._text_placement
+        if placement is Placement.RESIDENT:
+            return self._get(Part.TEXT_ENCODER, lambda: load_text_encoder(part, device=self.device, dtype=self.dtype))
+        if placement is Placement.CPU:
+            return self._get(Part.TEXT_ENCODER, lambda: load_text_encoder(part, device=CPU, dtype=self.dtype))
+        return self._get(Part.TEXT_ENCODER, self._streamed_text_encoder)
 
     def vae(self) -> WanVAE:
         part = self.folder.vae
-        return self._get(Part.VAE, lambda: load_vae(part, device=self.device, dtype=self.vae_dtype))
+        return self._get(Part.VAE, lambda: load_vae(part, device=self.vae_device, dtype=self._vae_dtype))
+
+    @property
+    def vae_device(self) -> torch.device:
+        return CPU if self.plan is not None and self.plan.vae.device == "cpu" else self.device
 
     def transformer(self, expert: Expert) -> WanTransformer:
-        name, part = Part.TRANSFORMER, self.folder.transformers[0]
-        if expert is Expert.LOW:
-            name, part = Part.TRANSFORMER_2, self.folder.transformers[1]
-        return self._get(name, lambda: load_transformer(part, device=self.device, dtype=self.dtype))
+        """On the device, or about to get there block by block."""
+        if self.keep_all:
+            part, network = self._of(expert)
+            return self._get(part, lambda: self._read(network, self.device))
+        transformer, stream = self._in_host_memory(expert)
+        self._make_room()
+        blocks = self._placed.transformer
+        if self._arena.user is not stream:
+            self._arena.open(stream.slab_bytes, resident=blocks.resident, lanes=blocks.buffers)
+        stream.start()
+        return transformer
+
+    def fetch(self, expert: Expert) -> None:
+        """Load a transformer as far as it can be before its turn."""
+        if self.keep_all:
+            self.transformer(expert)
+        else:
+            self._in_host_memory(expert)
+
+    # --- room --------------------------------------------------------------------------------------------------------
+
+    def shrink(self) -> bool:
+        """Use less memory while denoising, with the same results: fewer blocks stay on the device. False: none does."""
+        if self.plan is None or (not self.keep_all and self.plan.transformer.resident == 0):
+            return False
+        blocks = self.plan.transformer
+        total = blocks.resident + blocks.streamed
+        # Half as many as before; of all, three quarters are left.
+        resident = total * 3 // 4 if blocks.streamed == 0 else blocks.resident // 2
+        lanes = min(2, total)
+        fewer = replace(blocks, resident=resident, streamed=total - resident, buffers=lanes, source=Source.PINNED)
+        self._arena.close()
+        self.arrange(replace(self.plan, transformer=fewer, keep_all=False))
+        self._empty_cache()
+        return True
+
+    def leave(self) -> None:
+        """At the end of a video: give back what other programs on the device could use."""
+        if not self.keep_all:
+            self._arena.close()
+            self._make_room()
 
     def free(self) -> None:
         """Let go of every network."""
-        self._loaded.clear()
+        self._let_wait_no_more()
+        self._make_room()
+
+    def _make_room(self) -> None:
+        if self._text_stream is not None:
+            self._text_stream.arena.close()
+            self._text_stream.close()
+            self._text_stream = None
+        if self._loaded:
+            self._loaded.clear()
+            self._empty_cache()
+
+    def _let_wait_no_more(self) -> None:
+        self._arena.close()
+        for _, stream in self._waiting.values():
+            stream.close()
+        self._waiting.clear()
+        self._empty_cache()
+
+    def _empty_cache(self) -> None:
         if self.device.type == "cuda":
             torch.cuda.empty_cache()
 
     def _get(self, part: Part, load: Callable[[], ModuleT]) -> ModuleT:
         if part not in self._loaded:
             if not self.keep_all:
-                self.free()
+                self._arena.close()
+                self._make_room()
+                self._empty_cache()
             self._loaded[part] = load()
         return self._loaded[part]  # type: ignore[return-value]
+
+    # --- how they are made -------------------------------------------------------------------------------------------
+
+    @property
+    def _placed(self) -> MemoryPlan:
+        assert self.plan is not None
+        return self.plan
+
+    @property
+    def _text_placement(self) -> Placement:
+        return Placement.RESIDENT if self.keep_all else self._placed.text_encoder.placement
+
+    @property
+    def _vae_dtype(self) -> torch.dtype:
+        return self.vae_dtype if self.plan is None else DTYPES[self.plan.vae.dtype]
+
+    def _of(self, expert: Expert) -> tuple[Part, NetworkPart[TransformerConfig]]:
+        if expert is Expert.LOW:
+            return Part.TRANSFORMER_2, self.folder.transformers[1]
+        return Part.TRANSFORMER, self.folder.transformers[0]
+
+    def _in_host_memory(self, expert: Expert) -> tuple[WanTransformer, BlockStream]:
+        part, network = self._of(expert)
+        if part not in self._waiting:
+            transformer = self._read(network, CPU)
+            pinned = self._placed.transformer.source is Source.PINNED
+            self._waiting[part] = transformer, BlockStream(transformer, transformer.blocks, self._arena, pinned=pinned)
+        return self._waiting[part]
+
+    def _streamed_text_encoder(self) -> UMT5Encoder:
+        encoder = load_text_encoder(self.folder.text_encoder, device=CPU, dtype=self.dtype)
+        arena, table = Arena(self.device), encoder.token_embedding
+        # From where it was loaded: it is needed once a video, and would take as much host memory as a transformer.
+        stream = BlockStream(encoder, encoder.blocks, arena, pinned=False, staying=[table])
+        arena.open(stream.slab_bytes, resident=0, lanes=2)
+        encoder.token_embedding = _OnHost(table, self.device)  # type: ignore[assignment]
+        stream.start()
+        self._text_stream = stream
+        return encoder
+
+    def _read(self, network: NetworkPart[TransformerConfig], where: torch.device) -> WanTransformer:
+        """In the tier of the pipeline."""
+        transformer = load_transformer(network, device=where, dtype=self.dtype)
+        if self.tier is Tier.FAST:
+            quantize_fp8(transformer, self.device)
+        return transformer
+
+
+class _OnHost(nn.Module):
+    """A module that works on the CPU for a network on another device."""
+
+    def __init__(self, module: nn.Module, device: torch.device) -> None:
+        super().__init__()
+        self.module, self.device = module, device
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.module(x.cpu()).to(self.device)  # type: ignore[no-any-return]

@@ -1,9 +1,10 @@
 """One model, ready to make videos: text encoder, transformers and autoencoder, from request to frames."""
 
+import logging
 from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass, replace
-from functools import cached_property
+from functools import cached_property, partial
 
 import numpy as np
 import numpy.typing as npt
@@ -12,23 +13,30 @@ from PIL.Image import Image
 from torch import Tensor
 
 from wanvideo.errors import InvalidRequest, NonFiniteLatents, NotEnoughMemory
+from wanvideo.kernels.attention import EXACT, FAST, attention_backends
 from wanvideo.media.image import load_image
 from wanvideo.pipelines.adapt import adapt
+from wanvideo.pipelines.architecture import architecture_of, work_of
 from wanvideo.pipelines.base import VideoPipeline
 from wanvideo.pipelines.clock import Clock
 from wanvideo.pipelines.conditioning import Condition, Encode, covered, first_frame, fitted, known_frames
-from wanvideo.pipelines.denoise import Embeddings, Sampling, denoise, initial_noise, initial_state
+from wanvideo.pipelines.denoise import Embeddings, Sampling, Transformer, denoise, initial_noise, initial_state
 from wanvideo.pipelines.device import pick_device, pick_dtype
 from wanvideo.pipelines.events import Event, Frames, Resolved
-from wanvideo.pipelines.memory import count_weights, footprint
+from wanvideo.pipelines.memory import count_weights
 from wanvideo.pipelines.parts import Parts
 from wanvideo.pipelines.preview import LatentColours, fit_colours
 from wanvideo.pipelines.size import Size
 from wanvideo.pipelines.state import Checkpoint, fingerprint
 from wanvideo.pipelines.transformers import FiniteLoras, Transformers
-from wanvideo.request import Adjustment, GenerationRequest, ImageSource, LoraUse, Phase, ResolvedRequest
+from wanvideo.request import Adjustment, GenerationRequest, ImageSource, LoraUse, Phase, ResolvedRequest, Tier
+from wanvideo.runtime.calibration import load_calibration, usual_calibration_file
 from wanvideo.runtime.cpu import fitting_threads
 from wanvideo.runtime.fused_vae import decoder, encode
+from wanvideo.runtime.hardware import this_machine
+from wanvideo.runtime.machine import predict
+from wanvideo.runtime.placement import MemoryPlan
+from wanvideo.runtime.plan import plan
 from wanvideo.runtime.tiling import decode_tiled, encode_tiled
 from wanvideo.sampling.guidance import Expert
 from wanvideo.weights.catalog import ModelSpec
@@ -36,6 +44,8 @@ from wanvideo.weights.folder import ModelFolder
 from wanvideo.weights.loading import load_tokenizer
 from wanvideo.weights.lora.library import LoraLibrary
 from wanvideo.weights.tokenizer import PromptTokenizer, PromptTokens
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -66,6 +76,8 @@ class Pipeline(VideoPipeline):
         vae_dtype: str | torch.dtype | None = None,
         tile: int | None = None,
         batch_guidance: bool = False,
+        tier: Tier = Tier.EXACT,
+        memory_limit: int | None = None,
         library: LoraLibrary | None = None,
         loras: Sequence[LoraUse] = (),
     ) -> None:
@@ -81,7 +93,12 @@ class Pipeline(VideoPipeline):
             device=where,
             dtype=pick_dtype(dtype, torch.bfloat16 if where.type == "cuda" else torch.float32),
             vae_dtype=pick_dtype(vae_dtype, torch.float32),
+            tier=tier,
         )
+        if tier is Tier.FAST and where.type == "cuda" and self._parts.dtype is not torch.bfloat16:
+            raise InvalidRequest(f"tier fast computes in bfloat16, not in {self._parts.dtype}: leave dtype out")
+        self._vae_dtype = None if vae_dtype is None else str(self._parts.vae_dtype).removeprefix("torch.")
+        self.tier, self.memory_limit = tier, memory_limit
         self._colours: LatentColours | None = None
         self._library, self._loras = library, tuple(loras)
         self._finite = FiniteLoras()
@@ -142,7 +159,13 @@ class Pipeline(VideoPipeline):
             previews=previews,
             clock=Clock(),
         )
-        self._parts.keep_all = self._fits(request)
+        plan = self._plan(request)
+        if plan is not None and not plan.fits:
+            raise _does_not_fit(plan, request)
+        self._parts.arrange(plan)
+        if plan is not None and self.memory_limit is not None:
+            total = torch.cuda.get_device_properties(self.device).total_memory
+            torch.cuda.set_per_process_memory_fraction(min(1.0, self.memory_limit / total), self.device)
         try:
             latents = yield from self._latents(run, resume)
             yield from self._decode(run, latents)
@@ -154,8 +177,7 @@ class Pipeline(VideoPipeline):
                 facts={"phase": phase, "width": request.width, "height": request.height, "frames": request.frames},
             ) from error
         finally:
-            if not self._parts.keep_all:
-                self._parts.free()
+            self._parts.leave()
 
     # --- phases: generators that yield events and return what they made ----------------------------------------------
 
@@ -172,30 +194,39 @@ class Pipeline(VideoPipeline):
         noise = initial_noise(shape, generator).to(self.device)
         if self._parts.keep_all:
             networks = [self._parts.text_encoder, self._parts.vae]
-            yield from self._load(run, *networks, *self._transformers(run))
+            yield from self._load(run, *networks, *self._fetched(run))
         text = yield from self._encode_text(run)
         condition = yield from self._encode_images(run)
-        yield from self._take_turn(run, self._transformers(run)[0])
+        yield from self._take_turn(run, *self._fetched(run))
 
         state = initial_state(noise, condition) if resume is None else resume.to(self.device)
         rng = generator.get_state() if resume is None else resume.rng
         steps = sampling.schedule.steps
         yield run.clock.progress(Phase.DENOISE, state.step, steps)
         with Transformers(self._parts, request.loras) as transformers:
-            for after in denoise(transformers.get, sampling, text, condition, state):
-                expert = None if sampling.boundary is None else sampling.expert(after.step - 1).value
-                preview = self._colours.preview(after.outputs[-1]) if run.previews and self._colours else None
-                yield run.clock.progress(Phase.DENOISE, after.step, steps, expert, preview)
-                yield Checkpoint(state=after, rng=rng, fingerprint=mark)
-                state = after
+            going = True
+            while going:
+                going = False
+                try:
+                    for after in denoise(self._computed(transformers), sampling, text, condition, state):
+                        expert = None if sampling.boundary is None else sampling.expert(after.step - 1).value
+                        preview = self._colours.preview(after.outputs[-1]) if run.previews and self._colours else None
+                        yield run.clock.progress(Phase.DENOISE, after.step, steps, expert, preview)
+                        yield Checkpoint(state=after, rng=rng, fingerprint=mark)
+                        state = after
+                except torch.OutOfMemoryError as error:
+                    log.warning("memory ran out at step %d: %s", state.step + 1, str(error).partition(". ")[0])
+                    transformers.let_go()
+                    going = self._parts.shrink()
+                    if not going:
+                        raise
         return state.latents
 
     def _encode_text(self, run: _Run) -> Generator[Event, None, Embeddings]:
         yield from self._take_turn(run, self._parts.text_encoder)
         yield run.clock.progress(Phase.ENCODE, 0, _encode_steps(run))
         rows = 2 if run.sampling.guided else 1
-        ids, mask = (tensor[:rows].to(self.device) for tensor in (run.tokens.ids, run.tokens.mask))
-        prompt, *negative = self._parts.text_encoder()(ids, mask).split(1)
+        prompt, *negative = self._parts.encode_text(run.tokens.ids[:rows], run.tokens.mask[:rows]).split(1)
         _require_finite(prompt, "the text encoder")
         yield run.clock.progress(Phase.ENCODE, 1, _encode_steps(run))
         return Embeddings(prompt=prompt, negative=negative[0] if negative else None)
@@ -222,20 +253,46 @@ class Pipeline(VideoPipeline):
         return condition
 
     def _decode(self, run: _Run, latents: Tensor) -> Iterator[Event]:
+        """Frames as they are decoded. If memory runs out, smaller tiles go on where larger ones have come to."""
         yield from self._take_turn(run, self._parts.vae)
-        vae, chunks = self._parts.vae(), latents.shape[2]
-        if self.tile is None:
-            stream = decoder(vae, latents.device)(latents)
-        else:
-            stream = decode_tiled(vae, latents, tile=self.tile, stride=_stride(self.tile))
-        index = 0
+        chunks = latents.shape[2]
         yield run.clock.progress(Phase.DECODE, 0, chunks)
-        for done, chunk in enumerate(stream, start=1):
-            _require_finite(chunk, "the autoencoder")
-            frames = to_rgb(chunk)
-            yield Frames(index=index, frames=frames)
-            index += len(frames)
-            yield run.clock.progress(Phase.DECODE, done, chunks)
+        index = chunk = 0
+        tiles = self._tiles()
+        for tile in tiles:
+            try:
+                for number, part in enumerate(self._chunks(latents, tile)):
+                    if number < chunk:
+                        continue
+                    _require_finite(part, "the autoencoder")
+                    frames = to_rgb(part)
+                    yield Frames(index=index, frames=frames)
+                    index, chunk = index + len(frames), number + 1
+                    yield run.clock.progress(Phase.DECODE, chunk, chunks)
+                return
+            except torch.OutOfMemoryError:
+                if tile == tiles[-1]:
+                    raise
+                log.warning("memory ran out while decoding, %s: trying again in smaller tiles", _in_tiles(tile))
+            torch.cuda.empty_cache()
+
+    def _chunks(self, latents: Tensor, tile: int | None) -> Iterator[Tensor]:
+        """Of the autoencoder. tile: in latent cells."""
+        vae, latents = self._parts.vae(), latents.to(self._parts.vae_device)
+        if tile is None:
+            return decoder(vae, latents.device)(latents)
+        return decode_tiled(vae, latents, tile=tile, stride=_stride(tile))
+
+    def _tiles(self) -> list[int | None]:
+        """What to decode in: as planned, and then what takes less and less memory."""
+        planned = self.tile
+        if planned is None and self._parts.plan is not None and self._parts.plan.vae.tile is not None:
+            planned = _cells(self._parts.plan.vae.tile, self._parts.folder)
+        if self._parts.vae_device.type == "cpu":
+            return [planned]
+        stride = self._parts.folder.vae.config.spatial_stride
+        smaller = [pixels // stride for pixels in (512, 256, 128) if pixels >= 8 * stride]
+        return [planned, *(cells for cells in smaller if planned is None or cells < planned)]
 
     def _load(self, run: _Run, *networks: Callable[[], object]) -> Iterator[Event]:
         yield run.clock.progress(Phase.LOAD, 0, len(networks))
@@ -243,10 +300,10 @@ class Pipeline(VideoPipeline):
             network()
             yield run.clock.progress(Phase.LOAD, done, len(networks))
 
-    def _take_turn(self, run: _Run, network: Callable[[], object]) -> Iterator[Event]:
+    def _take_turn(self, run: _Run, *networks: Callable[[], object]) -> Iterator[Event]:
         """Load one network in the place of another, unless there is room for all and they were loaded at the start."""
         if not self._parts.keep_all:
-            yield from self._load(run, network)
+            yield from self._load(run, *networks)
 
     # --- the parts ---------------------------------------------------------------------------------------------------
 
@@ -254,41 +311,69 @@ class Pipeline(VideoPipeline):
     def _tokenizer(self) -> PromptTokenizer:
         return load_tokenizer(self._parts.folder)
 
-    def _transformers(self, run: _Run) -> list[Callable[[], object]]:
-        """What loads the transformers that this run needs."""
+    def _fetched(self, run: _Run) -> list[Callable[[], object]]:
+        """What loads the transformers that this run needs, as far as that can be done beforehand."""
+        return [partial(self._parts.fetch, expert) for expert in run.sampling.experts]
 
-        def loader(expert: Expert) -> Callable[[], object]:
-            return lambda: self._parts.transformer(expert)
+    def _computed(self, transformers: Transformers) -> Callable[[Expert], Transformer]:
+        """The transformers, computing in the tier of this pipeline."""
+        backends = FAST if self.tier is Tier.FAST else EXACT
 
-        return [loader(expert) for expert in run.sampling.experts]
+        def get(expert: Expert) -> Transformer:
+            network = transformers.get(expert)
+
+            def compute(x: Tensor, timestep: Tensor, text: Tensor) -> Tensor:
+                with attention_backends(*backends):
+                    return network(x, timestep, text)  # type: ignore[no-any-return]
+
+            return compute
+
+        return get
 
     def _encode(self) -> Encode:
         """The autoencoder's encoder, on its device, in tiles if that is asked for."""
         vae = self._parts.vae()
-        if self.tile is None:
-            return lambda video: encode(vae, video.to(self.device))
-        tile, stride = self.tile, _stride(self.tile)
-        return lambda video: encode_tiled(vae, video.to(self.device), tile=tile, stride=stride)
+        tile, where = self._tiles()[0], self._parts.vae_device
+        if tile is None:
+            return lambda video: encode(vae, video.to(where)).to(self.device)
+        stride = _stride(tile)
+        return lambda video: encode_tiled(vae, video.to(where), tile=tile, stride=stride).to(self.device)
 
     def _latent_shape(self, request: ResolvedRequest) -> tuple[int, ...]:
         config = self._parts.folder.vae.config
         cells = config.spatial_stride
         return 1, config.z_dim, config.latent_frames(request.frames), request.height // cells, request.width // cells
 
-    def _fits(self, request: ResolvedRequest) -> bool:
-        """Whether all networks fit on the device together."""
-        if self.device.type == "cpu":
-            return True
-        needed = footprint(
-            self._parts.folder,
-            Size(request.width, request.height),
-            request.frames,
-            weight_bytes=self.dtype.itemsize,
-            vae_weight_bytes=self._parts.vae_dtype.itemsize,
+    def _plan(self, request: ResolvedRequest) -> MemoryPlan | None:
+        """Where everything goes; None where all of it stays on the device, as on a CPU."""
+        if self.device.type == "cpu" or self._parts.dtype.itemsize != 2:
+            return None
+        machine = this_machine(str(self.device), self.memory_limit)
+        # Seconds are not what is asked for here: nothing has to be measured.
+        rates = load_calibration(usual_calibration_file(), machine) or predict(machine)
+        return plan(
+            architecture_of(self._parts.folder, self.spec.id),
+            work_of(self.spec, request),
+            machine,
+            rates,
+            tier=self.tier,
+            vae_dtype=self._vae_dtype,
         )
-        free, _ = torch.cuda.mem_get_info(self.device)
-        loras = sum(lora.path.stat().st_size for lora in request.loras)
-        return needed.together + loras <= free + torch.cuda.memory_reserved(self.device)
+
+
+def _does_not_fit(plan: MemoryPlan, request: ResolvedRequest) -> NotEnoughMemory:
+    size = f"{request.width}x{request.height}, {request.frames} frames"
+    command = f"wan plan {request.model} --size {request.width}x{request.height} --frames {request.frames}"
+    return NotEnoughMemory(
+        f"{size} of {request.model} does not fit here, even block by block: {'; '.join(plan.notes)}. "
+        f"Ask for a smaller size or fewer frames; `{command}` says what would fit",
+        suggestions=(command,),
+        facts={"short_bytes": plan.short_bytes, "peak_bytes": plan.peak_bytes, "cap_bytes": plan.cap_bytes},
+    )
+
+
+def _in_tiles(cells: int | None) -> str:
+    return "the whole picture at once" if cells is None else f"in tiles of {cells} latent cells"
 
 
 def to_rgb(video: Tensor) -> npt.NDArray[np.uint8]:

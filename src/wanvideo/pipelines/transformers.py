@@ -38,12 +38,12 @@ class Transformers:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._let_go()
+        self.let_go()
 
     def get(self, expert: Expert) -> WanTransformer:
         """The network, loaded if need be."""
         if self._current is None or self._current[0] is not expert:
-            self._let_go()
+            self.let_go()
             transformer = self._parts.transformer(expert)
             deltas = read_deltas([share for lora in self._loras if (share := self._share(lora, expert)) is not None])
             context = applied(transformer, deltas, device=self._parts.device, dtype=self._parts.dtype)
@@ -51,7 +51,8 @@ class Transformers:
             self._current = expert, transformer
         return self._current[1]
 
-    def _let_go(self) -> None:
+    def let_go(self) -> None:
+        """Take the LoRAs off; the next that is asked for gets them again."""
         self._current = None
         self._applied.close()
 

@@ -5,6 +5,7 @@ from typing import Final
 
 from wanvideo.models.config import VAEConfig
 from wanvideo.request import Tier
+from wanvideo.runtime import vae_memory
 from wanvideo.runtime.architecture import Architecture, Work
 
 GIB: Final = 2**30
@@ -27,15 +28,15 @@ class MemoryModel:
     attention_per_dim: float = 14
     ffn_per_dim: float = 8
     ffn_per_hidden: float = 2
-    gelu_per_hidden: float = 2  # 0 where GELU is fused into the matrix product
-    fast_per_dim: float = 1  # the 8-bit copy of what goes into a matrix product, in the fast tier
+    gelu_per_hidden: float = 0  # 2 where GELU is not fused into the matrix product
+    fast_per_dim: float = 4.5  # 8-bit copies of q, k and v, and of what goes into a matrix product, with their scales
     fast_per_hidden: float = 1
     latent_tensors: int = 12  # float32 tensors of latents: noise, state, solver history, condition, two velocities
     rope_per_token: int = 1024  # the table of rotations: 64 complex numbers in double precision
     text_per_dim: float = 12  # bytes per text token in the text encoder: the residual and its copies
     text_per_hidden: float = 6
     text_per_score: float = 10  # logits in two precisions, and the softmax
-    rest_of_all_experts: bool = True  # while denoising, embeddings and float32 parameters of both are on the GPU
+    rest_of_all_experts: bool = False  # while denoising, embeddings and float32 parameters of both are on the GPU
     rest_in_all_phases: bool = False  # and before and after it; else they are given back with the blocks
     context: int = int(0.6 * GIB)  # the CUDA context and libraries, outside the allocator
     workspace: int = 64 * 2**20  # cuBLAS and cuDNN
@@ -73,7 +74,10 @@ def decode_bytes(config: VAEConfig, height: int, width: int, dtype: str, tile: i
 
     tile: side of the tiles in pixels, None: the whole picture.
     """
-    return _vae_bytes(config, config.decoder_base_dim, height, width, dtype, tile)
+    cells, itemsize = config.spatial_stride, WIDTH_OF[dtype]
+    sides = None if tile is None else (min(tile, height) // cells, min(tile, width) // cells)
+    whole = vae_memory.decode_bytes(config, height, width, itemsize, sides)
+    return whole - vae_memory.weight_count(config) * itemsize
 
 
 def encode_bytes(config: VAEConfig, height: int, width: int, dtype: str, tile: int | None) -> int:

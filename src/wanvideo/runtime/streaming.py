@@ -167,11 +167,11 @@ class BlockStream:
         arena: Arena,
         *,
         pinned: bool = True,
-        least: int = LEAST,
+        least: int | None = None,
         staying: Collection[nn.Module] = (),
     ) -> None:
         self.arena, self.device = arena, arena.device
-        blocks = list(blocks)
+        blocks, least = list(blocks), LEAST if least is None else least
         self._blocks = [_HostBlock(large_tensors(block, least)) for block in blocks]
         apart = (*(place for host in self._blocks for place in host.places), *_lay_out(staying, lambda _: True))
         elsewhere = {id(place.tensor) for place in apart}

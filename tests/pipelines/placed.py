@@ -1,0 +1,48 @@
+"""Plans for the tiny models, on the CPU: what happens on a GPU that cannot hold all networks."""
+
+import pytest
+
+from wanvideo.pipelines.pipeline import Pipeline
+from wanvideo.request import Phase, Tier
+from wanvideo.runtime import streaming
+from wanvideo.runtime.placement import (
+    BlockPlacement,
+    MemoryPlan,
+    PhasePlan,
+    Placement,
+    Source,
+    TextEncoderPlan,
+    VAEPlan,
+)
+
+
+def planned(
+    monkeypatch: pytest.MonkeyPatch,
+    pipeline: Pipeline,
+    *,
+    resident: int = 0,
+    source: Source = Source.PINNED,
+    text: Placement = Placement.RESIDENT,
+    keep_all: bool = False,
+    short: int = 0,
+) -> MemoryPlan:
+    """Let the pipeline work by this plan, with blocks that are moved however small they are."""
+    blocks = pipeline._parts.folder.transformers[0].config.num_layers
+    plan = MemoryPlan(
+        tier=Tier.EXACT,
+        device="cpu",
+        transformer=BlockPlacement(resident=resident, streamed=blocks - resident, buffers=2, source=source),
+        text_encoder=TextEncoderPlan(placement=text, keep=keep_all),
+        vae=VAEPlan(dtype="float32", tile=None, device="cpu"),
+        keep_all=keep_all,
+        phases=(PhasePlan(phase=Phase.DENOISE, peak_bytes=1, seconds=1),),
+        host_bytes=1,
+        pinned_bytes=0,
+        cap_bytes=1,
+        short_bytes=short,
+        rates="none",
+        notes=("it is only a test",),
+    )
+    monkeypatch.setattr(pipeline, "_plan", lambda request: plan)
+    monkeypatch.setattr(streaming, "LEAST", 256)
+    return plan

@@ -1,0 +1,123 @@
+"""Wherever the plan puts the networks, and whatever runs out on the way, the video is the same."""
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from numpy.typing import NDArray
+
+from tests.pipelines.conftest import KINDS, ask, load
+from tests.pipelines.placed import planned
+from wanvideo.errors import NotEnoughMemory
+from wanvideo.models.transformer import Block
+from wanvideo.models.vae import WanVAE
+from wanvideo.pipelines.events import Event, Frames
+from wanvideo.pipelines.pipeline import Pipeline
+from wanvideo.request import Phase, Progress
+from wanvideo.runtime.placement import Placement, Source
+
+Pipelines = dict[str, Pipeline]
+
+
+def frames(events: list[Event]) -> NDArray[np.uint8]:
+    return np.concatenate([event.frames for event in events if isinstance(event, Frames)])
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize(
+    "where",
+    [
+        {"resident": 0},
+        {"resident": 1},
+        {"source": Source.MAPPED},
+        {"text": Placement.STREAMED},
+        {"text": Placement.CPU},
+        {"keep_all": True},
+    ],
+)
+def test_the_video_is_the_same_wherever_the_networks_lie(
+    kind: str, where: dict[str, Any], pipelines: Pipelines, tiny: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with load(tiny / kind, device="cpu") as pipeline:
+        planned(monkeypatch, pipeline, **where)
+        events = list(pipeline.generate(ask(kind)))
+        again = list(pipeline.generate(ask(kind)))
+    right = pipelines[kind](ask(kind)).frames
+    assert np.array_equal(frames(events), right)
+    assert np.array_equal(frames(again), right)
+
+
+def test_one_network_at_a_time_is_on_the_device(tiny: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    with load(tiny / "i2v", device="cpu") as pipeline:
+        planned(monkeypatch, pipeline)
+        parts, events, most = pipeline._parts, [], 0
+        for event in pipeline.generate(ask("i2v")):
+            events.append(event)
+            most = max(most, len(parts._loaded) + (parts._arena.user is not None))
+        assert most == 1
+        assert not parts._loaded
+        assert not parts._arena.slabs
+        assert parts._waiting, "transformers stay in host memory for the next video"
+    assert not parts._waiting
+    loads = [e for e in events if isinstance(e, Progress) and e.phase is Phase.LOAD]
+    assert [event.steps for event in loads if event.step == 0] == [1, 1, 2, 1]  # text encoder, VAE, experts, VAE
+
+
+def test_what_does_not_fit_is_refused_with_the_reason(tiny: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    with load(tiny / "t2v", device="cpu") as pipeline:
+        planned(monkeypatch, pipeline, short=5)
+        with pytest.raises(NotEnoughMemory, match=r"only a test.*wan plan") as caught:
+            list(pipeline.generate(ask("t2v")))
+    assert caught.value.facts["short_bytes"] == 5
+
+
+def runs_out(function: Callable[..., Any], times: set[int]) -> Callable[..., Any]:
+    """`function`, which finds no memory at these of its calls."""
+    calls = 0
+
+    def call(*args: Any, **kwargs: Any) -> Any:
+        nonlocal calls
+        calls += 1
+        if calls in times:
+            raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 1 GiB")
+        return function(*args, **kwargs)
+
+    return call
+
+
+@pytest.mark.parametrize("keep_all", [True, False])
+def test_when_memory_runs_out_between_steps_fewer_blocks_stay_and_nothing_is_lost(
+    keep_all: bool, pipelines: Pipelines, tiny: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with load(tiny / "t2v", device="cpu") as pipeline:
+        planned(monkeypatch, pipeline, keep_all=keep_all, resident=1)
+        monkeypatch.setattr(Block, "forward", runs_out(Block.forward, {7}))
+        events = list(pipeline.generate(ask("t2v")))
+        assert not pipeline._parts.keep_all
+    steps = [e.step for e in events if isinstance(e, Progress) and e.phase is Phase.DENOISE]
+    assert steps == [0, 1, 2, 3, 4]
+    assert np.array_equal(frames(events), pipelines["t2v"](ask("t2v")).frames)
+
+
+def test_when_nothing_is_left_to_move_it_says_so(tiny: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    with load(tiny / "t2v", device="cpu") as pipeline:
+        planned(monkeypatch, pipeline)
+        monkeypatch.setattr(Block, "forward", runs_out(Block.forward, set(range(5, 50))))
+        with pytest.raises(NotEnoughMemory, match="phase denoise"):
+            list(pipeline.generate(ask("t2v")))
+
+
+def test_when_memory_runs_out_while_decoding_tiles_go_on_and_no_frame_comes_twice(
+    pipelines: Pipelines, tiny: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    request = ask("t2v", width=192, height=64, frames=9)
+    whole = pipelines["t2v"](request).frames
+    with load(tiny / "t2v", device="cpu") as pipeline:
+        monkeypatch.setattr(pipeline, "_tiles", lambda: [None, 16])
+        monkeypatch.setattr(WanVAE, "pixels", runs_out(WanVAE.pixels, {2}))
+        events = list(pipeline.generate(request))
+    assert [e.index for e in events if isinstance(e, Frames)] == [0, 1, 5]
+    assert np.array_equal(frames(events)[0], whole[0])
+    assert frames(events).shape == whole.shape
