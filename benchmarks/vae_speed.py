@@ -3,10 +3,12 @@
     python -m benchmarks.vae_speed --model 2.2 --height 704 --width 1280 --frames 121
     python -m benchmarks.vae_speed --model 2.2 --height 704 --width 1280 --frames 121 --budget 3
     python -m benchmarks.vae_speed --model 2.1 --height 720 --width 1280 --frames 81 --encode --peer
-    python -m benchmarks.vae_speed --model 2.2 --height 704 --width 1280 --frames 121 --profile --convs
+    python -m benchmarks.vae_speed --model 2.2 --height 704 --width 1280 --frames 121 --profile
+    python -m benchmarks.vae_speed --model 2.2 --height 704 --width 1280 --convs
 
 Chunks are let go as they come, as the pipeline does. Peaks are those of PyTorch's allocator, weights included. TFLOP/s
-are those of the plain network, so that work which is not done counts as speed.
+are those of the plain network, so that work which is not done counts as speed. cuDNN tries its kernels first, which the
+product does not ask of it; leave that out with --no-cudnn-benchmark.
 """
 
 import argparse
