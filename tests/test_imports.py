@@ -5,7 +5,11 @@ import sys
 from pathlib import Path
 
 SRC = Path(__file__).parents[1] / "src"
-NEED_TRITON = {"wanvideo.kernels.vae_triton", "wanvideo.weights.gguf_kernels"}  # which is not everywhere
+NEED_TRITON = {
+    "wanvideo.kernels.vae_conv_triton",
+    "wanvideo.kernels.vae_triton",
+    "wanvideo.weights.gguf_kernels",
+}  # which is not everywhere
 MODULES = sorted(
     {
         ".".join(path.relative_to(SRC).with_suffix("").parts).removesuffix(".__init__")

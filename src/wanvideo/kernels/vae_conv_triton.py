@@ -1,9 +1,9 @@
-"""A convolution as one matrix product in Triton, for GPUs whose copy engine fetches tiles (NVIDIA, compute capability 9).
+"""A convolution as one matrix product in Triton, for GPUs that copy tiles on their own (NVIDIA, capability 9 and more).
 
-The activations carry a frame of zeros, `[T, H + 2, W + 1, C]`: a row of zeros above and below, and one column of them
-behind every row, which stands before the next row, too. Seen as a list of pixels, what a tap of the kernel sees of a run
-of pixels is again a run, shifted by a constant. So each step of the product fetches two plain tiles, one of pixels and
-one of weights, which lie in memory in just this order when they are channels-last.
+The activations carry a border of zeros, `[T, H + 2, W + 1, C]`: a row of them above and below, and one column behind
+every row, which stands before the next row, too. Seen as a list of pixels, what a tap of the kernel sees of a run of
+pixels is again a run, shifted by a constant. So each step of the product fetches two plain tiles, one of pixels and one
+of weights, which lie in memory in just this order when they are channels-last.
 
 The results at the columns of zeros are computed and dropped: one in W + 1.
 """
@@ -83,10 +83,10 @@ def convolve_triton(
     added: Tensor | None = None,
     tiles: Tiles | None = None,
 ) -> Tensor:
-    """pixels [T, H + 2, W + 1, C] with zeros around them, weight [O, C, kt, k, k] channels-last -> [t, H, W, O].
+    """pixels [T, H + 2, W + 1, C] with their border, weight [O, C, kt, k, k] channels-last -> [t, H, W, O].
 
     k = 3: the usual padded convolution. k = 2: the result is [t, H + 1, W + 1, O], one for every corner of a pixel.
-    k = 1: the pixels [T, H, W, C] carry no zeros.
+    k = 1: the pixels [T, H, W, C] have no border.
     bias [O] and added, of the shape of the result, are summed in float32.
     """
     outs, channels, kernel_t, kernel_h, kernel_w = weight.shape
