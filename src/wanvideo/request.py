@@ -135,6 +135,7 @@ class ResolvedRequest:
     solver: Solver
     seed: int
     loras: tuple[ResolvedLora, ...] = ()
+    tier: Tier = Tier.EXACT  # that the model was loaded in
     adjustments: tuple[Adjustment, ...] = ()
 
     @property

@@ -8,8 +8,8 @@ import typer
 from wanvideo.cli.lora import lora_names
 from wanvideo.cli.models import model_names
 from wanvideo.cli.output import Output
-from wanvideo.cli.values import number, parse_lora, parse_size, read_prompt, whole
-from wanvideo.request import GenerationRequest, LoraPolicy, Solver
+from wanvideo.cli.values import number, parse_bytes, parse_lora, parse_size, read_prompt, whole
+from wanvideo.request import GenerationRequest, LoraPolicy, Solver, Tier
 
 
 def generate(
@@ -93,6 +93,13 @@ def generate(
             parser=whole, metavar="N", help="Encode and decode in tiles of this many pixels a side, which saves memory."
         ),
     ] = None,
+    tier: Annotated[
+        Tier, typer.Option(help="exact; or fast, in 8 bits: quicker on a recent GPU, and the picture differs a little.")
+    ] = Tier.EXACT,
+    memory_limit: Annotated[
+        str | None,
+        typer.Option(metavar="BYTES", help="GPU memory to use at most, such as 12GiB. Default: what is free."),
+    ] = None,
     save_state: Annotated[
         Path | None, typer.Option(help="Keep the state of the denoising in this file, to go on from later.")
     ] = None,
@@ -141,6 +148,8 @@ def generate(
         device=device,
         dtype=dtype,
         tile=tile,
+        tier=tier,
+        memory_limit=None if memory_limit is None else parse_bytes(memory_limit),
         save_state=save_state,
         resume=resume,
     )

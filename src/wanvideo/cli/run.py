@@ -23,7 +23,7 @@ from wanvideo.families.protocol import LoadOptions
 from wanvideo.families.registry import Registry, installed_families
 from wanvideo.media.output import check_writable
 from wanvideo.pipelines.settings import parameters
-from wanvideo.request import GenerationRequest, Phase, Progress, ResolvedLora, ResolvedRequest
+from wanvideo.request import GenerationRequest, Phase, Progress, ResolvedLora, ResolvedRequest, Tier
 from wanvideo.weights.entry import ModelEntry
 
 if TYPE_CHECKING:
@@ -45,6 +45,8 @@ class Job:
     device: str
     dtype: str | None
     tile: int | None
+    tier: Tier
+    memory_limit: int | None
     save_state: Path | None
     resume: Path | None
 
@@ -67,7 +69,14 @@ def run(output: Output, job: Job) -> None:
     from wanvideo.pipelines.write import generate_to_file
 
     request = replace(request, seed=resolved.seed)
-    options = LoadOptions(device=job.device, dtype=job.dtype, tile=job.tile, library=library)
+    options = LoadOptions(
+        device=job.device,
+        dtype=job.dtype,
+        tile=job.tile,
+        tier=job.tier,
+        memory_limit=job.memory_limit,
+        library=library,
+    )
     with (
         catching_interruptions(output) as interruption,
         choice.model.load(options) as pipeline,

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from wanvideo.errors import ModelIncomplete, ModelMissing, UnknownModel, WanVideoError
+from wanvideo.errors import InvalidRequest, ModelIncomplete, ModelMissing, UnknownModel, WanVideoError
 from wanvideo.families.choose import named, usual_places
 from wanvideo.families.hardware import this_computer
 from wanvideo.families.obtain import obtain, offer, with_offer
@@ -14,6 +14,7 @@ from wanvideo.families.protocol import LoadOptions
 from wanvideo.families.registry import installed_families
 from wanvideo.pipelines.base import VideoPipeline
 from wanvideo.pipelines.loras import usual_library
+from wanvideo.request import Tier
 from wanvideo.weights.download.events import FellBack
 from wanvideo.weights.download.hub import usual_hubs
 from wanvideo.weights.places import Places
@@ -34,6 +35,8 @@ def load(
     roots: Sequence[str | os.PathLike[str]] = (),
     tile: int | None = None,
     batch_guidance: bool = False,
+    tier: Tier | str = Tier.EXACT,
+    memory_limit: int | None = None,
     lora_roots: Sequence[str | os.PathLike[str]] = (),
     download: bool = False,
 ) -> VideoPipeline:
@@ -43,10 +46,12 @@ def load(
     names of its files. By default the best one. What is stored quantised stays so in memory.
     device: "auto" (a CUDA device if there is one), "cpu", "cuda", "cuda:1".
     dtype: of the text encoder and the transformers, by default bfloat16 on CUDA and float32 on the CPU.
-    vae_dtype: of the autoencoder, by default float32, as in the official code.
+    vae_dtype: of the autoencoder, by default float32, as in the official code; bfloat16 on CUDA with the tier fast.
     roots: folders that hold models, one folder each, besides the cache of the Hugging Face hub.
-    tile: side in pixels of the tiles that the autoencoder works in; None: the whole picture at once.
+    tile: side in pixels of the tiles that the autoencoder works in; None: the whole picture at once, if it fits.
     batch_guidance: both prompts in one call of the transformer; more memory, hardly ever less time.
+    tier: "exact", or "fast" for products and attention in 8 bits, which changes the picture a little.
+    memory_limit: bytes of GPU memory to use at most, by default what is free. `wanvideo.plan` says what fits.
     lora_roots: folders that hold LoRAs, besides the user's own.
     download: get a named model that is not on disk, in the variant that suits this computer. Without it, the
     ModelMissing that is raised says in its `facts` which variant that would be, and how large.
@@ -60,6 +65,8 @@ def load(
         vae_dtype=vae_dtype,
         tile=tile,
         batch_guidance=batch_guidance,
+        tier=_tier(tier),
+        memory_limit=memory_limit,
         library=usual_library([Path(root) for root in lora_roots]),
     )
     places = usual_places(roots)
@@ -69,6 +76,13 @@ def load(
         _get(error, str(name_or_folder), variant, places, download=download)
         choice = named(name_or_folder, places, variant)
     return choice.model.load(options)
+
+
+def _tier(name: Tier | str) -> Tier:
+    try:
+        return Tier(name)
+    except ValueError as error:
+        raise InvalidRequest(f"no tier is called {name!r:.40}: there are {' and '.join(Tier)}") from error
 
 
 def _get(error: WanVideoError, name: str, variant: str | None, places: Places, *, download: bool) -> None:

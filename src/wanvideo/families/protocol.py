@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Final, Protocol, runtime_checkable
 from wanvideo.pipelines.adapt import adapt
 from wanvideo.pipelines.base import VideoPipeline
 from wanvideo.pipelines.events import Event, Frames, Resolved
-from wanvideo.request import GenerationRequest, Phase, Preview, Progress, ResolvedRequest, Solver, Task
+from wanvideo.request import GenerationRequest, Phase, Preview, Progress, ResolvedRequest, Solver, Task, Tier
 from wanvideo.weights.entry import Defaults, Limits, ModelEntry
 from wanvideo.weights.lora.library import LoraLibrary
 from wanvideo.weights.places import Places
@@ -46,6 +46,7 @@ __all__ = [
     "ResolvedRequest",
     "Solver",
     "Task",
+    "Tier",
     "Variant",
     "VideoPipeline",
     "adapt",
@@ -61,7 +62,9 @@ class LoadOptions:
     device: str | None = "auto"  # "auto" (a CUDA device if there is one), "cpu", "cuda", "cuda:1"
     dtype: "str | torch.dtype | None" = None  # of the text encoder and the transformers; None: the family's default
     vae_dtype: "str | torch.dtype | None" = None  # of the autoencoder
-    tile: int | None = None  # side in pixels of the tiles that the autoencoder works in; None: the whole picture
+    tile: int | None = None  # side in pixels of the tiles that the autoencoder works in; None: what the plan says
+    tier: Tier = Tier.EXACT
+    memory_limit: int | None = None  # bytes of GPU memory to use at most; None: all that is free
     batch_guidance: bool = False  # both prompts in one call of the transformer
     library: LoraLibrary | None = None  # where the names of LoRAs are looked up; None: only in what the package brings
 

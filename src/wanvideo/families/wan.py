@@ -82,6 +82,8 @@ class WanModel:
             vae_dtype=options.vae_dtype,
             tile=options.tile,
             batch_guidance=options.batch_guidance,
+            tier=options.tier,
+            memory_limit=options.memory_limit,
             library=options.library,
             loras=[use for one in self.loras for use in one.uses],
         )

@@ -130,7 +130,7 @@ class Pipeline(VideoPipeline):
         if resume is not None and request.seed is None and isinstance(seed := resume.fingerprint.get("seed"), int):
             request = replace(request, seed=seed)
         adapted = adapt(self.spec, request, library=self._library, preset=self._loras)
-        resolved = self._finite.only(adapted, request.lora_policy)
+        resolved = replace(self._finite.only(adapted, request.lora_policy), tier=self.tier)
         return self._driven(self._events(resolved, resume, previews))
 
     def _driven(self, events: Generator[Event, None, None]) -> Generator[Event, None, None]:

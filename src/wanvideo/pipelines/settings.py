@@ -36,6 +36,7 @@ def parameters(request: ResolvedRequest) -> dict[str, object]:
         "solver": request.solver.value,
         "seed": request.seed,
         "loras": [_lora(lora) for lora in request.loras],
+        "tier": request.tier.value,
     }
 
 
