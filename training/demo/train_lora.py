@@ -75,12 +75,11 @@ def learn_slanted(vae: WanVAE, folder: Path, slant: float, *, minutes: float, ba
     path = folder / "slanted-encoder.run.safetensors"
     run = Run(vae, minutes=minutes, peak_lr=1e-3, average=0.98, path=path)
     generator = torch.Generator(device).manual_seed(1 + run.steps)
-    loss_of = torch.compile(reconstruction_loss, dynamic=False) if cuda else reconstruction_loss
 
     def step() -> dict[str, Tensor]:
         clips, _ = sample_clips(batch, generator=generator, slant=slant)
         with torch.autocast(device.type, dtype=torch.bfloat16, enabled=cuda):
-            loss, squared = loss_of(vae, clips)
+            loss, squared = reconstruction_loss(vae, clips)
         run.update(loss)
         return {"loss": loss.detach(), "psnr": -10 * (squared.detach() / 4).log10()}
 
