@@ -1,7 +1,8 @@
 """Triton kernels of `vae`, whose functions describe and test them. Every number is read once and written once.
 
 Activations are seen as matrices of pixels x channels. A program takes some pixels with all or some of their channels,
-so that neighbouring threads read neighbouring channels.
+so that neighbouring threads read neighbouring channels. Pixels are counted in 32 bits, which divide faster, and places
+in memory in 64.
 """
 
 import torch
@@ -18,7 +19,7 @@ def _norm_silu(
     channels: tl.constexpr, root: tl.constexpr, has_bias: tl.constexpr, has_kept: tl.constexpr, silu: tl.constexpr,
     tile_rows: tl.constexpr, tile_channels: tl.constexpr,
 ):  # fmt: skip
-    row = tl.program_id(0).to(tl.int64) * tile_rows + tl.arange(0, tile_rows)[:, None]
+    row = tl.program_id(0) * tile_rows + tl.arange(0, tile_rows)[:, None]
     channel = tl.arange(0, tile_channels)[None, :]
     inside = (row < rows) & (channel < channels)
     if border:  # `row` counts the pixels of the result, zeros included
@@ -29,7 +30,7 @@ def _norm_silu(
     else:
         source = row
         picture = inside
-    value = tl.load(x + source * channels + channel, mask=picture, other=0.0).to(tl.float32)
+    value = tl.load(x + source.to(tl.int64) * channels + channel, mask=picture, other=0.0).to(tl.float32)
     if has_bias:
         value += tl.load(bias + channel, mask=channel < channels, other=0.0).to(tl.float32)
     square = tl.sum(value * value, axis=1)[:, None]
@@ -40,9 +41,10 @@ def _norm_silu(
     if border:
         value = tl.where(picture, value, 0.0)
     rounded = value.to(out.dtype.element_ty)
-    tl.store(out + row * channels + channel, rounded, mask=inside)
+    tl.store(out + row.to(tl.int64) * channels + channel, rounded, mask=inside)
     if has_kept:
-        tl.store(kept + (row - first_kept) * channels + channel, rounded, mask=inside & (row >= first_kept))
+        last = (row - first_kept).to(tl.int64)
+        tl.store(kept + last * channels + channel, rounded, mask=inside & (row >= first_kept))
 
 
 def norm_silu_triton(
@@ -90,7 +92,7 @@ def _add_averaged(
     channels: tl.constexpr, in_channels: tl.constexpr, time: tl.constexpr, space: tl.constexpr, group: tl.constexpr,
     tile_rows: tl.constexpr, tile_channels: tl.constexpr,
 ):  # fmt: skip
-    row = tl.program_id(0).to(tl.int64) * tile_rows + tl.arange(0, tile_rows)[:, None]
+    row = tl.program_id(0) * tile_rows + tl.arange(0, tile_rows)[:, None]
     channel = tl.program_id(1) * tile_channels + tl.arange(0, tile_channels)[None, :]
     inside = (row < rows) & (channel < channels)
     frame, i, j = row // (height * width), row // width % height, row % width
@@ -100,9 +102,11 @@ def _add_averaged(
         source_channel, t = folded // (time * space * space), folded // (space * space) % time
         a, b = folded // space % space, folded % space
         source_frame = frame * time + t - missing
-        source = ((source_frame * height * space + i * space + a) * width * space + j * space + b) * in_channels
-        total += tl.load(x + source + source_channel, mask=inside & (source_frame >= 0), other=0.0).to(tl.float32)
-    place = h + row * channels + channel
+        source = ((source_frame * height * space + i * space + a) * width * space + j * space + b).to(tl.int64)
+        total += tl.load(x + source * in_channels + source_channel, mask=inside & (source_frame >= 0), other=0.0).to(
+            tl.float32
+        )
+    place = h + row.to(tl.int64) * channels + channel
     value = tl.load(place, mask=inside, other=0.0).to(tl.float32) + total / group
     tl.store(place, value.to(h.dtype.element_ty), mask=inside)
 
@@ -128,20 +132,21 @@ def _join_phases(
     repeats: tl.constexpr, tile_rows: tl.constexpr, tile_channels: tl.constexpr,
 ):  # fmt: skip
     """`height` and `width` of the result; a row is one of its pixels."""
-    row = tl.program_id(0).to(tl.int64) * tile_rows + tl.arange(0, tile_rows)[:, None]
+    row = tl.program_id(0) * tile_rows + tl.arange(0, tile_rows)[:, None]
     channel = tl.program_id(1) * tile_channels + tl.arange(0, tile_channels)[None, :]
     inside = (row < rows) & (channel < channels)
     frame, y, x = row // (height * width), row // width % height, row % width
     i, a, j, b = y // 2, y % 2, x // 2, x % 2
-    cell = (frame * (height // 2 + 1) + i + a) * (width // 2 + 1) + j + b
-    value = tl.load(phases + (cell * 4 + 2 * a + b) * channels + channel, mask=inside, other=0.0).to(tl.float32)
+    corner = (frame * (height // 2 + 1) + i + a) * (width // 2 + 1) + j + b
+    phase = (corner * 4 + 2 * a + b).to(tl.int64)
+    value = tl.load(phases + phase * channels + channel, mask=inside, other=0.0).to(tl.float32)
     value += tl.load(bias + channel, mask=channel < channels, other=0.0).to(tl.float32)
     if has_shortcut:
         unfolded = first + frame
-        source = ((unfolded // time * (height // 2) + i) * (width // 2) + j) * in_channels
+        source = ((unfolded // time * (height // 2) + i) * (width // 2) + j).to(tl.int64)
         source_channel = (((channel * time + unfolded % time) * 2 + a) * 2 + b) // repeats
-        value += tl.load(shortcut + source + source_channel, mask=inside, other=0.0).to(tl.float32)
-    tl.store(out + row * channels + channel, value.to(out.dtype.element_ty), mask=inside)
+        value += tl.load(shortcut + source * in_channels + source_channel, mask=inside, other=0.0).to(tl.float32)
+    tl.store(out + row.to(tl.int64) * channels + channel, value.to(out.dtype.element_ty), mask=inside)
 
 
 def join_phases_triton(
