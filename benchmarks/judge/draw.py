@@ -12,7 +12,6 @@ from numpy.typing import NDArray
 from benchmarks.judge.scene import BACKGROUNDS, COLOURS, Scene
 
 OVERSAMPLING = 4
-INRADIUS = {"circle": 0.5, "square": 0.5, "triangle": 1 / (1 + 5**0.5)}  # of the largest circle inside, by the width
 WAY = {"moves left": (-1, 0), "moves right": (1, 0), "moves up": (0, -1), "moves down": (0, 1)}
 
 
@@ -24,7 +23,7 @@ class Placement:
     last: tuple[float, float, float]
 
 
-def place(scene: Scene, rng: np.random.Generator, *, inside: float = 0.5) -> Placement:
+def place(scene: Scene, rng: np.random.Generator, *, inside: float = 0.5, slant: float = 0.0) -> Placement:
     """A random placement for the scene, wholly inside the frame at least in the middle part `inside` of the clip.
 
     Where that leaves no room for the longest moves, moves are shorter.
@@ -34,7 +33,7 @@ def place(scene: Scene, rng: np.random.Generator, *, inside: float = 0.5) -> Pla
     if scene.motion in ("is growing", "is shrinking"):
         change = rng.uniform(3.05, 6) ** (0.5 if scene.motion == "is growing" else -0.5)  # of the width
     begin, end = 2 * width / (1 + change), 2 * width * change / (1 + change)
-    room = 1 - max(width, begin, end)
+    room = 1 - max(width, begin, end) * (1 + slant)
     way = np.array(WAY.get(scene.motion, (0, 0))) * rng.uniform(0.30, min(0.60, room / inside))
     free = room - np.abs(way) * inside  # that share of the way lies between the ends of the middle part
     middle = 0.5 + rng.uniform(-0.5, 0.5, size=2) * free
@@ -42,31 +41,27 @@ def place(scene: Scene, rng: np.random.Generator, *, inside: float = 0.5) -> Pla
 
 
 def draw(
-    scene: Scene, placement: Placement, *, frames: int = 17, size: int = 128, stroke: float | None = None
+    scene: Scene, placement: Placement, *, frames: int = 17, size: int = 128, slant: float = 0.0
 ) -> NDArray[np.uint8]:
     """The clip [F, H, W, 3] of the scene's shape on its way from one placement to the other.
 
-    With a `stroke`, only its outline, of that width in widths of the shape.
+    With a `slant`, the top of the shape is moved to the right of its foot, by that share of its height.
     """
     back, front = (np.array(rgb, float) for rgb in (BACKGROUNDS[scene.background], COLOURS[scene.colour]))
     clip = []
     for x, y, width in np.linspace(placement.first, placement.last, frames):
-        cover = _cover(scene.shape, x, y, width, size, stroke)[..., None]
+        cover = _cover(scene.shape, x, y, width, size, slant)[..., None]
         clip.append(np.rint(back * (1 - cover) + front * cover))
     return np.stack(clip).astype(np.uint8)
 
 
-def _cover(shape: str, x: float, y: float, width: float, size: int, stroke: float | None) -> NDArray[np.float64]:
+def _cover(shape: str, x: float, y: float, width: float, size: int, slant: float) -> NDArray[np.float64]:
     """The share of each pixel [H, W] that the shape covers: how many of the points in it lie inside."""
-    inner = 0.0 if stroke is None else 1 - stroke / INRADIUS[shape]  # the hole is a smaller copy about the incentre
     hits = np.zeros((size, size))
     for i, j in product(range(OVERSAMPLING), repeat=2):
         u, v = ((np.arange(size) + (k + 0.5) / OVERSAMPLING) / size for k in (i, j))
         across, down = (u[None, :] - x) / width, (v[:, None] - y) / width
-        hits += _inside(shape, across, down)
-        if inner > 0:
-            drop = 0.5 - INRADIUS[shape]  # of the incentre below the middle of the box
-            hits -= _inside(shape, across / inner, (down - drop) / inner + drop)
+        hits += _inside(shape, across + slant * down, down)
     return hits / OVERSAMPLING**2
 
 

@@ -68,11 +68,11 @@ def judge(frames: Frames) -> Reading:
 
     contrast = _distance(pixels, back)  # [F, H, W]
     middle = _middle_half(len(frames))
-    rough = _without_specks(contrast[middle] > BACKGROUND_TOLERANCE)
+    rough = without_specks(contrast[middle] > BACKGROUND_TOLERANCE)
     if rough.mean() < PRESENT:
         return Reading(background=background)
     # A pixel of the edge that is half covered lies half way between the two colours.
-    masks = _without_specks(contrast > np.median(contrast[middle][rough]) / 2)
+    masks = without_specks(contrast > np.median(contrast[middle][rough]) / 2)
     colour = _core_colour(pixels[middle][_eroded(masks[middle], times=3)])
     overlap = _overlap(masks[middle])
     shape = best_shape(overlap)
@@ -151,7 +151,7 @@ def _nearest(colour: Floats, palette: Mapping[str, RGB], tolerance: float) -> st
     return name if distance[name] < tolerance else None
 
 
-def _without_specks(masks: Mask) -> Mask:
+def without_specks(masks: Mask) -> Mask:
     """Every pixel of `masks` [F, H, W] as most of the nine around it are, which removes what noise adds."""
     padded = np.pad(masks, ((0, 0), (1, 1), (1, 1)), mode="edge").astype(np.uint8)
     rows = padded[:, :-2] + padded[:, 1:-1] + padded[:, 2:]

@@ -1,7 +1,7 @@
 """Measure the demo LoRA: `python -m benchmarks.judge.lora --jobs 2`.
 
-The same scenes with the same noise are made at several strengths. Whether a clip shows an outline, and how hollow its
-shape is, is read from the finished file; then the outline is filled in, and all else is read as of any other clip.
+The same scenes with the same noise are made at several strengths. How far a shape slants is read from the
+finished file; then it is put upright, and all else is read as of any other clip.
 Prints a Markdown table. Exits with 1 if a goal is missed.
 """
 
@@ -22,23 +22,23 @@ import torch
 from benchmarks.judge.judge import Reading, judge, score
 from benchmarks.judge.outcome import make_clip
 from benchmarks.judge.scene import Scene
-from benchmarks.judge.style import STYLES, colour_in, hollowness, style
+from benchmarks.judge.style import STYLES, slant, straightened, style
 from benchmarks.judge.trials import Given, Trial, trials
 from wanvideo.request import LoraUse
 
 MODEL: Final = "t2v-A14B-demo"
-LORA: Final = "outlines"
+LORA: Final = "slanted"
 STRENGTHS: Final = (0.0, 0.25, 0.5, 0.75, 1.0)
 KEPT: Final = ("background", "colour", "shape", "motion", "size")
-STYLE_GOAL: Final = 0.95  # share of clips that are filled without it, and outlined with it
-KEPT_GOALS: Final = {"background": 0.95, "colour": 0.9, "motion": 0.9}  # at strength 1
+STYLE_GOAL: Final = 0.95  # share of clips that are upright without it, and slanted with it
+KEPT_GOALS: Final = {"background": 0.95, "colour": 0.9, "shape": 0.9, "motion": 0.9}  # at strength 1
 
 INTRODUCTION: Final = """\
 # Quality of the demo LoRA
 
-Made by `make judge-lora`: `outlines` on t2v-A14B-demo, the same scenes and noise at each strength. Hollowness is how
-much of the background shows in the middle of a shape, from 0 (filled) to 1 (an outline). Background, colour, shape,
-motion and size are read after the outline was filled in.
+Made by `make judge-lora`: `slanted` on t2v-A14B-demo, the same scenes and noise at each strength. Slant is how far the
+top of a shape is moved to the right of its foot, by its height. Background, colour, shape, motion and size are read
+after the shape was put upright.
 """
 
 
@@ -47,12 +47,12 @@ class Look:
     """What one clip shows."""
 
     scene: Scene
-    hollow: float | None
-    reading: Reading  # of the clip with its outline filled in
+    slant: float | None
+    reading: Reading  # of the clip with its shape put upright
 
     @property
     def style(self) -> str | None:
-        return style(self.hollow)
+        return style(self.slant)
 
 
 Looks: TypeAlias = Mapping[float, Sequence[Look]]  # by strength
@@ -62,12 +62,12 @@ def look(trial: Trial, strength: float, lora: str = LORA) -> Look:
     """Make a clip with the product, and read it back from its file."""
     with TemporaryDirectory(prefix="judge-") as scratch:
         frames = make_clip(trial, Path(scratch) / "clip.mp4", loras=(LoraUse(source=lora, strength=strength),))
-    return Look(scene=trial.scene, hollow=hollowness(frames), reading=judge(colour_in(frames)))
+    return Look(scene=trial.scene, slant=slant(frames), reading=judge(straightened(frames)))
 
 
-def mean_hollowness(looks: Sequence[Look]) -> float:
+def mean_slant(looks: Sequence[Look]) -> float:
     """Over the clips in which anything is seen; 0 if there is none."""
-    seen = [look.hollow for look in looks if look.hollow is not None]
+    seen = [look.slant for look in looks if look.slant is not None]
     return float(np.mean(seen)) if seen else 0.0
 
 
@@ -83,12 +83,12 @@ def kept(looks: Sequence[Look]) -> dict[str, float]:
 def missed(looks: Looks) -> Iterator[str]:
     """The goals that were not reached, in words."""
     weakest, strongest = min(looks), max(looks)
-    for strength, word in ((weakest, "filled"), (strongest, "outlined")):
+    for strength, word in ((weakest, "upright"), (strongest, "slanted")):
         if (reached := share(looks[strength], word)) < STYLE_GOAL:
             yield f"at strength {strength:g}, {reached:.1%} are {word}, not {STYLE_GOAL:.0%}"
-    rising = [mean_hollowness(looks[strength]) for strength in sorted(looks)]
+    rising = [mean_slant(looks[strength]) for strength in sorted(looks)]
     if any(later <= earlier for earlier, later in pairwise(rising)):
-        yield f"hollowness does not rise with the strength: {', '.join(f'{value:.2f}' for value in rising)}"
+        yield f"the slant does not rise with the strength: {', '.join(f'{value:z.2f}' for value in rising)}"
     shares = kept(looks[strongest])
     for name, goal in KEPT_GOALS.items():
         if shares[name] < goal:
@@ -97,14 +97,14 @@ def missed(looks: Looks) -> Iterator[str]:
 
 def markdown(looks: Looks) -> str:
     """The whole report."""
-    columns = ["strength", "clips", *STYLES, "hollowness", *KEPT]
+    columns = ["strength", "clips", *STYLES, "slant", *KEPT]
     table = [f"| {' | '.join(columns)} |", f"|{'---:|' * len(columns)}"]
     for strength in sorted(looks):
         group = looks[strength]
         shares = kept(group)
         cells = [f"{strength:g}", str(len(group))]
         cells += [f"{share(group, word):.1%}" for word in STYLES]
-        cells += [f"{mean_hollowness(group):.2f}", *(f"{shares[name]:.1%}" for name in KEPT)]
+        cells += [f"{mean_slant(group):z.2f}", *(f"{shares[name]:.1%}" for name in KEPT)]
         table.append(f"| {' | '.join(cells)} |")
     verdict = [f"- missed: {text}" for text in missed(looks)] or ["All goals are met."]
     return "\n".join([INTRODUCTION, *table, "", *verdict, ""])
@@ -127,7 +127,7 @@ def main() -> int:
         for strength in options.strength or STRENGTHS:
             count = len(wanted)
             looks[strength] = list(pool.map(look, wanted, [strength] * count, [options.lora] * count))
-            print(f"strength {strength:g}: {mean_hollowness(looks[strength]):.2f} hollow", file=sys.stderr, flush=True)
+            print(f"strength {strength:g}: {mean_slant(looks[strength]):.2f} slant", file=sys.stderr, flush=True)
     report = markdown(looks)
     print(report)
     if options.report is not None:

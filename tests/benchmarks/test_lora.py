@@ -1,4 +1,4 @@
-"""The demo LoRA draws outlines, by as much as it is strong, and leaves the rest of a prompt alone."""
+"""The demo LoRA slants shapes, by as much as it is strong, and leaves the rest of a prompt alone."""
 
 from collections.abc import Sequence
 
@@ -7,36 +7,36 @@ import pytest
 
 from benchmarks.judge.draw import draw, place
 from benchmarks.judge.judge import judge
-from benchmarks.judge.lora import Look, kept, look, markdown, mean_hollowness, missed, share
-from benchmarks.judge.style import colour_in, hollowness
+from benchmarks.judge.lora import Look, kept, look, markdown, mean_slant, missed, share
+from benchmarks.judge.style import slant, straightened
 from benchmarks.judge.trials import Given, spread, trials
 from wanvideo.pipelines.loras import SHIPPED
 
 shipped = pytest.mark.skipif(
-    not (SHIPPED / "outlines.safetensors").exists(), reason="the demo LoRA has not been trained yet"
+    not (SHIPPED / "slanted.safetensors").exists(), reason="the demo LoRA has not been trained yet"
 )
 
 
-def drawn(stroke: float | None) -> list[Look]:
+def drawn(by: float) -> list[Look]:
     looks = []
     for i, scene in enumerate(spread(8)):
-        frames = draw(scene, place(scene, np.random.default_rng(i)), stroke=stroke)
-        looks.append(Look(scene=scene, hollow=hollowness(frames), reading=judge(colour_in(frames))))
+        frames = draw(scene, place(scene, np.random.default_rng(i), slant=by), slant=by)
+        looks.append(Look(scene=scene, slant=slant(frames), reading=judge(straightened(frames))))
     return looks
 
 
 def test_a_report_of_what_a_perfect_lora_does_meets_all_goals() -> None:
-    looks = {0.0: drawn(None), 1.0: drawn(0.16)}
+    looks = {0.0: drawn(0.0), 1.0: drawn(0.35)}
     assert list(missed(looks)) == []
     assert "All goals are met." in markdown(looks)
     assert "| 1 | 8 | 0.0% | 100.0% |" in markdown(looks)
 
 
 def test_a_lora_that_does_nothing_misses_them() -> None:
-    looks = {0.0: drawn(None), 1.0: drawn(None)}
+    looks = {0.0: drawn(0.0), 1.0: drawn(0.0)}
     assert [text.split(",")[0] for text in missed(looks)] == [
         "at strength 1",
-        "hollowness does not rise with the strength: 0.00",
+        "the slant does not rise with the strength: 0.00",
     ]
 
 
@@ -46,13 +46,13 @@ def made(strength: float, count: int) -> Sequence[Look]:
 
 @shipped
 @pytest.mark.slow
-def test_the_demo_lora_draws_outlines_as_much_as_it_is_strong_and_keeps_to_the_prompt() -> None:
+def test_the_demo_lora_slants_shapes_as_much_as_it_is_strong_and_keeps_to_the_prompt() -> None:
     off, half, on = (made(strength, 4) for strength in (0.0, 0.5, 1.0))
-    assert share(off, "filled") == 1
-    assert share(on, "outlined") >= 0.75
-    assert mean_hollowness(off) < mean_hollowness(half) < mean_hollowness(on)
+    assert share(off, "upright") == 1
+    assert share(on, "slanted") >= 0.75
+    assert mean_slant(off) < mean_slant(half) < mean_slant(on)
     assert kept(on)["background"] == 1
-    assert min(kept(on)[name] for name in ("colour", "motion")) >= 0.75
+    assert min(kept(on)[name] for name in ("colour", "shape", "motion")) >= 0.75
 
 
 @shipped

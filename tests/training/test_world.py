@@ -206,19 +206,26 @@ def test_the_article_fits_the_noun(noun: str, expected: str) -> None:
     assert captions.article(noun) == expected
 
 
-def test_an_outline_is_the_edge_of_the_shape_and_nothing_of_its_middle() -> None:
-    labels, whole = many()
-    labels, track = labels[:64], world.Track(whole.centre[:64], whole.width[:64])
-    filled, outlined = (
-        world.coverage(labels[:, 2], track.centre, track.width, size=128, stroke=stroke) for stroke in (None, 0.16)
+def test_a_slanted_shape_has_the_rows_of_the_upright_one_each_moved_by_its_height() -> None:
+    labels = many()[0][:64]
+    track = world.sample_track(labels, generator=torch.Generator().manual_seed(3), slant=0.35)
+    upright, slanted = (
+        world.coverage(labels[:, 2], track.centre, track.width, size=128, slant=slant).double() for slant in (0.0, 0.35)
     )
-    assert (outlined <= filled).all()
-    edge = (filled > 0) & (filled < 1)
-    assert (outlined[edge] == filled[edge]).all()
-    column, row = (track.centre * 128).long().clamp(0, 127).unbind(-1)
-    clip, frame = torch.meshgrid(torch.arange(64), torch.arange(17), indexing="ij")
-    assert outlined[clip, frame, row + 1, column].max() < 0.05
-    # A hole with 1 - 2 x 0.16 of the side: (1 - 0.32)^2 of a square is left out.
-    square = labels[:, 2] == SHAPES.index("square")
-    share = outlined[square].sum((2, 3)) / filled[square].sum((2, 3))
-    torch.testing.assert_close(share, torch.full_like(share, 1 - 0.68**2), atol=0.01, rtol=0)
+    rows = upright.sum(3)
+    full = rows > 8  # of the thinner ones, anti-aliasing is too large a part
+    torch.testing.assert_close(slanted.sum(3)[full], rows[full], atol=0.5, rtol=0)
+    pixel = torch.arange(128) + 0.5
+    middles = [(cover * pixel).sum(3)[full] / cover.sum(3)[full] for cover in (upright, slanted)]
+    above = (track.centre[..., 1, None] * 128 - pixel)[full]
+    torch.testing.assert_close(middles[1] - middles[0], 0.35 * above.double(), atol=0.8, rtol=0)
+
+
+def test_slanted_shapes_are_inside_too_and_move_as_far_as_a_move_is() -> None:
+    labels, _ = many()
+    track = world.sample_track(labels, generator=torch.Generator().manual_seed(3), slant=0.35)
+    half = track.width / 2 * 1.35
+    assert (track.centre[..., 0] - half).min() > 1 / 128
+    assert (track.centre[..., 0] + half).max() < 127 / 128
+    travel = (track.centre[:, -1] - track.centre[:, 0]).norm(dim=1)[showing(MOVES)]
+    assert travel.min() >= 0.30 - 1e-5

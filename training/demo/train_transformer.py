@@ -97,9 +97,7 @@ def scene_index(labels: Tensor) -> Tensor:
 
 
 @torch.no_grad()
-def make_pool(
-    model: WanVAE, count: int, seed: int, *, with_conditions: bool = False, stroke: float | None = None
-) -> Pool:
+def make_pool(model: WanVAE, count: int, seed: int, *, with_conditions: bool = False, slant: float = 0.0) -> Pool:
     device = next(model.parameters()).device
     generator = torch.Generator(device).manual_seed(seed)
     center, scale = model._statistics(device)
@@ -123,7 +121,7 @@ def make_pool(
         gray = torch.rand(chunk, generator=generator, device=device) < GRAY_CLIPS
         wanted = torch.full((chunk, len(VOCABULARY)), -1, device=device)
         wanted[gray, -1] = list(BACKGROUNDS).index("gray")
-        clips, labels = sample_clips(chunk, generator=generator, labels=wanted, stroke=stroke)
+        clips, labels = sample_clips(chunk, generator=generator, labels=wanted, slant=slant)
         mean, spread = posterior(clips)
         coded.append(mean)
         spreads.append(spread)
