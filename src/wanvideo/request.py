@@ -80,6 +80,9 @@ class GenerationRequest:
     shift: float | None = None
     sigmas: tuple[float, ...] | None = None  # noise levels, 1 down to 0, instead of `steps` and `shift`
     solver: Solver | None = None
+    # Lossy: steps whose velocity is expected to differ by less than this share from the latest one computed take that
+    # one. 0 and unset: every step is computed.
+    step_cache: float | None = None
     seed: int | None = None  # unset draws one; the result says which
     loras: tuple[LoraUse, ...] = ()  # added up
     lora_policy: LoraPolicy = LoraPolicy.WARN
@@ -127,6 +130,7 @@ class ResolvedRequest:
     sigmas: tuple[float, ...] | None
     solver: Solver
     seed: int
+    step_cache: float | None = None  # None: every step is computed
     loras: tuple[ResolvedLora, ...] = ()
     adjustments: tuple[Adjustment, ...] = ()
 
@@ -156,6 +160,7 @@ class Progress:
     seconds: float
     expert: str | None = None  # "high" or "low" while a model with two experts denoises
     preview: Preview | None = None
+    reused: int = 0  # of the steps done, how many the step cache spared
 
     @property
     def done(self) -> bool:
