@@ -59,9 +59,9 @@ DIALS: Final = (
     Dial(name="step cache 0.1", request={"step_cache": 0.1}),
     Dial(name="step cache 0.15", request={"step_cache": 0.15}),
     Dial(name="step cache 0.2", request={"step_cache": 0.2}),
-    Dial(name="bfloat16", load={"dtype": "bfloat16"}, most=8),
+    Dial(name="bfloat16", load={"dtype": "bfloat16"}, most=4),
     # On a CPU without instructions for it, convolutions in bfloat16 take a hundred times as long.
-    Dial(name="autoencoder in bfloat16", load={"vae_dtype": "bfloat16"}, only_decode=True, most=2),
+    Dial(name="autoencoder in bfloat16", load={"vae_dtype": "bfloat16"}, only_decode=True, most=1),
     # The least tile of the other model is as large as its clips.
     Dial(name="autoencoder in tiles", load={"tile": 64}, only_decode=True, models=("t2v-A14B-demo",)),
 )
@@ -83,7 +83,7 @@ compared before they are written to a file, where compression would add its own 
   is lost of all (95 %).
 
 Bold is what is recommended: it may lose a point of *right*, and `make quality` fails if it loses more. Demo models are
-small and draw simple things; larger models may take a setting better or worse, and only the order of the settings should
+small and draw simple things; larger models may take a setting better or worse, and only the order of settings should
 be expected to hold. A step cache decides by comparing numbers, so that another processor, or another number of threads,
 may now and then decide otherwise about a step; on one machine the same seed and settings give the same video.
 """
