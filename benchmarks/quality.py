@@ -72,8 +72,8 @@ INTRODUCTION: Final = """\
 Made by `make quality`. The same clips, from the same captions and noise, are made exactly and with each setting, and
 compared before they are written to a file, where compression would add its own errors.
 
-- *computed*: share of the denoising steps for which the network is run; *time* of denoising, by that of exact.
-  Settings of the autoencoder begin with the exact latents.
+- *computed*: share of the denoising steps for which the network is run; *time*: of denoising, by that of the exact clip,
+  the median. Settings of the autoencoder begin with the exact latents.
 - *PSNR* (dB, over all frames) and *SSIM* (luma, 11x11 Gaussian window of 1.5 pixels) to the exact clip: the median, and
   the least of all clips. Two clips may differ and both be good: a shape that is a little further along its way costs
   much here, and nothing in the next columns.
@@ -98,7 +98,7 @@ class Measured:
     dial: str
     seed: int
     computed: float
-    denoise_seconds: float
+    time: float  # of denoising, by that of the exact clip that was made just before
     psnr: float  # infinite where no pixel differs
     ssim: float
     latents: float
@@ -148,7 +148,7 @@ def measure(trial: Trial, dials: Sequence[Dial]) -> list[Measured]:
             dial=dial.name,
             seed=trial.seed,
             computed=clip.computed,
-            denoise_seconds=clip.denoise_seconds,
+            time=clip.denoise_seconds / exact.denoise_seconds,
             psnr=psnr(clip.frames, exact.frames),
             ssim=ssim(clip.frames, exact.frames),
             latents=float((clip.checkpoint.state.latents - reference).norm() / reference.norm()),
@@ -200,7 +200,7 @@ class Row:
     dial: str
     clips: int
     computed: float
-    time: float  # by that of exact
+    time: float  # median
     psnr: tuple[float, float]  # median, worst
     ssim: tuple[float, float]
     latents: tuple[float, float]
@@ -225,7 +225,7 @@ def _row(model: str, dial: str, group: Sequence[Measured], exact: Sequence[Measu
         dial=dial,
         clips=len(group),
         computed=statistics.fmean(one.computed for one in group),
-        time=sum(one.denoise_seconds for one in group) / sum(one.denoise_seconds for one in same),
+        time=statistics.median(one.time for one in group),
         psnr=(statistics.median(one.psnr for one in group), min(one.psnr for one in group)),
         ssim=(statistics.median(one.ssim for one in group), min(one.ssim for one in group)),
         latents=(statistics.median(one.latents for one in group), max(one.latents for one in group)),
