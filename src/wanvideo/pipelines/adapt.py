@@ -327,7 +327,7 @@ def _step_cache(value: object) -> float | None:
     """The threshold; None where the cache is off."""
     if value is None:
         return None
-    legal = f"legal values are 0 (off) to {MAX_STEP_CACHE:g}; 0.05 is careful, and above 0.1 pictures change visibly"
+    legal = f"legal values are 0 (off) to {MAX_STEP_CACHE:g}; 0.05 is usual, and more changes the video more"
     return _real("step_cache", value, 0, MAX_STEP_CACHE, InvalidRequest, legal) or None
 
 
