@@ -73,7 +73,8 @@ Made by `make quality`. The same clips, from the same captions and noise, are ma
 compared before they are written to a file, where compression would add its own errors.
 
 - *computed*: share of the denoising steps for which the network is run; *time*: of denoising, by that of exact,
-  the median, on a machine that may have had other things to do. Settings of the autoencoder begin with the exact latents.
+  the median, on a machine that may have had other things to do. Settings of the autoencoder begin with the latents of
+  the exact clip.
 - *PSNR* (dB, over all frames) and *SSIM* (luma, 11x11 Gaussian window of 1.5 pixels) to the exact clip: the median, and
   the least of all clips. Two clips may differ and both be good: a shape that is a little further along its way costs
   much here, and nothing in the next columns.
