@@ -87,6 +87,9 @@ class GenerationRequest:
     shift: float | None = None
     sigmas: tuple[float, ...] | None = None  # noise levels, 1 down to 0, instead of `steps` and `shift`
     solver: Solver | None = None
+    # Lossy: steps whose velocity is expected to differ by less than this share from the latest one computed take that
+    # one. 0 and unset: every step is computed.
+    step_cache: float | None = None
     seed: int | None = None  # unset draws one; the result says which
     loras: tuple[LoraUse, ...] = ()  # added up
     lora_policy: LoraPolicy = LoraPolicy.WARN
@@ -134,6 +137,7 @@ class ResolvedRequest:
     sigmas: tuple[float, ...] | None
     solver: Solver
     seed: int
+    step_cache: float | None = None  # None: every step is computed
     loras: tuple[ResolvedLora, ...] = ()
     tier: Tier = Tier.EXACT  # that the model was loaded in
     adjustments: tuple[Adjustment, ...] = ()
@@ -164,6 +168,7 @@ class Progress:
     seconds: float
     expert: str | None = None  # "high" or "low" while a model with two experts denoises
     preview: Preview | None = None
+    reused: int = 0  # of the steps done, how many the step cache spared
 
     @property
     def done(self) -> bool:

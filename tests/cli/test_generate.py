@@ -54,6 +54,20 @@ def test_first_it_says_what_will_be_made_and_every_change(tiny: Path, wan: Wan) 
     assert any(line.startswith("denoise (") and "2/2" in line for line in ended.err.splitlines())
 
 
+def test_a_step_cache_is_called_lossy_and_says_what_it_spared(tiny: Path, wan: Wan) -> None:
+    small = ("--size", "64x64", "--frames", "5", "--steps", "8", "--seed", "7")
+    ended = wan("generate", "x", "--model", tiny / "ti2v", *small, "--step-cache", "0.5")
+    assert "step cache 0.5 (lossy), seed 7" in ended.err.splitlines()[0]
+    settings = read_settings(ended.out.strip()).settings
+    assert settings is not None
+    params, steps = settings["params"], settings["steps"]
+    assert isinstance(params, dict)
+    assert isinstance(steps, dict)
+    assert params["step_cache"] == 0.5
+    assert steps["reused"] > 0
+    assert f"denoise: 8/8, {steps['reused']} reused, " in ended.err
+
+
 def test_a_default_name_is_never_written_over(tiny: Path, wan: Wan) -> None:
     Path("x-7.mp4").write_text("mine")
     assert wan("generate", "x", "--model", tiny / "t2v", *SMALL, "--seed", "7").out == "x-7-2.mp4\n"
@@ -122,7 +136,7 @@ def test_json_tells_the_whole_story_in_events(tiny: Path, wan: Wan) -> None:
     assert (resolved["model"], resolved["frames"], resolved["seed"], resolved["demo"]) == ("t2v", 5, 7, False)
     assert {key: adjusted[key] for key in ("field", "asked", "used")} == {"field": "frames", "asked": "6", "used": "5"}
     assert list(dict.fromkeys(event["phase"] for event in progress)) == ["load", "encode", "denoise", "decode", "write"]
-    assert {"step", "steps", "seconds", "remaining_seconds", "expert"} <= set(progress[0])
+    assert {"step", "steps", "seconds", "remaining_seconds", "expert", "reused"} <= set(progress[0])
     assert done["path"] == str(Path("x-7.mp4").absolute())
     assert done["settings"]["params"]["seed"] == 7
 
@@ -181,6 +195,7 @@ def test_the_free_memory_is_that_of_the_gpu_to_be_used(
         (["x", "T2V", "--guidance", "nan"], 2, "INPUT_RANGE", "guidance"),
         (["x", "T2V", "--guidance-low", "-1"], 2, "INPUT_RANGE", "guidance_low"),
         (["x", "T2V", "--shift", "0"], 2, "INPUT_RANGE", "shift"),
+        (["x", "T2V", "--step-cache", "5"], 2, "INPUT_RANGE", "step_cache: 5.0 cannot be used: legal values are 0"),
         (["x", "T2V", "--seed", "-1"], 2, "INPUT_RANGE", "seed"),
         (["x", "T2V", "--device", "tpu"], 2, "INPUT_RANGE", "auto, cpu, cuda"),
         (["x", "T2V", "--dtype", "int4"], 2, "INPUT_RANGE", "bfloat16"),

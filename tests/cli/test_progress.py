@@ -4,6 +4,7 @@ import os
 import pty
 import subprocess
 import sys
+from dataclasses import replace
 
 import pytest
 
@@ -50,6 +51,12 @@ def test_in_a_pipe_a_phase_is_one_line(capsys: pytest.CaptureFixture[str]) -> No
         for step in range(11):
             show(at(step, float(step)))
     assert capsys.readouterr() == ("", "denoise: 10/10, 10.0 s\n")
+
+
+def test_steps_that_were_spared_are_not_hidden(capsys: pytest.CaptureFixture[str]) -> None:
+    with showing(Output()) as show:
+        show(replace(at(10, 10.0), reused=3))
+    assert capsys.readouterr().err == "denoise: 10/10, 3 reused, 10.0 s\n"
 
 
 def test_a_long_phase_reports_now_and_then(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:

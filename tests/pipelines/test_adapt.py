@@ -274,6 +274,13 @@ def test_the_low_noise_guidance_follows_the_high_one_unless_it_is_given() -> Non
     assert scales(guidance=1, guidance_low=6.5) == (1.0, 6.5)
 
 
+def test_the_step_cache_is_off_unless_it_is_asked_for() -> None:
+    def threshold(asked: float | None) -> float | None:
+        return resolved(T2V_A14B, step_cache=asked).step_cache
+
+    assert [threshold(asked) for asked in (None, 0, 0.05, 1)] == [None, None, 0.05, 1.0]
+
+
 def test_one_transformer_has_one_guidance() -> None:
     request = resolved(TI2V_5B, guidance=4.0, guidance_low=2.0)
     assert (request.guidance_high, request.guidance_low) == (4.0, 4.0)
@@ -286,6 +293,7 @@ def test_one_transformer_has_one_guidance() -> None:
         ("steps", [0, -1, 1001, 10**400, 20.0, NAN, "20", True]),
         ("guidance", [-0.1, 101, NAN, INF, -INF, 10**400, "4", True]),
         ("guidance_low", [-0.1, 101, NAN, INF, "4", True]),
+        ("step_cache", [-0.1, 1.01, NAN, INF, "0.05", True]),
         ("shift", [0, -5, 101, NAN, INF, "5", True]),
         ("seed", [-1, 2**63, 10**5000, 7.0, NAN, "7", True]),
         ("solver", ["ddim", 7, ""]),

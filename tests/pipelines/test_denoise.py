@@ -1,5 +1,6 @@
 """The loop, with small functions in the place of networks."""
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -178,3 +179,92 @@ def test_no_gradients_are_kept() -> None:
     start = initial_state(noise(), Condition())
     states = denoise(lambda _: lambda x, time, _: x * weight, sampling(), text, Condition(), start)
     assert not next(states).latents.requires_grad
+
+
+# --- step cache ------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("threshold", [None, 0.0])
+@pytest.mark.parametrize("solver", Solver)
+def test_without_a_threshold_every_step_is_computed(solver: Solver, threshold: float | None) -> None:
+    plain, network = Network(), Network()
+    exact = run(plain, sampling(solver))
+    states = run(network, sampling(solver, step_cache=threshold))
+    assert all(torch.equal(a.latents, b.latents) for a, b in zip(states, exact, strict=True))
+    assert len(network.calls) == len(plain.calls)
+    assert states[-1].reused == 0
+    assert states[-1].cache is None
+
+
+@pytest.mark.parametrize("first", [False, True])
+@pytest.mark.parametrize("guidance", [1.0, 3.0])
+@pytest.mark.parametrize("solver", Solver)
+def test_steps_are_spared_for_both_prompts_and_the_result_is_near(solver: Solver, guidance: float, first: bool) -> None:
+    condition = Condition(first_latent=torch.rand(1, 2, 1, 4, 4)) if first else Condition()
+    how = sampling(solver, steps=30, guidance_high=guidance, guidance_low=guidance)
+    exact = run(Network(), how, condition)[-1].latents
+    errors = []
+    for threshold in (0.02, 0.2):
+        network = Network()
+        last = run(network, replace(how, step_cache=threshold), condition)[-1]
+        assert 0 < last.reused < 30
+        assert len(network.calls) == (30 - last.reused) * (1 if guidance == 1 else 2)
+        errors.append(float((last.latents - exact).norm() / exact.norm()))
+        assert torch.equal(last.latents, run(Network(), replace(how, step_cache=threshold), condition)[-1].latents)
+        if condition.first_latent is not None:
+            assert torch.equal(last.latents[:, :, :1], condition.first_latent)
+    assert 0 < errors[0] < errors[1] < 0.2
+
+
+def test_both_prompts_in_one_call_spare_the_same_steps() -> None:
+    one, two = Network(), Network()
+    how = sampling(steps=30, step_cache=0.05)
+    sequential = run(one, how)[-1]
+    batched = run(two, replace(how, batch_guidance=True))[-1]
+    assert len(one.calls) == 2 * len(two.calls)
+    assert batched.reused == sequential.reused > 0
+    torch.testing.assert_close(batched.latents, sequential.latents, atol=1e-5, rtol=0)
+
+
+def test_known_channels_do_not_matter_to_the_cache() -> None:
+    network = Network()
+    last = run(network, sampling(steps=30, step_cache=0.05), Condition(channels=torch.rand(1, 6, 3, 4, 4)))[-1]
+    assert last.reused > 0
+
+
+def test_each_expert_begins_anew_and_the_last_step_is_computed() -> None:
+    """However large the threshold: two steps of each, for the rate, the rest of the warm-up, and the last one."""
+    network = Network()
+    how = sampling(steps=40, guidance_high=1.0, guidance_low=1.0, step_cache=1.0)  # 15 steps and 25
+    states = run(network, how)
+    taken = [time.item() for _, time, _ in network.calls]
+    steps = [how.schedule.timesteps.index(time) for time in taken]
+    assert steps[:8] == list(range(8))
+    assert {15, 16, 39} <= set(steps)
+    assert [state.cache.step for state in states if state.cache is not None] == [
+        max(taken for taken in steps if taken <= step) for step in range(40)
+    ]
+
+
+@pytest.mark.parametrize("solver", Solver)
+def test_a_run_resumed_from_any_step_spares_the_same_steps(solver: Solver) -> None:
+    how = sampling(solver, steps=30, step_cache=0.05)
+    text = Embeddings(prompt=PROMPT, negative=NEGATIVE)
+    states = run(Network(), how)
+    assert states[-1].reused > 0
+    for state in states[:-1]:
+        *_, last = denoise(Network(), how, text, Condition(), state)
+        assert torch.equal(last.latents, states[-1].latents)
+        assert last.reused == states[-1].reused
+
+
+def test_numbers_that_are_not_finite_are_found_with_a_cache_too() -> None:
+    good = Network()
+
+    def failing(expert: Expert) -> Transformer:
+        return lambda x, time, text: good(expert)(x, time, text) + (float("nan") if len(good.calls) > 16 else 0)
+
+    text = Embeddings(prompt=PROMPT, negative=NEGATIVE)
+    how = sampling(steps=30, step_cache=0.05)
+    with pytest.raises(NonFiniteLatents):
+        list(denoise(failing, how, text, Condition(), initial_state(noise(), Condition())))

@@ -130,6 +130,32 @@ def test_a_resumed_run_ends_with_the_same_bits(pipelines: Pipelines, kind: str, 
         assert steps == list(range(checkpoint.step + 1, 6))
 
 
+def test_a_resumed_run_with_a_step_cache_ends_with_the_same_bits(pipelines: Pipelines, tmp_path: Path) -> None:
+    request = ask("ti2v", steps=8, step_cache=0.5)
+    whole = run(pipelines["ti2v"], request)
+    reused = [event.reused for event in whole if isinstance(event, Progress) and event.phase is Phase.DENOISE]
+    assert reused[-1] > 0
+    assert reused == sorted(reused)
+    for checkpoint in [event for event in whole if isinstance(event, Checkpoint)]:
+        checkpoint.save(tmp_path / "run")
+        rest = run(pipelines["ti2v"], request, resume=Checkpoint.load(tmp_path / "run"))
+        assert np.array_equal(frames(rest), frames(whole))
+        assert max(event.reused for event in rest if isinstance(event, Progress)) == reused[-1]
+
+
+def test_settings_say_how_many_steps_were_computed(pipelines: Pipelines) -> None:
+    exact, off, cached = (pipelines["ti2v"](ask("ti2v", steps=8, step_cache=threshold)) for threshold in (None, 0, 0.5))
+    assert np.array_equal(exact.frames, off.frames)
+    assert not np.array_equal(exact.frames, cached.frames)
+    settings: Any = exact.settings
+    assert settings["steps"] == {"computed": 8, "reused": 0}
+    assert settings["params"]["step_cache"] is None
+    settings = cached.settings
+    assert settings["params"]["step_cache"] == 0.5
+    assert settings["steps"]["reused"] > 0
+    assert sum(settings["steps"].values()) == 8
+
+
 def test_a_finished_run_resumes_with_decoding_alone(pipelines: Pipelines, monkeypatch: pytest.MonkeyPatch) -> None:
     whole = run(pipelines["t2v"], ask("t2v"))
     last = [event for event in whole if isinstance(event, Checkpoint)][-1]

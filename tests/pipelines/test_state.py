@@ -18,6 +18,7 @@ from wanvideo.pipelines.state import Checkpoint, fingerprint
 from wanvideo.request import GenerationRequest, ResolvedRequest, Solver
 from wanvideo.sampling.schedule import make_schedule
 from wanvideo.sampling.solver import SolverState
+from wanvideo.sampling.step_cache import StepCache
 from wanvideo.weights.catalog import T2V_A14B
 
 SHAPE = (1, 16, 2, 8, 8)
@@ -57,6 +58,32 @@ def test_what_is_saved_comes_back_bit_for_bit(tmp_path: Path, outputs: int, corr
     assert [file.name for file in tmp_path.iterdir()] == ["run.safetensors"]
 
 
+def with_cache(rate: float | None = 0.1, **changes: Any) -> Checkpoint:
+    before = checkpoint()
+    values: dict[str, Any] = {"step": 1, "latents": before.state.latents, "velocity": torch.randn(SHAPE)}
+    return replace(before, state=replace(before.state, cache=StepCache(rate=rate, **(values | changes)), reused=1))
+
+
+@pytest.mark.parametrize("rate", [0.1, None])
+def test_the_step_cache_comes_back_too(tmp_path: Path, rate: float | None) -> None:
+    before = with_cache(rate)
+    before.save(tmp_path / "run")
+    after = Checkpoint.load(tmp_path / "run")
+    old, new = before.state.cache, after.state.cache
+    assert old is not None
+    assert new is not None
+    assert (new.step, new.rate, after.state.reused) == (1, rate, 1)
+    assert torch.equal(new.latents, old.latents)
+    assert torch.equal(new.velocity, old.velocity)
+    after.require(mark(request()), SHAPE, STEPS)
+
+
+@pytest.mark.parametrize("changes", [{"step": 2}, {"step": -1}, {"velocity": torch.zeros(1)}])
+def test_a_step_cache_that_does_not_fit_is_refused(changes: dict[str, Any]) -> None:
+    with pytest.raises(IncompatibleState, match="do not fit"):
+        with_cache(**changes).require(mark(request()), SHAPE, STEPS)
+
+
 def test_the_same_tensor_may_appear_twice(tmp_path: Path) -> None:
     """UniPC corrects nothing on its first step: the corrected sample is the sample."""
     before = checkpoint()
@@ -87,6 +114,7 @@ def test_the_random_generator_goes_on_where_it_was(tmp_path: Path) -> None:
         ("shift", 7.0),
         ("sigmas", (1.0, 0.7, 0.4, 0.2)),
         ("solver", Solver.EULER),
+        ("step_cache", 0.05),
         ("seed", 8),
     ],
 )
@@ -146,6 +174,9 @@ def test_damaged_and_foreign_states_are_refused(tmp_path: Path) -> None:
         ({"step": "2"}, "", "damaged"),
         ({"fingerprint": None}, "", "damaged"),
         ({}, "rng", "damaged"),
+        ({"cache": {"step": 1, "rate": None}}, "", "damaged"),  # no tensors of it
+        ({"cache": {"step": 1}}, "", "damaged"),
+        ({"reused": None}, "", "damaged"),
     ):
         kept = {name: tensor for name, tensor in tensors.items() if name != missing}
         save_file(kept, path, metadata={"wanvideo": json.dumps(about | changes)})

@@ -65,6 +65,15 @@ def generate(
         float | None, typer.Option(parser=number, metavar="X", help="Above 1, more steps go to the high noise levels.")
     ] = None,
     solver: Annotated[Solver | None, typer.Option(help="How the steps are taken.")] = None,
+    step_cache: Annotated[
+        float | None,
+        typer.Option(
+            parser=number,
+            metavar="X",
+            help="Faster, and another video: a step that is expected to differ by less than this share, such as 0.05, "
+            "from the last one computed takes its velocity. Default: 0, every step is computed.",
+        ),
+    ] = None,
     seed: Annotated[
         int | None, typer.Option(parser=whole, metavar="N", help="The same one gives the same video. Default: drawn.")
     ] = None,
@@ -135,6 +144,7 @@ def generate(
         guidance_low=guidance_low,
         shift=shift,
         solver=solver,
+        step_cache=step_cache,
         seed=seed,
         loras=tuple(parse_lora(text) for text in lora or ()),
         lora_policy=lora_policy,

@@ -60,6 +60,11 @@ def describe(progress: Progress) -> str:
     return LABELS[progress.phase] + (f" ({progress.expert} noise)" if progress.expert else "")
 
 
+def spared(progress: Progress) -> str:
+    """Of the steps done, those that were not computed."""
+    return f", {progress.reused} reused" if progress.reused else ""
+
+
 def speed(per_step: float | None) -> str:
     """Steps a second, or seconds a step where that is the larger number."""
     if not per_step:
@@ -81,6 +86,7 @@ def _events(output: Output) -> Show:
             seconds=round(progress.seconds, 3),
             remaining_seconds=left,
             expert=progress.expert,
+            reused=progress.reused,
         )
 
     return show
@@ -96,7 +102,7 @@ def _lines(output: Output) -> Show:
         if not progress.done and time.monotonic() - last < LINE_SECONDS:
             return
         last = time.monotonic()
-        line = f"{describe(progress)}: {progress.step}/{progress.steps}, {progress.seconds:.1f} s"
+        line = f"{describe(progress)}: {progress.step}/{progress.steps}{spared(progress)}, {progress.seconds:.1f} s"
         if per_step and not progress.done:
             line += f", {speed(per_step)}, {per_step * (progress.steps - progress.step):.0f} s left"
         output.say(line)
@@ -128,7 +134,12 @@ def _bars() -> Iterator[Show]:
             tasks[phase] = bars.add_task("", total=progress.steps, speed="")
         elif not progress.step:  # a network is loaded when its turn comes
             bars.reset(tasks[phase], total=progress.steps)
-        bars.update(tasks[phase], completed=progress.step, description=describe(progress), speed=speed(per_step))
+        bars.update(
+            tasks[phase],
+            completed=progress.step,
+            description=describe(progress),
+            speed=(speed(per_step) + spared(progress)).removeprefix(", "),
+        )
 
     with bars:
         yield show

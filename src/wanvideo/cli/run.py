@@ -225,9 +225,10 @@ def _announce(output: Output, spec: ModelEntry, request: ResolvedRequest) -> Non
     noise = f"shift {r.shift:g}" if r.sigmas is None else "given noise levels"
     guidance = f"{r.guidance_high:g}" if spec.experts == 1 else f"{r.guidance_high:g} high, {r.guidance_low:g} low"
     steps = f"{r.steps} step{'' if r.steps == 1 else 's'} of {r.solver}"
+    cache = "" if r.step_cache is None else f", step cache {r.step_cache:g} (lossy)"
     output.say(
         f"{spec.id}{' (demo)' if spec.demo else ''}: {r.width}x{r.height}, {length}, {steps}, "
-        f"{noise}, guidance {guidance}, seed {r.seed}"
+        f"{noise}, guidance {guidance}{cache}, seed {r.seed}"
     )
     for lora in r.loras:
         output.say(f"lora: {_with_strengths(spec, lora)}")

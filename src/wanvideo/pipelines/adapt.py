@@ -40,6 +40,7 @@ from wanvideo.weights.entry import Limits, ModelEntry
 from wanvideo.weights.lora.library import LoraLibrary
 
 MIN_SHIFT, MAX_SHIFT = 0.01, 100.0
+MAX_STEP_CACHE = 1.0
 MAX_SEED = 2**63 - 1
 DRAWN_SEEDS = 2**32  # a seed that is drawn stays short enough to be read out
 MAX_PROMPT = 100_000  # characters; the text encoder reads some two thousand
@@ -95,6 +96,7 @@ def adapt(
         sigmas=sigmas,
         solver=solver,
         seed=_seed(request.seed),
+        step_cache=_step_cache(request.step_cache),
         loras=loras,
         adjustments=tuple(changes),
     )
@@ -319,6 +321,14 @@ def _levels(values: object, most: int) -> tuple[float, ...]:
     if not isinstance(values, tuple | list) or len(values) > most:
         raise InvalidRequest(f"sigmas are {_shown(values)}: {hint}")
     return tuple(_real("a value of sigmas", value, 0, 1, InvalidRequest, hint) for value in values)
+
+
+def _step_cache(value: object) -> float | None:
+    """The threshold; None where the cache is off."""
+    if value is None:
+        return None
+    legal = f"legal values are 0 (off) to {MAX_STEP_CACHE:g}; 0.05 is usual, and more changes the video more"
+    return _real("step_cache", value, 0, MAX_STEP_CACHE, InvalidRequest, legal) or None
 
 
 def _seed(value: object) -> int:

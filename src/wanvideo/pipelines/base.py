@@ -60,6 +60,7 @@ class VideoPipeline(ABC):
 
         resolved: ResolvedRequest | None = None
         timing: dict[Phase, float] = {}
+        reused = 0
         chunks: list[npt.NDArray[np.uint8]] = []
         for event in self.generate(request):
             if isinstance(event, Resolved):
@@ -68,7 +69,10 @@ class VideoPipeline(ABC):
                 chunks.append(event.frames)
             elif isinstance(event, Progress):
                 timing[event.phase] = event.seconds
+                reused = max(reused, event.reused)
                 if on_progress is not None:
                     on_progress(event)
         assert resolved is not None
-        return Video(frames=np.concatenate(chunks), fps=resolved.fps, settings=settings(resolved, timing))
+        return Video(
+            frames=np.concatenate(chunks), fps=resolved.fps, settings=settings(resolved, timing, reused=reused)
+        )

@@ -15,11 +15,25 @@ class Clock:
     _spent: dict[Phase, float] = field(default_factory=dict)
 
     def progress(
-        self, phase: Phase, step: int, steps: int, expert: str | None = None, preview: Preview | None = None
+        self,
+        phase: Phase,
+        step: int,
+        steps: int,
+        expert: str | None = None,
+        preview: Preview | None = None,
+        reused: int = 0,
     ) -> Progress:
         """That `step` of `steps` are done; the first call for a phase starts its time."""
         now = monotonic()
         if phase is not self.phase:
             self.phase, self._since = phase, now - self._spent.get(phase, 0.0)
         seconds = self._spent[phase] = now - self._since
-        return Progress(phase=phase, step=step, steps=steps, seconds=seconds, expert=expert, preview=preview)
+        return Progress(
+            phase=phase,
+            step=step,
+            steps=steps,
+            seconds=seconds,
+            expert=expert,
+            preview=preview,
+            reused=reused,
+        )

@@ -1,7 +1,7 @@
 """From noise to latents: the loop that joins the networks' velocity with a solver, one step at a time."""
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TypeAlias
 
 import torch
@@ -13,6 +13,7 @@ from wanvideo.request import ResolvedRequest, Solver
 from wanvideo.sampling.guidance import Expert, expert_at, guide
 from wanvideo.sampling.schedule import Schedule, make_schedule
 from wanvideo.sampling.solver import STEP, SolverState, integrate
+from wanvideo.sampling.step_cache import expected_change, learn, may_reuse
 
 # A transformer: input [B, C, T, h, w], timestep [B] or [B, 2], text [B, S, D] -> velocity [B, z, T, h, w].
 Transformer: TypeAlias = Callable[[Tensor, Tensor, Tensor], Tensor]
@@ -38,6 +39,7 @@ class Sampling:
     # Both prompts in one call of the network. One alone keeps the device busy on all but the smallest videos, so two at
     # once take more memory and no less time; with the demo models on one core, 0.16 s a step against 0.15 s.
     batch_guidance: bool = False
+    step_cache: float | None = None  # how much of itself a velocity may differ from the one used in its place
 
     @classmethod
     def of(cls, request: ResolvedRequest, boundary: float | None, *, batch_guidance: bool = False) -> "Sampling":
@@ -48,6 +50,7 @@ class Sampling:
             guidance_high=request.guidance_high,
             guidance_low=request.guidance_low,
             batch_guidance=batch_guidance,
+            step_cache=request.step_cache,
         )
 
     def expert(self, step: int) -> Expert:
@@ -90,16 +93,28 @@ def denoise(
     """Yield the state after every step that is left, all on the device of `state`.
 
     `transformer` gives the network of an expert when a step needs it. Raises NonFiniteLatents, with the step, as soon
-    as a NaN or an infinity appears.
+    as a NaN or an infinity appears. The step cache is part of the state, so that a run that is resumed reuses as it
+    would have done.
     """
+    cache, reused = state.cache, state.reused
+    steps, threshold = sampling.schedule.steps, sampling.step_cache or 0.0
 
     def velocity(latents: Tensor, timestep: float, step: int) -> Tensor:
+        nonlocal cache, reused
         expert = sampling.expert(step)
-        return guided_velocity(transformer(expert), sampling, expert, latents, timestep, text, condition)
+        if cache is not None and sampling.expert(cache.step) is not expert:
+            cache = None
+        if cache is not None and may_reuse(step, steps) and expected_change(cache, latents) < threshold:
+            reused += 1
+            return cache.velocity
+        result = guided_velocity(transformer(expert), sampling, expert, latents, timestep, text, condition)
+        if threshold > 0:
+            cache = learn(cache, step, latents, result)
+        return result
 
     for after in integrate(STEP[sampling.solver], velocity, state, sampling.schedule):
         check_finite(after, sampling)
-        yield after
+        yield replace(after, cache=cache, reused=reused)
 
 
 @torch.no_grad()

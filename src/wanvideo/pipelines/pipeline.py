@@ -189,6 +189,7 @@ class Pipeline(VideoPipeline):
         if resume is not None:
             resume.require(mark, shape, sampling.schedule.steps)
             if resume.step == sampling.schedule.steps:
+                yield run.clock.progress(Phase.DENOISE, resume.step, resume.step, reused=resume.state.reused)
                 return resume.to(self.device).latents
         generator = torch.Generator().manual_seed(request.seed)
         noise = initial_noise(shape, generator).to(self.device)
@@ -202,7 +203,7 @@ class Pipeline(VideoPipeline):
         state = initial_state(noise, condition) if resume is None else resume.to(self.device)
         rng = generator.get_state() if resume is None else resume.rng
         steps = sampling.schedule.steps
-        yield run.clock.progress(Phase.DENOISE, state.step, steps)
+        yield run.clock.progress(Phase.DENOISE, state.step, steps, reused=state.reused)
         with Transformers(self._parts, request.loras) as transformers:
             going = True
             while going:
@@ -211,7 +212,7 @@ class Pipeline(VideoPipeline):
                     for after in denoise(self._computed(transformers), sampling, text, condition, state):
                         expert = None if sampling.boundary is None else sampling.expert(after.step - 1).value
                         preview = self._colours.preview(after.outputs[-1]) if run.previews and self._colours else None
-                        yield run.clock.progress(Phase.DENOISE, after.step, steps, expert, preview)
+                        yield run.clock.progress(Phase.DENOISE, after.step, steps, expert, preview, after.reused)
                         yield Checkpoint(state=after, rng=rng, fingerprint=mark)
                         state = after
                 except torch.OutOfMemoryError as error:

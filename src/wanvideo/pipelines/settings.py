@@ -34,20 +34,27 @@ def parameters(request: ResolvedRequest) -> dict[str, object]:
         "shift": request.shift,
         "sigmas": None if request.sigmas is None else list(request.sigmas),
         "solver": request.solver.value,
+        "step_cache": request.step_cache,
         "seed": request.seed,
         "loras": [_lora(lora) for lora in request.loras],
         "tier": request.tier.value,
     }
 
 
-def settings(request: ResolvedRequest, timing: Mapping[Phase, float], models: Sequence[str] = ()) -> dict[str, object]:
-    """The JSON object that goes into a finished file. `timing`: seconds of each phase."""
+def settings(
+    request: ResolvedRequest, timing: Mapping[Phase, float], models: Sequence[str] = (), *, reused: int = 0
+) -> dict[str, object]:
+    """The JSON object that goes into a finished file.
+
+    timing: seconds of each phase. reused: steps that the step cache spared.
+    """
     return {
         "app": "wanvideo",
         "version": package_version(),
         "schema": SCHEMA,
         "params": parameters(request),
         "models": [{"id": name} for name in models or (request.model,)],
+        "steps": {"computed": request.steps - reused, "reused": reused},
         "timing": {phase.value: round(seconds, 3) for phase, seconds in timing.items()},
         "adjustments": [asdict(adjustment) for adjustment in request.adjustments],
     }

@@ -21,6 +21,7 @@ from wanvideo.pipelines.settings import parameters
 from wanvideo.request import ResolvedRequest
 from wanvideo.sampling.schedule import Schedule
 from wanvideo.sampling.solver import SolverState
+from wanvideo.sampling.step_cache import StepCache
 
 FORMAT: Final = "wanvideo.denoising"
 SCHEMA: Final = 1
@@ -44,7 +45,15 @@ class Checkpoint:
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write a safetensors file, whole or not at all. Raises OutputNotWritable or DiskFull."""
         path = Path(path)
-        about = {"format": FORMAT, "schema": SCHEMA, "step": self.step, "fingerprint": self.fingerprint}
+        cache = self.state.cache
+        about = {
+            "format": FORMAT,
+            "schema": SCHEMA,
+            "step": self.step,
+            "reused": self.state.reused,
+            "cache": None if cache is None else {"step": cache.step, "rate": cache.rate},
+            "fingerprint": self.fingerprint,
+        }
         data = save(_tensors(self), metadata={"wanvideo": json.dumps(about)})
         part = path.with_name(f".{path.name}.{secrets.token_hex(4)}.part")
         with writing(path):
@@ -82,8 +91,11 @@ class Checkpoint:
             )
         tensors = [self.state.latents, *self.state.outputs]
         tensors += [] if self.state.corrected is None else [self.state.corrected]
+        cache = self.state.cache
+        tensors += [] if cache is None else [cache.latents, cache.velocity]
         fits = all(tensor.shape == shape and tensor.dtype == torch.float32 for tensor in tensors)
-        if not fits or not 0 <= self.step <= steps or not all(bool(torch.isfinite(t).all()) for t in tensors):
+        fits &= 0 <= self.step <= steps and (cache is None or 0 <= cache.step < self.step)
+        if not fits or not all(bool(torch.isfinite(t).all()) for t in tensors):
             raise IncompatibleState(f"the saved run holds tensors that do not fit its settings: {_AGAIN}")
 
     def to(self, device: torch.device) -> SolverState:
@@ -94,6 +106,7 @@ class Checkpoint:
             latents=state.latents.to(device),
             outputs=tuple(output.to(device) for output in state.outputs),
             corrected=None if state.corrected is None else state.corrected.to(device),
+            cache=None if state.cache is None else state.cache.to(device),
         )
 
 
@@ -123,6 +136,8 @@ def _tensors(checkpoint: Checkpoint) -> dict[str, Tensor]:
     tensors |= {f"output.{i}": output for i, output in enumerate(state.outputs)}
     if state.corrected is not None:
         tensors["corrected"] = state.corrected
+    if state.cache is not None:
+        tensors |= {"cache.latents": state.cache.latents, "cache.velocity": state.cache.velocity}
     # Cloned, since safetensors stores no tensors that share memory.
     dense = torch.contiguous_format
     return {name: tensor.detach().cpu().clone(memory_format=dense) for name, tensor in tensors.items()}
@@ -132,20 +147,38 @@ def _checkpoint(path: Path, about: object, tensors: Mapping[str, Tensor]) -> Che
     """Check what a file said of itself and what it held."""
     if not isinstance(about, dict) or about.get("format") != FORMAT:
         raise IncompatibleState(f"{path} is no saved run: {_AGAIN}")
-    step, known = about.get("step"), about.get("fingerprint")
+    step, known, reused = about.get("step"), about.get("fingerprint"), about.get("reused", 0)
     outputs = [name for name in ("output.0", "output.1") if name in tensors]
+    learnt = about.get("cache")
     expected = {"latents", "rng", *outputs} | ({"corrected"} & tensors.keys())
+    expected |= set() if learnt is None else {"cache.latents", "cache.velocity"}
     if about.get("schema") != SCHEMA:
         raise IncompatibleState(f"{path} was saved by another version (schema {about.get('schema')!r}): {_AGAIN}")
-    if type(step) is not int or not isinstance(known, dict) or tensors.keys() != expected:
+    named = _is_cache(learnt) and tensors.keys() == expected
+    if not named or not isinstance(step, int) or not isinstance(reused, int) or not isinstance(known, dict):
         raise IncompatibleState(f"{path} is damaged: {_AGAIN}")
+    cache = None
+    if learnt is not None:
+        cache = StepCache(**learnt, latents=tensors["cache.latents"], velocity=tensors["cache.velocity"])
     state = SolverState(
         step=step,
         latents=tensors["latents"],
         outputs=tuple(tensors[name] for name in outputs),
         corrected=tensors.get("corrected"),
+        cache=cache,
+        reused=reused,
     )
     return Checkpoint(state=state, rng=tensors["rng"], fingerprint=known)
+
+
+def _is_cache(about: object) -> bool:
+    """Whether a file may say this of the step cache: None, or what is to know beside its tensors."""
+    match about:
+        case None:
+            return True
+        case {"step": int(), "rate": None | float(), **rest}:
+            return not rest
+    return False
 
 
 def _shown(value: object) -> str:

@@ -39,6 +39,7 @@ def generate_to_file(
 def _write(events: Generator[Event, None, None], path: Path) -> Generator[Event, None, None]:
     timing: dict[Phase, float] = {}
     writing = 0.0  # seconds
+    reused = 0  # steps
     with ExitStack() as open_file, closing(events):
         first = next(events)
         assert isinstance(first, Resolved)
@@ -50,10 +51,12 @@ def _write(events: Generator[Event, None, None], path: Path) -> Generator[Event,
         for event in events:
             if isinstance(event, Progress):
                 timing[event.phase] = event.seconds
+                reused = max(reused, event.reused)
             elif isinstance(event, Frames):
                 began = monotonic()
                 if not about:  # decoding has just begun, so its time cannot be in the file
-                    about = settings(request, {phase: timing[phase] for phase in timing if phase is not Phase.DECODE})
+                    spent: dict[Phase, float] = {phase: timing[phase] for phase in timing if phase is not Phase.DECODE}
+                    about = settings(request, spent, reused=reused)
                 if path.suffix.lower() not in VIDEO_SUFFIXES:
                     save_image(path, event.frames[0], about)
                 else:

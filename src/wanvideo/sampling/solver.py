@@ -15,6 +15,7 @@ from torch import Tensor
 from wanvideo.errors import IncompatibleState
 from wanvideo.request import Solver
 from wanvideo.sampling.schedule import Schedule
+from wanvideo.sampling.step_cache import StepCache
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -25,6 +26,9 @@ class SolverState:
     latents: Tensor  # the current sample, [B, C, T, H, W]
     outputs: tuple[Tensor, ...] = ()  # the latest predictions of the data, newest last, at most 2
     corrected: Tensor | None = None  # UniPC: the sample from which the last step was predicted
+    # Of velocities that are not computed at every step; kept by whoever provides them, so solvers leave both unset.
+    cache: StepCache | None = None
+    reused: int = 0  # steps so far that took the velocity of an earlier one
 
 
 StepFunction: TypeAlias = Callable[[SolverState, Tensor, Sequence[float]], SolverState]
