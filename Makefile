@@ -18,12 +18,13 @@ make unit      the tests; ARGS="-k vae -x" goes to pytest
 make long      the tests that take minutes and an idle machine
 make judge     score the demo models on the full set of prompts
 make judge-lora  score the demo LoRA at several strengths
+make bench     measure speed and memory, beside diffusers; ARGS="--only demo" goes to benchmarks.run
 
 make setup     only the environment, in .venv; PYTHON=/path/to/python3.12 chooses its Python
 make clean     remove caches, packages and demo.mp4; .venv and build/ stay
 endef
 
-.PHONY: help setup demo test format lint types imports unit long judge judge-lora clean
+.PHONY: help setup demo test format lint types imports unit long judge judge-lora bench clean
 
 help:
 	$(info $(HELP))
@@ -60,6 +61,9 @@ judge: $(READY)
 
 judge-lora: $(READY)
 	$(PY) -m benchmarks.judge.lora --jobs 2 --report docs/lora-quality.md $(ARGS)
+
+bench: $(READY)
+	PYTHONPATH=. $(PY) -m benchmarks.run --json build/bench.jsonl --markdown build/bench.md $(ARGS)
 
 clean:
 	rm -rf dist demo.mp4 .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache

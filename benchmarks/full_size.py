@@ -102,12 +102,15 @@ class RandomParts(Parts):
         return random_weights(make, self.device, dtype, mixed)
 
 
+@dataclass(frozen=True)
 class RandomTokens:
     """Stands where the tokenizer would: 24 random ids and the end."""
 
+    vocab_size: int = UMT5_XXL.vocab_size
+
     def encode(self, prompts: list[str]) -> PromptTokens:
         ids, mask = torch.zeros(len(prompts), 512, dtype=torch.int64), torch.zeros(len(prompts), 512, dtype=torch.bool)
-        ids[:, :24], ids[:, 24], mask[:, :25] = torch.randint(3, UMT5_XXL.vocab_size, (24,)), 1, True
+        ids[:, :24], ids[:, 24], mask[:, :25] = torch.randint(3, self.vocab_size, (24,)), 1, True
         return PromptTokens(ids, mask, (0,) * len(prompts))
 
 

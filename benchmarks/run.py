@@ -80,7 +80,11 @@ def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
         prog="python -m benchmarks.run", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     default = "cuda" if torch.cuda.is_available() else "cpu"
-    parser.add_argument("--only", type=_some_of(PARTS), default=list(PARTS), help=f"of {','.join(PARTS)}")
+    parser.add_argument(
+        "--only",
+        type=_some_of(PARTS),
+        help=f"of {','.join(PARTS)}; by default all, on a GPU without demo, a CPU's work",
+    )
     parser.add_argument("--shapes", type=_some_of(SHAPES), default=list(SHAPES), help=f"of {','.join(SHAPES)}")
     parser.add_argument("--tiers", type=_some_of([t.value for t in Tier]), default=[t.value for t in Tier])
     parser.add_argument("--caps", type=_numbers, default=[8, 12, 16, 24], help="GiB of GPU memory (8,12,16,24)")
@@ -91,7 +95,10 @@ def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--device", default=default, help=f"cuda, cuda:1 or cpu ({default})")
     parser.add_argument("--json", type=Path, metavar="FILE", help="append each result to this file")
     parser.add_argument("--markdown", type=Path, metavar="FILE", help="write the tables there, too")
-    return parser.parse_args(arguments)
+    options = parser.parse_args(arguments)
+    if options.only is None:
+        options.only = [name for name in PARTS if name != "demo" or options.device == "cpu"]
+    return options
 
 
 def _some_of(names: Sequence[str] | Mapping[str, object]) -> Callable[[str], list[str]]:
