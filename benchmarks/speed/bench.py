@@ -73,7 +73,8 @@ class Bench:
             self.log.add(
                 Result(part=part, case=case, subject=subject, numbers=numbers, note=note, skipped=reason, failed=failed)
             )
-        free_memory()
+        if self.on_gpu:
+            free_memory()
 
     def prepare(self, part: str, case: str, make: Callable[[], T]) -> T | None:
         """What `make` gives, such as a network; a row with the reason and None if there is no memory for it."""

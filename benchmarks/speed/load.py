@@ -88,7 +88,8 @@ def _timed(bench: Bench, load: Callable[[], object], nbytes: int) -> dict[str, f
                 torch.cuda.synchronize(bench.device)
             times.append(time.perf_counter() - began)
             del model
-            free_memory()
+            if bench.on_gpu:
+                free_memory()
     seconds = statistics.median(times[1:])
     return {
         "seconds": seconds,
