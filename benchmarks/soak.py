@@ -54,26 +54,31 @@ class Visit:
 
 
 def visits(count: int, full: bool, lora: dict[str, Path], seed: int = 0) -> Iterator[Visit]:
-    """`count` requests in all; every model comes once before any comes again."""
+    """`count` requests in all; every model comes once before any comes again, the first time with its largest sizes."""
     chance, done = random.Random(seed), 0
+    seen: set[str] = set()
     models = FULL_SIZE if full else MODELS
     while done < count:
         for model in chance.sample(models, len(models)):
-            some = tuple(_request(chance, resolve(model), full, lora[model]) for _ in range(chance.randint(1, 3)))
-            some = some[: count - done]
+            some = tuple(
+                _request(chance, resolve(model), full, lora[model], largest=model not in seen)
+                for _ in range(chance.randint(1, 3))
+            )[: count - done]
+            seen.add(model)
             if some:
                 yield Visit(model=model, tier=chance.choice(list(Tier)), requests=some)
             done += len(some)
 
 
-def _request(chance: random.Random, spec: ModelSpec, full: bool, lora: Path) -> GenerationRequest:
-    width, height = chance.choice(SIZES[full])
+def _request(chance: random.Random, spec: ModelSpec, full: bool, lora: Path, *, largest: bool) -> GenerationRequest:
+    width, height = SIZES[full][0] if largest else chance.choice(SIZES[full])
+    frames = FRAMES[full][-1] if largest else chance.choice(FRAMES[full])
     with_image = Task.TEXT_TO_VIDEO not in spec.tasks or (len(spec.tasks) > 1 and chance.random() < 0.5)
     return GenerationRequest(
         prompt="a small red circle moves left on a navy background",
         width=width,
         height=height,
-        frames=chance.choice(FRAMES[full]),
+        frames=max(frames, 5) if with_image else frames,
         steps=chance.randint(2, 4),
         guidance=chance.choice((1.0, 3.0)),
         image=Image.new("RGB", (width, height), "navy") if with_image else None,
