@@ -19,12 +19,13 @@ make long      the tests that take minutes and an idle machine
 make judge     score the demo models on the full set of prompts
 make judge-lora  score the demo LoRA at several strengths
 make quality   what every lossy setting costs, on the demo models
+make bench     measure speed and memory, beside diffusers; ARGS="--only demo" goes to benchmarks.run
 
 make setup     only the environment, in .venv; PYTHON=/path/to/python3.12 chooses its Python
 make clean     remove caches, packages and demo.mp4; .venv and build/ stay
 endef
 
-.PHONY: help setup demo test format lint types imports unit long judge judge-lora quality clean
+.PHONY: help setup demo test format lint types imports unit long judge judge-lora quality clean bench
 
 help:
 	$(info $(HELP))
@@ -64,6 +65,9 @@ judge-lora: $(READY)
 
 quality: $(READY)
 	$(PY) -m benchmarks.quality --jobs 2 --report docs/quality.md $(ARGS)
+
+bench: $(READY)
+	PYTHONPATH=. $(PY) -m benchmarks.run --json build/bench.jsonl --markdown build/bench.md $(ARGS)
 
 clean:
 	rm -rf dist demo.mp4 .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache

@@ -55,8 +55,18 @@ def sized(module: Callable[[], nn.Module], config: Any) -> NetworkPart[Any]:
 
 
 @torch.no_grad()
-def random_weights(make: Callable[[], ModuleT], device: torch.device, dtype: torch.dtype, mixed: bool) -> ModuleT:
-    """Weights of unit gain; with `mixed`, the parameters that the precision policy names stay float32."""
+def random_weights(
+    make: Callable[[], ModuleT],
+    device: torch.device,
+    dtype: torch.dtype,
+    mixed: bool,
+    *,
+    kept_on: torch.device | None = None,
+) -> ModuleT:
+    """Weights of unit gain; with `mixed`, the parameters that the precision policy names stay float32.
+
+    They are drawn on `device`, where it is fast, and stay there unless `kept_on` names another place.
+    """
     with torch.device("meta"):
         module = make()
     for name, parameter in list(module.named_parameters()):
@@ -68,7 +78,7 @@ def random_weights(make: Callable[[], ModuleT], device: torch.device, dtype: tor
         else:
             fan_in = value[0].numel() if leaf == "weight" else value.shape[-1]
             value.normal_(std=fan_in**-0.5)
-        setattr(module.get_submodule(owner), leaf, nn.Parameter(value, requires_grad=False))
+        setattr(module.get_submodule(owner), leaf, nn.Parameter(value.to(kept_on or device), requires_grad=False))
     return module.eval()
 
 
@@ -92,12 +102,15 @@ class RandomParts(Parts):
         return random_weights(make, self.device, dtype, mixed)
 
 
+@dataclass(frozen=True)
 class RandomTokens:
     """Stands where the tokenizer would: 24 random ids and the end."""
 
+    vocab_size: int = UMT5_XXL.vocab_size
+
     def encode(self, prompts: list[str]) -> PromptTokens:
         ids, mask = torch.zeros(len(prompts), 512, dtype=torch.int64), torch.zeros(len(prompts), 512, dtype=torch.bool)
-        ids[:, :24], ids[:, 24], mask[:, :25] = torch.randint(3, UMT5_XXL.vocab_size, (24,)), 1, True
+        ids[:, :24], ids[:, 24], mask[:, :25] = torch.randint(3, self.vocab_size, (24,)), 1, True
         return PromptTokens(ids, mask, (0,) * len(prompts))
 
 

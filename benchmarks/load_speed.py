@@ -13,7 +13,7 @@ import json
 import tempfile
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -47,9 +47,14 @@ def tensors_of(config: TransformerConfig, precision: str) -> dict[str, tuple[str
 
 
 def write_checkpoint(path: Path, config: TransformerConfig, precision: str) -> None:
+    write_tensors(path, tensors_of(config, precision))
+
+
+def write_tensors(path: Path, tensors: Mapping[str, tuple[str, tuple[int, ...], int]]) -> None:
+    """A safetensors file of numbers that mean nothing. `tensors`: name -> type, shape, bytes."""
     entries: dict[str, Any] = {}
     end = 0
-    for name, (dtype, shape, nbytes) in tensors_of(config, precision).items():
+    for name, (dtype, shape, nbytes) in tensors.items():
         entries[name] = {"dtype": dtype, "shape": shape, "data_offsets": [end, end + nbytes]}
         end += nbytes
     header = json.dumps(entries).encode()

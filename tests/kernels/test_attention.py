@@ -50,4 +50,4 @@ def test_every_implementation_that_is_here_passes_its_own_test() -> None:
     device = torch.device("cuda")
     with torch.no_grad():
         assert self_test(Backend.SDPA, device) < 0.01
-        assert self_test(Backend.INT8, device) < 0.08
+        assert self_test(Backend.EIGHT_BIT, device) < 0.08

@@ -24,16 +24,16 @@ class Backend(StrEnum):
 
     SDPA = "sdpa"  # PyTorch's: cuDNN, flash, or what there is
     FLASH3 = "flash3"  # the package flash_attn_interface, on Hopper
-    INT8 = "int8"  # our own: 8-bit products
+    EIGHT_BIT = "8-bit"  # our own: 8-bit products
     SAGE = "sage"  # the package sageattention: 8-bit products
 
 
 EXACT: Final = (Backend.FLASH3, Backend.SDPA)
 LONG: Final = 1024  # tokens, from which the choice of an implementation matters
-FAST: Final = (Backend.INT8, Backend.SAGE, *EXACT)
+FAST: Final = (Backend.EIGHT_BIT, Backend.SAGE, *EXACT)
 # How far from float32 a right answer may be, relative, on the inputs of the self-test.
 _TOLERANCE: Final[Mapping[Backend, float]] = {
-    Backend.SDPA: 0.01, Backend.FLASH3: 0.01, Backend.INT8: 0.08, Backend.SAGE: 0.08,
+    Backend.SDPA: 0.01, Backend.FLASH3: 0.01, Backend.EIGHT_BIT: 0.08, Backend.SAGE: 0.08,
 }  # fmt: skip
 _CUDNN_FIRST: Final = [
     SDPBackend.CUDNN_ATTENTION, SDPBackend.FLASH_ATTENTION, SDPBackend.EFFICIENT_ATTENTION, SDPBackend.MATH,
@@ -108,14 +108,14 @@ def _sage(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
     return sageattn(q, k, v, tensor_layout="NHD")  # type: ignore[no-any-return]
 
 
-def _int8(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+def _8bit(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
     from wanvideo.kernels.attention_triton import attention_8bit
 
     return attention_8bit(q, k, v)
 
 
 _IMPLEMENTATIONS: Final[Mapping[Backend, Callable[[Tensor, Tensor, Tensor], Tensor]]] = {
-    Backend.SDPA: _sdpa, Backend.FLASH3: _flash3, Backend.INT8: _int8, Backend.SAGE: _sage,
+    Backend.SDPA: _sdpa, Backend.FLASH3: _flash3, Backend.EIGHT_BIT: _8bit, Backend.SAGE: _sage,
 }  # fmt: skip
 _PACKAGES: Final[Mapping[Backend, str]] = {Backend.FLASH3: "flash_attn_interface", Backend.SAGE: "sageattention"}
 

@@ -1,4 +1,4 @@
-"""Attention with 8-bit products: int8 for the logits, float8 for the weighted sum. Needs Triton.
+"""Attention with 8-bit products: float8 or int8 for the logits, float8 for the weighted sum. Needs Triton.
 
 Queries have a scale per token and head, keys one per block of tokens, values one per channel. The mean of all keys is
 taken off first: it moves all logits of a query alike, which softmax does not see, and leaves smaller numbers to round
@@ -73,10 +73,12 @@ def _quantize_values(
 def _exp2(x, half: tl.constexpr):
     """With `half`, two at a time in float16: the special function units are what 8-bit attention waits for."""
     if half:
-        return tl.inline_asm_elementwise(
+        y = tl.inline_asm_elementwise(
             "ex2.approx.f16x2 $0, $1;", "=r,r", [x.to(tl.float16)], dtype=tl.float16, is_pure=True, pack=2
         )
-    return tl.exp2(x)
+    else:
+        y = tl.exp2(x)
+    return y
 
 
 @triton.jit
@@ -120,21 +122,21 @@ def attention_8bit(
     k: Tensor,
     v: Tensor,
     *,
-    logits: torch.dtype = torch.int8,
-    block_m: int = 128,
-    warps: int = 8,
+    logits: torch.dtype = torch.float8_e4m3fn,
+    block_m: int = 64,
+    warps: int = 4,
     stages: int = 3,
-    half_exp: bool | None = None,
+    half_exp: bool = False,
 ) -> Tensor:
     """q [B, L, N, 128], k and v [B, S, N, 128] -> [B, L, N, 128] in the dtype of q.
 
-    logits: of queries and keys, int8 or float8_e4m3fn, which is less exact.
+    logits: of queries and keys: float8_e4m3fn, or int8, which is more exact. On an H100 with 32,760 tokens, 40 heads
+    and inputs from a normal distribution: 819 TFLOP/s and a relative error of 0.053, against 719 and 0.039.
+    half_exp: exponentials in float16, which Triton's interpreter does not know.
     """
     batch, length, heads, head = q.shape
     keys = k.shape[1]
     assert head == HEAD
-    if half_exp is None:
-        half_exp = q.is_cuda  # not in Triton's interpreter
     q8, q_scale = quantize_tokens(q, logits, per_token=True)
     k8, k_scale = quantize_tokens(k, logits, per_token=False, mean=k.mean(1, dtype=torch.float32))
     v8, v_scale = quantize_values(v)

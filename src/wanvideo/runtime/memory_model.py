@@ -29,7 +29,7 @@ class MemoryModel:
     ffn_per_dim: float = 8
     ffn_per_hidden: float = 2
     gelu_per_hidden: float = 0  # 2 where GELU is not fused into the matrix product
-    fast_per_dim: float = 4.5  # 8-bit copies of q, k and v, and of what goes into a matrix product, with their scales
+    fast_per_dim: float = 4.25  # 8-bit copies of q, k and v, and of what goes into a matrix product, with their scales
     fast_per_hidden: float = 1
     latent_tensors: int = 12  # float32 tensors of latents: noise, state, solver history, condition, two velocities
     rope_per_token: int = 1024  # the table of rotations: 64 complex numbers in double precision
