@@ -8,8 +8,8 @@ closed. Prints the bytes after each request: of PyTorch's allocator on a GPU, of
 left at the end, with all pipelines closed, is compared with the base: what was left once every model had run, and on a
 CPU halfway through. Exits with 1 if it is more than 1 % above.
 
-Halfway, since each new size leaves a little in the caches of PyTorch's CPU kernels: in a run of 150 requests the process
-grew from 288.1 to 293.8 MB in the first 45, and to 294.1 MB by the end.
+Halfway, since the process grows by a little while new sizes come, then hardly: in a run of 150 requests from 288.1 to
+293.8 MB by the 45th, and to 294.1 MB by the last.
 """
 
 import argparse
