@@ -19,7 +19,7 @@ import torch
 from PIL import Image
 from torch import nn
 
-from wanvideo.models.config import UMT5_XXL
+from wanvideo.models.config import UMT5_XXL, TransformerConfig
 from wanvideo.models.text_encoder import UMT5Encoder
 from wanvideo.models.transformer import WanTransformer, keeps_fp32
 from wanvideo.models.vae import WanVAE
@@ -27,14 +27,12 @@ from wanvideo.pipelines.events import Frames, Resolved
 from wanvideo.pipelines.parts import Parts
 from wanvideo.pipelines.pipeline import Pipeline
 from wanvideo.request import GenerationRequest, Phase, Progress
-from wanvideo.sampling.guidance import Expert
 from wanvideo.weights.catalog import ModelSpec, resolve
 from wanvideo.weights.folder import ModelFolder
 from wanvideo.weights.headers import TensorInfo, WeightFile
 from wanvideo.weights.layout import Layout, Names, Network
 from wanvideo.weights.network import NetworkPart
 from wanvideo.weights.tokenizer import PromptTokens
-from wanvideo.weights.variants import Part
 
 GIB = 2**30
 
@@ -85,21 +83,19 @@ def random_weights(
 class RandomParts(Parts):
     """Networks of the right sizes, drawn instead of read."""
 
-    def text_encoder(self) -> UMT5Encoder:
-        config = self.folder.text_encoder.config
-        return self._get(Part.TEXT_ENCODER, lambda: self._draw(lambda: UMT5Encoder(config), self.dtype, False))
+    def _read_text_encoder(self, where: torch.device) -> UMT5Encoder:
+        return self._draw(lambda: UMT5Encoder(self.folder.text_encoder.config), self.dtype, where)
 
-    def vae(self) -> WanVAE:
-        config = self.folder.vae.config
-        return self._get(Part.VAE, lambda: self._draw(lambda: WanVAE(config), self.vae_dtype, False))
+    def _read_vae(self, where: torch.device) -> WanVAE:
+        return self._draw(lambda: WanVAE(self.folder.vae.config), self._vae_dtype, where)
 
-    def transformer(self, expert: Expert) -> WanTransformer:
-        part = Part.TRANSFORMER_2 if expert is Expert.LOW else Part.TRANSFORMER
-        config = self.folder.transformers[0].config
-        return self._get(part, lambda: self._draw(lambda: WanTransformer(config), self.dtype, True))
+    def _read_transformer(self, network: NetworkPart[TransformerConfig], where: torch.device) -> WanTransformer:
+        return self._draw(lambda: WanTransformer(network.config), self.dtype, where, mixed=True)
 
-    def _draw(self, make: Callable[[], ModuleT], dtype: torch.dtype, mixed: bool) -> ModuleT:
-        return random_weights(make, self.device, dtype, mixed)
+    def _draw(
+        self, make: Callable[[], ModuleT], dtype: torch.dtype, where: torch.device, *, mixed: bool = False
+    ) -> ModuleT:
+        return random_weights(make, self.device, dtype, mixed, kept_on=where)
 
 
 @dataclass(frozen=True)

@@ -18,12 +18,12 @@ from typing import Final
 import torch
 
 from benchmarks.speed import ceilings, demo, forward, load, memory, stream, text, vae
-from benchmarks.speed.adapters import Tier
 from benchmarks.speed.bench import Bench
 from benchmarks.speed.machine import describe
 from benchmarks.speed.record import Log, SkipPart
 from benchmarks.speed.report import markdown
 from benchmarks.speed.shapes import SHAPES, shrunk
+from wanvideo.request import Tier
 
 PARTS: Final[Mapping[str, Callable[[Bench], None]]] = {
     "ceilings": ceilings.run,

@@ -30,14 +30,14 @@ from PIL import Image
 from safetensors.torch import save_file
 
 from benchmarks.full_size import RandomTokens, pipeline_for
-from benchmarks.speed.adapters import Tier, use_tier
+from benchmarks.speed.adapters import use_tier
 from benchmarks.speed.clock import free_memory, resident_bytes
 from benchmarks.speed.demo import MODELS, demo_pipeline
 from benchmarks.speed.record import SkipPart
 from wanvideo.models.config import TransformerConfig
 from wanvideo.pipelines.events import Frames
 from wanvideo.pipelines.pipeline import Pipeline
-from wanvideo.request import GenerationRequest, LoraUse, Task
+from wanvideo.request import GenerationRequest, LoraUse, Task, Tier
 from wanvideo.weights.catalog import ModelSpec, resolve
 
 FULL_SIZE: Final = ("t2v-A14B", "i2v-A14B", "ti2v-5B")

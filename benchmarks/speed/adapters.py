@@ -3,48 +3,52 @@
 Each function does what is asked of it, or raises SkipPart with a reason that the table shows.
 """
 
-from enum import StrEnum
+from collections.abc import Iterator
+from contextlib import contextmanager
 from importlib import import_module
 from importlib.util import find_spec
 from typing import Any
 
+import torch
+
 from benchmarks.speed.record import SkipPart
+from wanvideo.kernels.attention import EXACT, FAST, attention_backends
 from wanvideo.models.transformer import WanTransformer
 from wanvideo.pipelines.pipeline import Pipeline
+from wanvideo.request import Tier
+from wanvideo.runtime.quantize import quantize_fp8
+from wanvideo.runtime.streaming import Arena, BlockStream
 
 
-class Tier(StrEnum):
-    """How much precision is given for speed."""
-
-    EXACT = "exact"  # the official precision policy
-    FAST = "fast"  # 8-bit Linears in the blocks and 8-bit attention
-
-
-def apply_tier(model: WanTransformer, tier: Tier) -> None:
-    """Turn a model with full weights into one of this tier, in place."""
-    if tier is Tier.EXACT:
-        return
-    quantize = _engine("wanvideo.runtime.quantize", "no fast tier")
-    quantize.quantize_fp8(model)
+@contextmanager
+def in_tier(model: WanTransformer, tier: Tier) -> Iterator[None]:
+    """Turn a model with full weights into one of this tier, in place, which computes in it while the block runs."""
+    if tier is Tier.FAST:
+        if next(model.parameters()).is_cuda and torch.cuda.get_device_capability() < (8, 9):
+            raise SkipPart("this GPU has no units for float8")
+        quantize_fp8(model)
+    with attention_backends(*(FAST if tier is Tier.FAST else EXACT)):
+        yield
 
 
-def use_tier(pipeline: Pipeline, tier: Tier) -> None:  # noqa: ARG001 - a pipeline has no tiers yet
+def use_tier(pipeline: Pipeline, tier: Tier) -> None:
     """Make a pipeline that has loaded nothing run in this tier."""
-    if tier is not Tier.EXACT:
-        raise SkipPart("a pipeline has no fast tier yet")
+    pipeline.tier = pipeline._parts.tier = tier
 
 
-def make_streamed(model: WanTransformer, resident_blocks: int) -> WanTransformer:
-    """A model whose weights lie in host memory, ready to run on the GPU with that many blocks kept there."""
-    streaming = _engine("wanvideo.runtime.streaming", "no streaming of blocks")
-    streamed: WanTransformer = streaming.make_streamed(model, resident_blocks)
-    return streamed
-
-
-def _engine(module: str, lacks: str) -> Any:
-    if find_spec(module) is None:
-        raise SkipPart(f"the engine has {lacks} yet ({module})")
-    return import_module(module)
+@contextmanager
+def streamed(model: WanTransformer, resident_blocks: int, device: torch.device) -> Iterator[None]:
+    """Let a model in host memory run on the GPU, with that many of its blocks kept there."""
+    arena = Arena(device)
+    stream = BlockStream(model, model.blocks, arena)
+    blocks = len(model.blocks)
+    arena.open(stream.slab_bytes, resident=resident_blocks, lanes=0 if resident_blocks == blocks else 2)
+    try:
+        stream.start()  # what comes before the first block has to be there as well
+        yield
+    finally:
+        arena.close()
+        stream.close()
 
 
 def peer_or_skip(*also: str) -> Any:

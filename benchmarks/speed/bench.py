@@ -9,11 +9,11 @@ from typing import Any, TypeVar
 
 import torch
 
-from benchmarks.speed.adapters import Tier
 from benchmarks.speed.ceilings import Ceilings
 from benchmarks.speed.clock import free_memory
 from benchmarks.speed.record import OURS, Log, Result, SkipPart
 from benchmarks.speed.shapes import Shape
+from wanvideo.request import Tier
 
 T = TypeVar("T")
 

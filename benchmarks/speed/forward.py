@@ -8,13 +8,14 @@ import torch
 from torch import Tensor
 
 from benchmarks.full_size import random_weights
-from benchmarks.speed.adapters import Tier, apply_tier, peer_or_skip
+from benchmarks.speed.adapters import in_tier, peer_or_skip
 from benchmarks.speed.bench import Bench
 from benchmarks.speed.clock import measure
 from benchmarks.speed.record import OURS, PEER, SkipPart
 from benchmarks.speed.roofline import forward_seconds
 from benchmarks.speed.shapes import A14B_480P, Inputs, Shape, forward_flop, inputs, shrunk
 from wanvideo.models.transformer import WanTransformer
+from wanvideo.request import Tier
 
 PART: Final = "forward"
 AGREEMENT: Final = "agreement"
@@ -51,8 +52,8 @@ def _speeds(bench: Bench, shape: Shape) -> None:
 
 def _ours(bench: Bench, shape: Shape, model: WanTransformer, given: Inputs, tier: Tier) -> None:
     with bench.case(PART, shape.name, f"{OURS} {tier}", OUR_POLICY) as row:
-        apply_tier(model, tier)
-        row |= _timed(bench, shape, lambda: model(given.latents, given.timestep, given.text))
+        with in_tier(model, tier):
+            row |= _timed(bench, shape, lambda: model(given.latents, given.timestep, given.text))
         try:
             bound = forward_seconds(shape, tier, bench.ceilings)
         except SkipPart:  # no float8 here, for example
@@ -111,8 +112,8 @@ def _agreement(bench: Bench) -> None:
                     row["relative_error_to_exact"] = relative_error(velocity, exact)
         if Tier.FAST in bench.tiers:
             with bench.case(AGREEMENT, case, f"{OURS} fast", OUR_POLICY) as row:
-                apply_tier(model, Tier.FAST)
-                velocity = model(given.latents, given.timestep, given.text)
+                with in_tier(model, Tier.FAST):
+                    velocity = model(given.latents, given.timestep, given.text)
                 row["relative_error"] = relative_error(velocity, reference)
 
 

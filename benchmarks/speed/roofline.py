@@ -1,8 +1,8 @@
 """The least time that a forward can take on this machine: its arithmetic at the rates measured in the same run."""
 
-from benchmarks.speed.adapters import Tier
 from benchmarks.speed.ceilings import Ceilings
 from benchmarks.speed.shapes import Shape, attention_flop, products
+from wanvideo.request import Tier
 
 
 def forward_seconds(shape: Shape, tier: Tier, ceilings: Ceilings) -> float:

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from benchmarks.full_size import random_weights
-from benchmarks.speed.adapters import make_streamed
+from benchmarks.speed.adapters import streamed
 from benchmarks.speed.bench import Bench
 from benchmarks.speed.caps import capped
 from benchmarks.speed.clock import GIB, measure, resident_bytes
@@ -56,16 +56,17 @@ def _resident(bench: Bench, shape: Shape, given: Inputs) -> Resident:
 
 def _streamed(bench: Bench, host: WanTransformer, given: Inputs, blocks: int, resident: Resident) -> dict[str, float]:
     before = resident_bytes()
-    model = make_streamed(host, blocks)
-    timing = measure(lambda: model(given.latents, given.timestep, given.text), bench.device, repeats=bench.repeats)
-    with torch.no_grad():
-        velocity = model(given.latents, given.timestep, given.text).cpu()
+    with streamed(host, blocks, bench.device):
+        timing = measure(lambda: host(given.latents, given.timestep, given.text), bench.device, repeats=bench.repeats)
+        with torch.no_grad():
+            velocity = host(given.latents, given.timestep, given.text).cpu()
+        held = resident_bytes()
     return {
         **timing.numbers,
         "times_resident": timing.seconds / resident.seconds,
         "resident_blocks": blocks,
-        "host_rss_gib": resident_bytes() / GIB,
-        "host_added_gib": (resident_bytes() - before) / GIB,
+        "host_rss_gib": held / GIB,
+        "host_added_gib": (held - before) / GIB,
         "equal_to_resident": float(torch.equal(velocity, resident.velocity)),
     }
 

@@ -37,7 +37,7 @@ def test_json_has_every_number(wan: Wan) -> None:
 
 
 def test_what_does_not_fit_is_said_with_what_would(wan: Wan) -> None:
-    ended = wan("plan", "t2v-A14B", "--size", "720p", "--profile", "rtx-4090", "--memory-limit", "8 GiB")
+    ended = wan("plan", "t2v-A14B", "--size", "720p", "--profile", "rtx-4090", "--memory-limit", "6 GiB")
     assert ended.code == 1
     assert "It does not fit: " in ended.out
     assert "GiB are missing" in ended.out

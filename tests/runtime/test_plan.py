@@ -60,11 +60,11 @@ def test_operations_are_those_that_were_counted(case: str, petaflops: float) -> 
     assert text_seconds(A14B, AT_480, tflops=1) == pytest.approx(2 * 4.84, rel=0.01)
 
 
-@pytest.mark.parametrize(("case", "seconds"), [("A14B 480p", 2.683), ("A14B 720p", 10.769), ("5B 704p", 0.892)])
+@pytest.mark.parametrize(("case", "seconds"), [("A14B 480p", 2.724), ("A14B 720p", 10.529), ("5B 704p", 0.854)])
 def test_an_h100_is_predicted_to_take_what_it_was_measured_to_take(case: str, seconds: float) -> None:
-    """One forward of diffusers with compiled blocks."""
+    """One forward, docs/performance.md."""
     _, work = CASES[case]
-    assert capped(None, case).phase(Phase.DENOISE).seconds / work.forwards == pytest.approx(seconds, rel=0.06)
+    assert capped(None, case).phase(Phase.DENOISE).seconds / work.forwards == pytest.approx(seconds, rel=0.035)
 
 
 def test_weights_have_the_sizes_of_the_published_files() -> None:
@@ -90,18 +90,18 @@ def test_a_decode_takes_about_what_was_measured() -> None:
 @pytest.mark.parametrize(
     ("case", "cap", "resident", "text", "tile"),
     [
-        ("A14B 480p", 8, 1, Placement.STREAMED, None),
-        ("A14B 480p", 12, 7, Placement.RESIDENT, None),
-        ("A14B 480p", 16, 13, Placement.RESIDENT, None),
-        ("A14B 480p", 24, 25, Placement.RESIDENT, None),
-        ("A14B fp8 480p", 8, 4, Placement.RESIDENT, None),
-        ("A14B fp8 480p", 16, 28, Placement.RESIDENT, None),
+        ("A14B 480p", 8, 3, Placement.STREAMED, None),
+        ("A14B 480p", 12, 9, Placement.RESIDENT, None),
+        ("A14B 480p", 16, 15, Placement.RESIDENT, None),
+        ("A14B 480p", 24, 27, Placement.RESIDENT, None),
+        ("A14B fp8 480p", 8, 9, Placement.RESIDENT, None),
+        ("A14B fp8 480p", 16, 33, Placement.RESIDENT, None),
         ("A14B fp8 480p", 24, 40, Placement.RESIDENT, None),
-        ("A14B 720p", 12, 1, Placement.RESIDENT, 768),
-        ("A14B 720p", 16, 7, Placement.RESIDENT, None),
-        ("A14B 720p", 24, 19, Placement.RESIDENT, None),
-        ("5B 704p", 8, 13, Placement.STREAMED, 640),
-        ("5B 704p", 12, 26, Placement.RESIDENT, 1024),
+        ("A14B 720p", 12, 5, Placement.RESIDENT, 1024),
+        ("A14B 720p", 16, 11, Placement.RESIDENT, None),
+        ("A14B 720p", 24, 22, Placement.RESIDENT, None),
+        ("5B 704p", 8, 15, Placement.STREAMED, 640),
+        ("5B 704p", 12, 30, Placement.RESIDENT, 1024),
         ("5B 704p", 16, 30, Placement.RESIDENT, None),
         ("5B 704p", 24, 30, Placement.RESIDENT, None),
     ],
@@ -130,7 +130,7 @@ def test_80_gb_hold_everything(case: str) -> None:
 def test_720p_in_8_gib_is_too_much_and_the_plan_says_by_how_much() -> None:
     decided = capped(8, "A14B 720p")
     assert not decided.fits
-    assert 2 < decided.short_bytes / GIB < 4
+    assert 0.2 < decided.short_bytes / GIB < 1
     assert any("too little" in note for note in decided.notes)
     assert capped(8 + decided.short_bytes / GIB + 0.1, "A14B 720p").fits
 
@@ -211,17 +211,6 @@ def test_coefficients_can_be_replaced_by_measured_ones() -> None:
     machine = replace(PROFILES["h100"], memory_limit=12 * GIB)
     unfused, fused = (plan(A14B, AT_720, machine, H100, model=MemoryModel(gelu_per_hidden=bytes_)) for bytes_ in (2, 0))
     assert fused.transformer.resident > unfused.transformer.resident
-
-
-def test_an_engine_that_keeps_the_rest_of_the_transformers_has_less_room_for_the_others() -> None:
-    machine = replace(PROFILES["h100"], memory_limit=16 * GIB)
-    freed, kept = (
-        plan(A14B, AT_480, machine, H100, model=MemoryModel(rest_in_all_phases=keeps)) for keeps in (False, True)
-    )
-    for phase in (Phase.ENCODE, Phase.DECODE):
-        added = kept.phase(phase).peak_bytes - freed.phase(phase).peak_bytes
-        assert added == 2 * A14B.rest.nbytes(2)
-    assert kept.transformer == freed.transformer
 
 
 def test_without_a_gpu_everything_is_in_host_memory() -> None:

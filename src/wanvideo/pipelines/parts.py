@@ -74,16 +74,14 @@ class Parts:
         return encoder(ids.to(where), mask.to(where)).to(self.device, self.dtype)  # type: ignore[no-any-return]
 
     def text_encoder(self) -> UMT5Encoder:
-        part, placement = self.folder.text_encoder, self._text_placement
-        if placement is Placement.RESIDENT:
-            return self._get(Part.TEXT_ENCODER, lambda: load_text_encoder(part, device=self.device, dtype=self.dtype))
-        if placement is Placement.CPU:
-            return self._get(Part.TEXT_ENCODER, lambda: load_text_encoder(part, device=CPU, dtype=self.dtype))
-        return self._get(Part.TEXT_ENCODER, self._streamed_text_encoder)
+        placement = self._text_placement
+        if placement is Placement.STREAMED:
+            return self._get(Part.TEXT_ENCODER, self._streamed_text_encoder)
+        where = CPU if placement is Placement.CPU else self.device
+        return self._get(Part.TEXT_ENCODER, lambda: self._read_text_encoder(where))
 
     def vae(self) -> WanVAE:
-        part = self.folder.vae
-        return self._get(Part.VAE, lambda: load_vae(part, device=self.vae_device, dtype=self._vae_dtype))
+        return self._get(Part.VAE, lambda: self._read_vae(self.vae_device))
 
     @property
     def vae_device(self) -> torch.device:
@@ -93,7 +91,7 @@ class Parts:
         """On the device, or about to get there block by block."""
         if self.keep_all:
             part, network = self._of(expert)
-            return self._get(part, lambda: self._read(network, self.device))
+            return self._get(part, lambda: self._in_tier(self._read_transformer(network, self.device)))
         transformer, stream = self._in_host_memory(expert)
         self._make_room()
         blocks = self._placed.transformer
@@ -189,13 +187,13 @@ class Parts:
     def _in_host_memory(self, expert: Expert) -> tuple[WanTransformer, BlockStream]:
         part, network = self._of(expert)
         if part not in self._waiting:
-            transformer = self._read(network, CPU)
+            transformer = self._in_tier(self._read_transformer(network, CPU))
             pinned = self._placed.transformer.source is Source.PINNED
             self._waiting[part] = transformer, BlockStream(transformer, transformer.blocks, self._arena, pinned=pinned)
         return self._waiting[part]
 
     def _streamed_text_encoder(self) -> UMT5Encoder:
-        encoder = load_text_encoder(self.folder.text_encoder, device=CPU, dtype=self.dtype)
+        encoder = self._read_text_encoder(CPU)
         arena, table = Arena(self.device), encoder.token_embedding
         # From where it was loaded: it is needed once a video, and would take as much host memory as a transformer.
         stream = BlockStream(encoder, encoder.blocks, arena, pinned=False, staying=[table])
@@ -205,9 +203,16 @@ class Parts:
         self._text_stream = stream
         return encoder
 
-    def _read(self, network: NetworkPart[TransformerConfig], where: torch.device) -> WanTransformer:
-        """In the tier of the pipeline."""
-        transformer = load_transformer(network, device=where, dtype=self.dtype)
+    def _read_text_encoder(self, where: torch.device) -> UMT5Encoder:
+        return load_text_encoder(self.folder.text_encoder, device=where, dtype=self.dtype)
+
+    def _read_vae(self, where: torch.device) -> WanVAE:
+        return load_vae(self.folder.vae, device=where, dtype=self._vae_dtype)
+
+    def _read_transformer(self, network: NetworkPart[TransformerConfig], where: torch.device) -> WanTransformer:
+        return load_transformer(network, device=where, dtype=self.dtype)
+
+    def _in_tier(self, transformer: WanTransformer) -> WanTransformer:
         if self.tier is Tier.FAST:
             quantize_fp8(transformer, self.device)
         return transformer

@@ -12,6 +12,7 @@ from wanvideo.pipelines.loras import left_out
 from wanvideo.pipelines.parts import Parts
 from wanvideo.request import LoraPolicy, ResolvedLora, ResolvedRequest
 from wanvideo.runtime.lora import applied
+from wanvideo.runtime.text_memory import remembered_text
 from wanvideo.sampling.guidance import Expert
 from wanvideo.weights.lora.file import LoraFile, fit, read_lora
 from wanvideo.weights.lora.tensors import Share, read_deltas, require_finite
@@ -48,6 +49,7 @@ class Transformers:
             deltas = read_deltas([share for lora in self._loras if (share := self._share(lora, expert)) is not None])
             context = applied(transformer, deltas, device=self._parts.device, dtype=self._parts.dtype)
             self._applied.enter_context(context)
+            self._applied.enter_context(remembered_text(transformer))
             self._current = expert, transformer
         return self._current[1]
 

@@ -14,14 +14,14 @@ from wanvideo.runtime.machine import Calibration
 from wanvideo.runtime.memory_model import TEXT_TOKENS
 
 # Bytes moved per token and channel in one block by all that is neither a matrix product nor attention: norms,
-# modulation, rotations, residual. Sets the H100 at 2.8 s for A14B at 832x480, between compiled and eager diffusers.
-_MOVED: Final = 64
+# modulation, rotations, residual. 120 ms of a forward of A14B at 832x480 on an H100, profiled.
+_MOVED: Final = 52
 # Operations per pixel and frame, counted: 275.4 TFLOP for 81 x 480 x 832 with autoencoder 2.1, 2011 for 121 x 704 x
 # 1280 with 2.2; and those of their encoders. They grow with the square of the width.
 _DECODE: Final = {1: (8.54e6, 96), 2: (18.44e6, 256)}  # by pixel_patch: operations, width
 _ENCODE: Final = {1: (5.06e6, 96), 2: (3.51e6, 160)}
-# Autoencoder 2.2 has 2.7 times the channels of 2.1, and its convolutions run faster by this (322 against 133 TFLOP/s on
-# an H100 with diffusers); in float32 both run slower (199 and 85).
+# Autoencoder 2.2 has 2.7 times the channels of 2.1, and its convolutions run faster by this; in float32 both run
+# slower. Both ratios are those of diffusers on an H100: 322 and 133 TFLOP/s, and 199 and 85.
 _WIDE_GAIN: Final = 2.4
 _FLOAT32_LOSS: Final = 0.63
 

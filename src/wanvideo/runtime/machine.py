@@ -104,18 +104,19 @@ class Calibration:
         return f"measured on {self.name}" if self.measured else f"predicted for {self.name}, not measured"
 
 
-# NVIDIA H100 80GB HBM3, PyTorch 2.11, 2026-11-22: linear layers of A14B at its two sizes, cuDNN attention, a plain
-# Triton kernel for 8-bit attention, pinned copies, diffusers' decode of 81 x 480 x 832 in bfloat16 (275 TFLOP, 2.07 s).
+# NVIDIA H100 80GB HBM3, PyTorch 2.11, 2026-11-25: as our own kernels run in whole forwards of A14B and the 5B, whose
+# seconds they give within 3 % (docs/performance.md); pinned copies; our decode of 121 x 704 x 1280 (2011 TFLOP in
+# 3.05 s), by the gain of its width below.
 H100: Final = Calibration(
     name="NVIDIA H100 80GB HBM3",
     measured=True,
-    bf16_tflops=740,
-    fp8_tflops=1400,
-    attention_tflops=580,
-    attention_8bit_tflops=680,
+    bf16_tflops=760,
+    fp8_tflops=1450,
+    attention_tflops=590,
+    attention_8bit_tflops=720,
     memory_gbs=2950,
     h2d_gbs=54.6,
-    vae_tflops=133,
+    vae_tflops=275,
     disk_gbs=2.0,  # no source: a network disk
     cpu_tflops=1.0,
 )
@@ -125,8 +126,7 @@ def _predicted(name: str, *, bf16: float, eight_bit: float | None, memory: float
     """From the dense peaks of a GeForce's datasheet, PCIe 4.0 x16 and an NVMe disk.
 
     Three quarters of the peak are what large matrices reach; attention in 16 bits reaches nine tenths of that, and in 8
-    bits gains 1.6 where there are units for it. The decode is bound by memory as much as by arithmetic: an H100 reaches
-    133 TFLOP/s with 2950 GB/s, so a card with a fraction of that bandwidth is given that fraction, times 0.75.
+    bits gains 1.6 where there are units for it. For the decode, the share of what linear layers reach is an H100's.
     """
     linear = 0.75 * bf16
     attention = 0.9 * linear
@@ -139,7 +139,7 @@ def _predicted(name: str, *, bf16: float, eight_bit: float | None, memory: float
         attention_8bit_tflops=1.6 * attention,
         memory_gbs=0.85 * memory,
         h2d_gbs=24,
-        vae_tflops=0.75 * 133 * memory / 2950,
+        vae_tflops=linear * H100.vae_tflops / H100.bf16_tflops,
         disk_gbs=3,
         cpu_tflops=1.0,
     )

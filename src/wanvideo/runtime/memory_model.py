@@ -36,8 +36,6 @@ class MemoryModel:
     text_per_dim: float = 12  # bytes per text token in the text encoder: the residual and its copies
     text_per_hidden: float = 6
     text_per_score: float = 10  # logits in two precisions, and the softmax
-    rest_of_all_experts: bool = False  # while denoising, embeddings and float32 parameters of both are on the GPU
-    rest_in_all_phases: bool = False  # and before and after it; else they are given back with the blocks
     context: int = int(0.6 * GIB)  # the CUDA context and libraries, outside the allocator
     workspace: int = 64 * 2**20  # cuBLAS and cuDNN
     margin: float = 0.03  # by which the prediction may be wrong

@@ -73,14 +73,8 @@ class Needs:
 
     @property
     def rest(self) -> int:
-        """Of the transformers, what is not streamed."""
-        experts = self.architecture.experts if self.model.rest_of_all_experts else 1
-        return experts * self.architecture.rest.nbytes(2)
-
-    @property
-    def standing(self) -> int:
-        """Beside the text encoder and the autoencoder in their turn."""
-        return self.rest if self.model.rest_in_all_phases else 0
+        """Of the transformer at work, what is not in its blocks."""
+        return self.architecture.rest.nbytes(2)
 
     def weights(self, width: int) -> int:
         """Of all transformers and the text encoder, with LoRAs."""
@@ -113,11 +107,11 @@ class Needs:
     def text_peak(self, placement: Placement) -> int:
         match placement:
             case Placement.RESIDENT:
-                return self.standing + self.architecture.text_encoder_bytes() + self.text_work
+                return self.architecture.text_encoder_bytes() + self.text_work
             case Placement.STREAMED:
-                return self.standing + 2 * self.architecture.text_block.nbytes(2) + self.text_work
+                return 2 * self.architecture.text_block.nbytes(2) + self.text_work
             case Placement.CPU:
-                return self.standing
+                return 0
 
     def encode_peak(self, vae: VAEPlan) -> int:
         return self.vae_peak(self.encoding, vae)
@@ -127,8 +121,8 @@ class Needs:
 
     def vae_peak(self, estimate: VAEBytes, vae: VAEPlan) -> int:
         if vae.device == "cpu":
-            return self.standing
-        return self.standing + self.vae_weights + self.vae_work(estimate, vae.tile)
+            return 0
+        return self.vae_weights + self.vae_work(estimate, vae.tile)
 
     def host_bytes(self, pinned: int, text: Placement, vae: VAEPlan) -> int:
         """At most; files that are only mapped can be dropped by the system, and do not count."""

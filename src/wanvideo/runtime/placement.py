@@ -55,8 +55,8 @@ class PhasePlan:
 class MemoryPlan:
     """What is decided, and what it will take. All numbers are predictions.
 
-    Without `keep_all`, one network at a time is on the GPU: the blocks and buffers are given back before the
-    autoencoder's turn, and so is the rest of the transformers unless `MemoryModel.rest_in_all_phases` says otherwise.
+    Without `keep_all`, one network at a time is on the GPU: blocks, buffers and all else of a transformer are given
+    back before the autoencoder's turn.
     """
 
     tier: Tier

@@ -221,7 +221,7 @@ def _on_cpu(needs: Needs) -> MemoryPlan:
     short = max(0, peak - available)
     notes = [*needs.machine.notes, "the CPU does everything, in float32, with all networks in host memory"]
     if needs.tier is Tier.FAST:
-        notes.append("the fast tier needs a GPU: on the CPU, both tiers are the same")
+        notes.append("the fast tier is for GPUs: on the CPU it rounds as there, and takes longer")
     if short:
         notes.append(f"{_gib(peak)} of host memory are needed, and {_gib(available)} are available")
     return MemoryPlan(
