@@ -39,7 +39,7 @@ GIB = 2**30
 ModuleT = TypeVar("ModuleT", bound=nn.Module)
 
 
-def sized(module: Callable[[], nn.Module], config: Any) -> NetworkPart[Any]:
+def sized(module: Callable[[], nn.Module], config: Any, network: Network) -> NetworkPart[Any]:
     """A part of a model that is not on disk: its architecture and the sizes of its tensors."""
     with torch.device("meta"):
         parameters = module().state_dict()
@@ -48,8 +48,25 @@ def sized(module: Callable[[], nn.Module], config: Any) -> NetworkPart[Any]:
         for name, p in parameters.items()
     }
     file = WeightFile(path=Path("in-memory"), tensors=tensors, metadata={})
-    layout = Layout(network=Network.TRANSFORMER, names=Names.OFFICIAL)  # whatever it is: nothing is read
-    return NetworkPart(path=Path("in-memory"), config=config, files=(file,), layout=layout)
+    return NetworkPart(
+        path=Path("in-memory"), config=config, files=(file,), layout=Layout(network=network, names=Names.OFFICIAL)
+    )
+
+
+def folder_for(spec: ModelSpec) -> ModelFolder:
+    """A model as large as it is, without files."""
+    assert spec.vae is not None
+    assert spec.text_encoder is not None
+    vae, text_encoder, transformer = spec.vae, spec.text_encoder, spec.transformer
+    return ModelFolder(
+        path=Path("in-memory"),
+        transformers=(sized(lambda: WanTransformer(transformer), transformer, Network.TRANSFORMER),) * spec.experts,
+        vae=sized(lambda: WanVAE(vae), vae, Network.VAE),
+        text_encoder=sized(lambda: UMT5Encoder(text_encoder), text_encoder, Network.TEXT_ENCODER),
+        tokenizer=Path("in-memory"),
+        boundary=spec.boundary,
+        expand_timesteps=spec.image_in_latents,
+    )
 
 
 @torch.no_grad()
@@ -111,18 +128,7 @@ class RandomTokens:
 
 
 def pipeline_for(spec: ModelSpec, vae_dtype: str) -> Pipeline:
-    assert spec.vae is not None
-    assert spec.text_encoder is not None
-    vae, text_encoder, transformer = spec.vae, spec.text_encoder, spec.transformer
-    folder = ModelFolder(
-        path=Path("in-memory"),
-        transformers=(sized(lambda: WanTransformer(transformer), transformer),) * spec.experts,
-        vae=sized(lambda: WanVAE(vae), vae),
-        text_encoder=sized(lambda: UMT5Encoder(text_encoder), text_encoder),
-        tokenizer=Path("in-memory"),
-        boundary=spec.boundary,
-        expand_timesteps=spec.image_in_latents,
-    )
+    folder = folder_for(spec)
     pipeline = Pipeline(spec, folder, device="cuda", dtype="bfloat16", vae_dtype=vae_dtype)
     parts = pipeline._parts
     pipeline._parts = RandomParts(folder, device=parts.device, dtype=parts.dtype, vae_dtype=parts.vae_dtype)

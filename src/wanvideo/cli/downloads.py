@@ -7,14 +7,14 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
-from typing import Final, TypeAlias
+from typing import TYPE_CHECKING, Final, TypeAlias
 
 import typer
 
 from wanvideo.cli.environment import places
 from wanvideo.cli.models import size
 from wanvideo.cli.output import Output
-from wanvideo.errors import Cancelled
+from wanvideo.errors import Cancelled, WanVideoError
 from wanvideo.families.hardware import this_computer
 from wanvideo.families.obtain import Offer, offer
 from wanvideo.weights.download.events import (
@@ -28,6 +28,9 @@ from wanvideo.weights.download.events import (
 )
 from wanvideo.weights.download.plan import DownloadPlan
 from wanvideo.weights.entry import ModelEntry
+
+if TYPE_CHECKING:
+    from wanvideo.families.plan import Forecast
 
 Show: TypeAlias = Callable[[DownloadEvent], None]
 
@@ -44,7 +47,25 @@ def say_offer(output: Output, what: Offer) -> None:
     """Which variant, and why; before any network is asked."""
     bytes_ = f", {what.nbytes / 1e9:.1f} GB" if what.nbytes else ""
     output.say(f"{what.entry.id} as {what.variant.id}{bytes_}, {what.variant.title}: {what.reason}")
-    output.event("offer", **what.facts())
+    facts: dict[str, object] = {}
+    if (takes := _what_it_takes(what)) is not None:
+        decided, work = takes.plan, takes.work
+        needed = f"{decided.peak_bytes / 2**30:.1f} GiB of {'GPU' if takes.machine.gpu else 'host'} memory"
+        size = f"{work.width}x{work.height}, {work.frames} frames, {work.steps} steps"
+        time = f"about {duration(decided.seconds)}" if decided.fits else "too little is there: `wan plan` says more"
+        output.say(f"it will need {needed} here for {size}: {time} ({decided.rates})")
+        facts = {"peak_bytes": decided.peak_bytes, "seconds": round(decided.seconds), "fits": decided.fits}
+    output.event("offer", **what.facts(), **facts)
+
+
+def _what_it_takes(what: Offer) -> "Forecast | None":
+    """To make a usual video with it here; None where that is not known before its files are here."""
+    from wanvideo.families.plan import plan
+
+    try:
+        return plan(what.entry.id, variant=what.variant.id)
+    except WanVideoError:  # whatever else is on the disk, a download may mend it
+        return None
 
 
 def cache() -> Path:

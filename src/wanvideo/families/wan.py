@@ -9,10 +9,11 @@ from typing import Final
 from wanvideo.errors import ModelMissing
 from wanvideo.families.protocol import LoadOptions
 from wanvideo.pipelines.adapt import adapt
+from wanvideo.pipelines.architecture import architecture_of
 from wanvideo.pipelines.base import VideoPipeline
-from wanvideo.pipelines.memory import Footprint, footprint
-from wanvideo.pipelines.size import Size
 from wanvideo.request import GenerationRequest, LoraExpert, LoraUse, ResolvedRequest
+from wanvideo.runtime.architecture import Work
+from wanvideo.runtime.plan import GPUNeeds, gpu_needs
 from wanvideo.weights.catalog import MODELS, ModelSpec, base_of, resolve
 from wanvideo.weights.entry import ModelEntry
 from wanvideo.weights.finding import find_all, missing, open_loose, survey_of
@@ -68,8 +69,9 @@ class WanModel:
             loras if self.path.is_dir() else {**{part.value: path for part, path in self.folder.paths.items()}, **loras}
         )
 
-    def memory(self, width: int, height: int, frames: int) -> Footprint:
-        return footprint(self.folder, Size(width, height), frames)
+    def memory(self, width: int, height: int, frames: int) -> GPUNeeds:
+        architecture = architecture_of(self.folder, self.entry.id)
+        return gpu_needs(architecture, Work(width=width, height=height, frames=frames, steps=self.entry.defaults.steps))
 
     def load(self, options: LoadOptions) -> VideoPipeline:
         from wanvideo.pipelines.pipeline import Pipeline

@@ -6,11 +6,12 @@ here: it changes the picture, so it is the user's to choose. No torch.
 """
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import Final
 
 from wanvideo.request import Phase, Tier
 from wanvideo.runtime.architecture import Architecture, Work
-from wanvideo.runtime.machine import Calibration, Machine
+from wanvideo.runtime.machine import H100, Calibration, Machine
 from wanvideo.runtime.memory_model import GIB, MemoryModel, decode_bytes, encode_bytes
 from wanvideo.runtime.needs import Needs, VAEBytes
 from wanvideo.runtime.placement import (
@@ -56,6 +57,33 @@ def plan(
         encoding=encoding,
     )
     return _on_cpu(needs) if machine.gpu is None else _on_gpu(needs)
+
+
+@dataclass(frozen=True, slots=True)
+class GPUNeeds:
+    """Bytes of free GPU memory that one video needs in the exact tier, the CUDA context included."""
+
+    together: int  # all networks at once
+    in_turn: int  # one at a time, the transformer block by block
+
+
+def gpu_needs(architecture: Architecture, work: Work, model: MemoryModel | None = None) -> GPUNeeds:
+    """The most and the least that a plan makes use of, on any computer."""
+    model = model or MemoryModel()
+    needs = Needs(
+        architecture=architecture,
+        work=work,
+        machine=Machine(host_total=0, host_available=0),
+        rates=H100,  # not asked for
+        tier=Tier.EXACT,
+        model=model,
+        vae_dtype=_OFFICIAL_VAE[Tier.EXACT],
+        decoding=decode_bytes,
+        encoding=encode_bytes,
+    )
+    least = max(needs.fixed + 2 * needs.slab, needs.text_peak(Placement.STREAMED))
+    most = max(needs.together(), least)
+    return GPUNeeds(*(needs.with_margin(peak) + model.context for peak in (most, least)))
 
 
 # --- on a GPU --------------------------------------------------------------------------------------------------------

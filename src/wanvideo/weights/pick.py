@@ -88,9 +88,7 @@ def _in_host(variant: Variant, hardware: Hardware) -> str | None:
     weights = f"{_gb(_weights(variant))} of weights fit into the {_gb(hardware.host_total)} of memory"
     if hardware.gpu is None:
         return f"{weights}; there is no GPU, so it will be slow"
-    at_once = max(variant.transformer_bytes or (0,)) + WORKING_BYTES
-    short = "" if at_once <= hardware.gpu_total else f", more than the {_gb(hardware.gpu_total)} of {hardware.gpu}"
-    return f"{weights}; one transformer at work takes about {_gb(at_once)} of GPU memory{short}"
+    return f"{weights}, from where they go through {hardware.gpu}"
 
 
 def _download(variant: Variant) -> int:
