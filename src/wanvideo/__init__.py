@@ -74,7 +74,7 @@ if TYPE_CHECKING:
     from wanvideo.families.plan import Forecast, plan
     from wanvideo.media.video import Video, read_video
     from wanvideo.pipelines.base import VideoPipeline
-    from wanvideo.pipelines.events import Event, Frames, Resolved, Saved
+    from wanvideo.pipelines.events import Event, Frames, Planned, Resolved, Saved
     from wanvideo.pipelines.pipeline import Pipeline
     from wanvideo.pipelines.state import Checkpoint
     from wanvideo.pipelines.write import generate_to_file
@@ -129,6 +129,7 @@ __all__ = [
     "OutputNotWritable",
     "Phase",
     "Pipeline",
+    "Planned",
     "Preview",
     "Progress",
     "Resolved",
@@ -156,6 +157,7 @@ _LAZY: Final = {
     "Frames": "wanvideo.pipelines.events",
     "MemoryPlan": "wanvideo.runtime.placement",
     "Pipeline": "wanvideo.pipelines.pipeline",
+    "Planned": "wanvideo.pipelines.events",
     "Resolved": "wanvideo.pipelines.events",
     "Saved": "wanvideo.pipelines.events",
     "Video": "wanvideo.media.video",

@@ -13,7 +13,7 @@ from tests.pipelines.placed import planned
 from wanvideo.errors import NotEnoughMemory
 from wanvideo.models.transformer import Block
 from wanvideo.models.vae import WanVAE
-from wanvideo.pipelines.events import Event, Frames
+from wanvideo.pipelines.events import Event, Frames, Planned
 from wanvideo.pipelines.pipeline import Pipeline
 from wanvideo.request import Phase, Progress
 from wanvideo.runtime.placement import Placement, Source
@@ -98,6 +98,8 @@ def test_when_memory_runs_out_between_steps_fewer_blocks_stay_and_nothing_is_los
         assert not pipeline._parts.keep_all
     steps = [e.step for e in events if isinstance(e, Progress) and e.phase is Phase.DENOISE]
     assert steps == [0, 1, 2, 3, 4]
+    before, after = (event.plan for event in events if isinstance(event, Planned))
+    assert after.transformer.resident < max(before.transformer.resident, 2)
     assert np.array_equal(frames(events), pipelines["t2v"](ask("t2v")).frames)
 
 

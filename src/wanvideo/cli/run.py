@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from wanvideo.cli.downloads import offered, say_offer, somebody_there
+from wanvideo.cli.downloads import duration, offered, say_offer, somebody_there
 from wanvideo.cli.environment import lora_library, places, yield_idle_threads
 from wanvideo.cli.interrupt import Interruption, catching_interruptions
 from wanvideo.cli.output import Output
@@ -29,6 +29,7 @@ from wanvideo.weights.entry import ModelEntry
 if TYPE_CHECKING:
     from wanvideo.pipelines.events import Event
     from wanvideo.pipelines.state import Checkpoint
+    from wanvideo.runtime.placement import MemoryPlan
 
 SAVE_SECONDS: Final = 15.0  # between two saves of the denoising state
 
@@ -164,7 +165,7 @@ def _follow(
     output: Output, spec: ModelEntry, events: Iterator["Event"], interruption: Interruption, save_state: Path | None
 ) -> dict[str, object] | None:
     """Show the events as they come and keep the state; the settings that the file holds."""
-    from wanvideo.pipelines.events import Resolved, Saved
+    from wanvideo.pipelines.events import Planned, Resolved, Saved
     from wanvideo.pipelines.state import Checkpoint
 
     step = 0
@@ -174,6 +175,8 @@ def _follow(
                 match event:
                     case Resolved(request=request):
                         _announce(output, spec, request)
+                    case Planned(plan=plan):
+                        _say_plan(output, plan)
                     case Checkpoint():
                         keep(event)
                         step = event.step
@@ -188,6 +191,12 @@ def _follow(
     except KeyboardInterrupt:
         raise Cancelled(_interrupted(step, save_state)) from None
     return None
+
+
+def _say_plan(output: Output, plan: "MemoryPlan") -> None:
+    where = "; ".join(plan.notes)
+    output.say(f"plan: up to {plan.peak_bytes / 2**30:.1f} GiB of GPU memory, about {duration(plan.seconds)}; {where}")
+    output.event("plan", peak_bytes=plan.peak_bytes, host_bytes=plan.host_bytes, seconds=plan.seconds, notes=plan.notes)
 
 
 def _interrupted(step: int, save_state: Path | None) -> str:

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias
 
 from wanvideo.request import Progress, ResolvedRequest
+from wanvideo.runtime.placement import MemoryPlan
 
 if TYPE_CHECKING:
     import numpy as np
@@ -18,6 +19,13 @@ class Resolved:
     """Always first: what will really be done, before anything is loaded."""
 
     request: ResolvedRequest
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Planned:
+    """On a GPU, after `Resolved`: what will lie where, and what it will take. Again if memory ran out on the way."""
+
+    plan: MemoryPlan
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -36,4 +44,4 @@ class Saved:
     settings: dict[str, object]
 
 
-Event: TypeAlias = "Resolved | Progress | Checkpoint | Frames | Saved"
+Event: TypeAlias = "Resolved | Planned | Progress | Checkpoint | Frames | Saved"

@@ -22,7 +22,7 @@ from wanvideo.pipelines.clock import Clock
 from wanvideo.pipelines.conditioning import Condition, Encode, covered, first_frame, fitted, known_frames
 from wanvideo.pipelines.denoise import Embeddings, Sampling, Transformer, denoise, initial_noise, initial_state
 from wanvideo.pipelines.device import pick_device, pick_dtype
-from wanvideo.pipelines.events import Event, Frames, Resolved
+from wanvideo.pipelines.events import Event, Frames, Planned, Resolved
 from wanvideo.pipelines.memory import count_weights
 from wanvideo.pipelines.parts import Parts
 from wanvideo.pipelines.preview import LatentColours, fit_colours
@@ -163,6 +163,8 @@ class Pipeline(VideoPipeline):
         if plan is not None and not plan.fits:
             raise _does_not_fit(plan, request)
         self._parts.arrange(plan)
+        if plan is not None:
+            yield Planned(plan=plan)
         if plan is not None and self.memory_limit is not None:
             total = torch.cuda.get_device_properties(self.device).total_memory
             torch.cuda.set_per_process_memory_fraction(min(1.0, self.memory_limit / total), self.device)
@@ -221,6 +223,8 @@ class Pipeline(VideoPipeline):
                     going = self._parts.shrink()
                     if not going:
                         raise
+                if going and self._parts.plan is not None:
+                    yield Planned(plan=self._parts.plan)
         return state.latents
 
     def _encode_text(self, run: _Run) -> Generator[Event, None, Embeddings]:
