@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from hypothesis import settings
@@ -11,6 +12,9 @@ from tests.hub.loopback import LoopbackHub, running_hub
 os.environ["HF_HUB_OFFLINE"] = "1"  # read when huggingface_hub is imported, by the reference implementations
 # Before torch is imported: its threads would wait for each other by spinning, which is slow where cores are shared.
 os.environ.setdefault("OMP_WAIT_POLICY", "passive")
+if not any(Path(device).exists() for device in ("/dev/nvidiactl", "/dev/dxg")):
+    # Before Triton is imported, which torch does by the way: its kernels are interpreted where there is no GPU.
+    os.environ["TRITON_INTERPRET"] = "1"
 
 # Timing says nothing about correctness on a busy machine, and a random example would fail somebody else's change.
 settings.register_profile("suite", deadline=None, derandomize=True)

@@ -1,7 +1,6 @@
 """Kernels run on a GPU where there is one, and otherwise in Triton's interpreter on the CPU."""
 
 import builtins
-import os
 from collections.abc import Iterator
 from importlib.util import find_spec
 from typing import Any
@@ -9,9 +8,6 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-
-if not torch.cuda.is_available():
-    os.environ["TRITON_INTERPRET"] = "1"  # before Triton is first imported
 
 
 class _Int(type):
