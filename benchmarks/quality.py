@@ -55,6 +55,7 @@ class Dial:
 
 EXACT: Final = Dial(name="exact")
 DIALS: Final = (
+    Dial(name="fast", load={"tier": "fast"}),
     Dial(name="step cache 0.05", request={"step_cache": 0.05}, recommended=True),
     Dial(name="step cache 0.1", request={"step_cache": 0.1}),
     Dial(name="step cache 0.15", request={"step_cache": 0.15}),

@@ -24,6 +24,7 @@ from wanvideo.weights.pick import Hardware, pick_variant
 from wanvideo.weights.places import Places
 
 SMALL: Final = Size(832, 480)  # what larger sizes may be exchanged for
+FAST_QUALITY: Final = "demo models: 39 and 30 dB to exact"  # docs/quality.md
 LEAST_LIMIT: Final = 2**30  # bytes of GPU memory, below which nothing works
 _LORA_SCALE: Final = 0.5  # float32 in the files of presets, 16 bits in memory
 
@@ -198,7 +199,8 @@ _Change = tuple[str, Work, Tier]
 def _alternatives(spec: ModelSpec, work: Work, tier: Tier, *, on_gpu: bool) -> Iterator[_Change]:
     if on_gpu:
         other = Tier.FAST if tier is Tier.EXACT else Tier.EXACT
-        yield f"tier {other}, whose picture differs", work, other
+        differs = f"whose picture differs ({FAST_QUALITY})" if other is Tier.FAST else "the official precision"
+        yield f"tier {other}, {differs}", work, other
     smaller = _smaller(spec, work)
     if smaller is not None:
         yield f"{smaller.width}x{smaller.height}", smaller, tier
