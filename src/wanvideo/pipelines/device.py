@@ -1,5 +1,7 @@
 """Where networks run, and in which precision: what users write, checked."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Final
 
 import torch
@@ -30,3 +32,17 @@ def pick_dtype(value: str | torch.dtype | None, default: torch.dtype) -> torch.d
     if dtype is None:
         raise InvalidRequest(f"dtype {value} cannot be used: there are {' and '.join(DTYPES)}")
     return dtype
+
+
+@contextmanager
+def limited_memory(device: torch.device, limit: int | None) -> Iterator[None]:
+    """Let PyTorch take at most `limit` bytes of a GPU while the block runs; None: all there is."""
+    if device.type != "cuda" or limit is None:
+        yield
+        return
+    total = torch.cuda.get_device_properties(device).total_memory
+    torch.cuda.set_per_process_memory_fraction(min(1.0, limit / total), device)
+    try:
+        yield
+    finally:
+        torch.cuda.set_per_process_memory_fraction(1.0, device)

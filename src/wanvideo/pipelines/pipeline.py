@@ -21,7 +21,7 @@ from wanvideo.pipelines.base import VideoPipeline
 from wanvideo.pipelines.clock import Clock
 from wanvideo.pipelines.conditioning import Condition, Encode, covered, first_frame, fitted, known_frames
 from wanvideo.pipelines.denoise import Embeddings, Sampling, Transformer, denoise, initial_noise, initial_state
-from wanvideo.pipelines.device import pick_device, pick_dtype
+from wanvideo.pipelines.device import limited_memory, pick_device, pick_dtype
 from wanvideo.pipelines.events import Event, Frames, Planned, Resolved
 from wanvideo.pipelines.memory import count_weights
 from wanvideo.pipelines.parts import Parts
@@ -165,12 +165,10 @@ class Pipeline(VideoPipeline):
         self._parts.arrange(plan)
         if plan is not None:
             yield Planned(plan=plan)
-        if plan is not None and self.memory_limit is not None:
-            total = torch.cuda.get_device_properties(self.device).total_memory
-            torch.cuda.set_per_process_memory_fraction(min(1.0, self.memory_limit / total), self.device)
         try:
-            latents = yield from self._latents(run, resume)
-            yield from self._decode(run, latents)
+            with limited_memory(self.device, self.memory_limit):
+                latents = yield from self._latents(run, resume)
+                yield from self._decode(run, latents)
         except torch.OutOfMemoryError as error:
             phase = run.clock.phase
             raise NotEnoughMemory(
