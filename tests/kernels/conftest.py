@@ -1,6 +1,7 @@
 """Kernels run on a GPU where there is one, and otherwise in Triton's interpreter on the CPU."""
 
 import builtins
+import platform
 from collections.abc import Iterator
 from importlib.util import find_spec
 from typing import Any
@@ -25,8 +26,8 @@ class _FromArray(int, metaclass=_Int):
 @pytest.fixture
 def device() -> Iterator[torch.device]:
     """Where kernels run."""
-    if find_spec("triton") is None:
-        pytest.skip("Triton is not installed")
+    if find_spec("triton") is None and (platform.system(), platform.machine()) != ("Linux", "x86_64"):
+        pytest.skip("there is no Triton for this system")
     torch.manual_seed(0)
     with torch.no_grad(), pytest.MonkeyPatch.context() as patch:
         if torch.cuda.is_available():

@@ -78,7 +78,7 @@ class MemoryNeeds(Protocol):
 
     @property
     def in_turn(self) -> int:
-        """With only the network that is at work on the device."""
+        """With as little on the device at a time as it can do with."""
 
 
 class InstalledModel(Protocol):

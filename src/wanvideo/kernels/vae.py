@@ -7,25 +7,20 @@ PyTorch would add it in a pass of its own.
 On a GPU with Triton the kernels of `vae_triton` run; the functions called `*_torch` are their twins, right everywhere.
 """
 
-from functools import cache
-from importlib.util import find_spec
 from typing import Final
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from wanvideo.kernels.backend import has_kernel
+
 _KERNEL_TYPES: Final = frozenset({torch.float32, torch.bfloat16, torch.float16})
 _ALIGNED: Final = 8  # channels: what tensor cores need of 16-bit numbers
 
 
-@cache
-def _has_triton() -> bool:
-    return find_spec("triton") is not None
-
-
 def _use_triton(x: Tensor) -> bool:
-    return x.is_cuda and x.dtype in _KERNEL_TYPES and _has_triton()
+    return has_kernel(x) and x.dtype in _KERNEL_TYPES
 
 
 # --- root mean square norm and SiLU ----------------------------------------------------------------------------------
@@ -195,7 +190,7 @@ def suits_own_kernel(weight: Tensor) -> bool:
         return False
     if not weight.is_cuda:
         return True  # where its twin runs
-    return weight.dtype.itemsize == 2 and _has_triton() and torch.cuda.get_device_capability(weight.device)[0] >= 9
+    return weight.dtype.itemsize == 2 and has_kernel(weight) and torch.cuda.get_device_capability(weight.device)[0] >= 9
 
 
 def conv3d(
