@@ -1,4 +1,4 @@
-"""The models as the server offers them: by any of their names, on disk or not, and what stands for which in demo mode."""
+"""The models as the server offers them: by any of their names, on disk or not, and what the demo stands for."""
 
 import threading
 import time

@@ -16,10 +16,10 @@ from wanvideo.server.errors import NotReady
 
 INSTRUCTIONS: Final = (
     "Rewrite the user's idea as one prompt for the video model Wan 2.2. Keep what the user asked for: subjects, their "
-    "number, actions, quoted text and language. Write one paragraph of 80 to 100 words in the present tense that says, "
-    "in this order: the subject and how it looks; the scene around it; one plausible motion that fits into five seconds; "
-    "the shot size, camera angle and camera movement; light, colour and atmosphere; the visual style. Describe only what "
-    "can be seen. Answer with the prompt alone."
+    "number, actions, quoted text and language. Write one paragraph of 80 to 100 words in the present tense that "
+    "says, in this order: the subject and how it looks; the scene around it; one plausible motion that fits into five "
+    "seconds; the shot size, camera angle and camera movement; light, colour and atmosphere; the visual style. "
+    "Describe only what can be seen. Answer with the prompt alone."
 )
 ENHANCER_SECONDS: Final = 60.0
 _MOST_ANSWER: Final = 16 * 1024  # characters
