@@ -150,6 +150,11 @@ class Downloads:
         with self._lock:
             return self._wanted.get(model)
 
+    def known(self, model: str) -> Download:
+        """Raises NotFound."""
+        with self._lock:
+            return self._known(model)
+
     def add(self, model: str, variant: str | None = None, *, priority: int = 0) -> Download:
         """Download a model; what is on its way already is left alone. Raises what `offer` raises."""
         with self._lock:

@@ -115,3 +115,13 @@ class Settings(BaseSettings):
         if address.is_unspecified:
             return f"http://localhost:{self.port}"
         return f"http://[{self.host}]:{self.port}" if address.version == 6 else f"http://{self.host}:{self.port}"
+
+    @property
+    def warnings(self) -> list[str]:
+        """What the operator should know before anybody uses the server."""
+        said = []
+        if not self.on_loopback and self.token is None:
+            said.append(f"{self.host} is open to other computers without a token: whoever reaches it may use it")
+        if not self.on_loopback and self.token is not None:
+            said.append("the token travels over http in the clear: put a proxy with TLS in front of the server")
+        return said

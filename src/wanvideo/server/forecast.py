@@ -1,0 +1,118 @@
+"""What a video will take of this computer, as plans have it; nothing is loaded, and torch is not asked."""
+
+from dataclasses import dataclass
+
+from wanvideo.errors import WanVideoError
+from wanvideo.families.plan import Alternative, Forecast, plan
+from wanvideo.request import Phase, Tier
+from wanvideo.server.catalog import wire_type
+from wanvideo.server.machine import rates_of, this_machine
+from wanvideo.server.model_views import MIB
+from wanvideo.server.parts import Parts
+from wanvideo.server.schemas.common import AdjustmentView
+from wanvideo.server.schemas.models import PlanAlternative, PlannedPhase, PlanView
+from wanvideo.weights.entry import ModelEntry
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Wish:
+    """What to plan for. None: the model's default, or the limit that the user has set."""
+
+    width: int | None = None
+    height: int | None = None
+    frames: int | None = None
+    steps: int | None = None
+    variant: str | None = None
+    image: bool = False
+    tier: Tier | None = None
+    memory_limit: int | None = None
+
+
+def forecast(parts: Parts, entry: ModelEntry, wish: Wish) -> Forecast:
+    """Raises InvalidRequest and its kinds for what cannot be, and the errors of models on disk."""
+    limits = parts.limits.current
+    memory_limit = wish.memory_limit if wish.memory_limit is not None else limits.memory_limit
+    machine = this_machine(parts.settings.device, memory_limit=memory_limit, own_pids=parts.worker_pids())
+    return plan(
+        entry.id,
+        width=wish.width,
+        height=wish.height,
+        frames=wish.frames,
+        steps=wish.steps,
+        variant=wish.variant,
+        tier=wish.tier or limits.tier,
+        image=wish.image,
+        device="auto",
+        memory_limit=memory_limit if machine.gpu is not None else None,
+        machine=machine,
+        rates=rates_of(machine),
+        roots=parts.sources.places.roots,
+    )
+
+
+def usual(parts: Parts, entry: ModelEntry) -> Forecast | None:
+    """Of a video of the model's defaults; None for a family that cannot be planned for, or damaged files."""
+    try:
+        return forecast(parts, entry, Wish())
+    except WanVideoError:
+        return None
+
+
+def plan_view(parts: Parts, entry: ModelEntry, found: Forecast) -> PlanView:
+    decided, work = found.plan, found.work
+    missing = None
+    if not found.on_disk and entry.variants:
+        missing = parts.offer(entry.id, None).nbytes
+    notes = list(decided.notes)
+    if decided.transformer.streamed and not parts.limits.current.offload:
+        notes.append("parts of the model would have to wait outside of the GPU, which the settings do not allow")
+    return PlanView(
+        model=found.model,
+        model_type=wire_type(entry),
+        precision=found.precision,
+        on_disk=found.on_disk,
+        download_bytes=missing,
+        fits=fits(parts, found),
+        short_mb=round(decided.short_bytes / MIB, 1),
+        device=decided.device,
+        tier=decided.tier.value,
+        width=work.width,
+        height=work.height,
+        frames=work.frames,
+        steps=work.steps,
+        seconds=round(decided.seconds, 1),
+        minutes=round(decided.seconds / 60, 2),
+        peak_mb=round(decided.peak_bytes / MIB, 1),
+        host_mb=round(decided.host_bytes / MIB, 1),
+        streamed_blocks=decided.transformer.streamed,
+        tile=decided.vae.tile,
+        phases=[
+            PlannedPhase(
+                phase=each.phase.value, seconds=round(each.seconds, 2), peak_mb=round(each.peak_bytes / MIB, 1)
+            )
+            for each in decided.phases
+            if each.phase is not Phase.WRITE
+        ],
+        rates=decided.rates,
+        notes=notes,
+        adjustments=[
+            AdjustmentView(field=each.field, asked=each.asked, used=each.used, reason=each.reason)
+            for each in found.adjustments
+        ],
+        alternatives=[_alternative(each) for each in found.alternatives],
+    )
+
+
+def fits(parts: Parts, found: Forecast) -> bool:
+    """Within this computer and the limits that the user has set."""
+    return found.fits and (parts.limits.current.offload or not found.plan.transformer.streamed)
+
+
+def _alternative(other: Alternative) -> PlanAlternative:
+    return PlanAlternative(
+        change=other.change,
+        fits=other.plan.fits,
+        seconds=round(other.plan.seconds, 1),
+        peak_mb=round(other.plan.peak_bytes / MIB, 1),
+        short_mb=round(other.plan.short_bytes / MIB, 1),
+    )
