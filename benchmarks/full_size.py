@@ -23,7 +23,7 @@ from wanvideo.models.config import UMT5_XXL, TransformerConfig
 from wanvideo.models.text_encoder import UMT5Encoder
 from wanvideo.models.transformer import WanTransformer, keeps_fp32
 from wanvideo.models.vae import WanVAE
-from wanvideo.pipelines.events import Frames, Resolved
+from wanvideo.pipelines.events import Frames, Planned, Resolved
 from wanvideo.pipelines.parts import Parts
 from wanvideo.pipelines.pipeline import Pipeline
 from wanvideo.request import GenerationRequest, Phase, Progress
@@ -127,9 +127,10 @@ class RandomTokens:
         return PromptTokens(ids, mask, (0,) * len(prompts))
 
 
-def pipeline_for(spec: ModelSpec, vae_dtype: str) -> Pipeline:
+def pipeline_for(spec: ModelSpec, vae_dtype: str, memory_limit: int | None = None) -> Pipeline:
+    """memory_limit: bytes of GPU memory that it may take."""
     folder = folder_for(spec)
-    pipeline = Pipeline(spec, folder, device="cuda", dtype="bfloat16", vae_dtype=vae_dtype)
+    pipeline = Pipeline(spec, folder, device="cuda", dtype="bfloat16", vae_dtype=vae_dtype, memory_limit=memory_limit)
     parts = pipeline._parts
     pipeline._parts = RandomParts(folder, device=parts.device, dtype=parts.dtype, vae_dtype=parts.vae_dtype)
     pipeline.__dict__["_tokenizer"] = RandomTokens()
@@ -157,6 +158,11 @@ def measure(pipeline: Pipeline, request: GenerationRequest) -> dict[str, Any]:
                 "steps": r.steps,
                 "image": r.image is not None,
             }
+        elif isinstance(event, Planned):
+            plan = event.plan  # the last one counts: an earlier one did not hold
+            result["planned GiB"] = {str(p.phase): round(p.peak_bytes / GIB, 2) for p in plan.phases}
+            result["planned seconds"] = {str(p.phase): round(p.seconds, 2) for p in plan.phases}
+            result["plan"] = f"{plan.transformer.resident} blocks stay, {plan.vae.tile or 'no'} tiles"
         elif isinstance(event, Frames):
             frames += len(event.frames)
         elif isinstance(event, Progress):

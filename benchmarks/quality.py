@@ -137,11 +137,11 @@ class Clip:
     denoise_seconds: float
 
 
-def measure(trial: Trial, dials: Sequence[Dial]) -> list[Measured]:
+def measure(trial: Trial, dials: Sequence[Dial], device: str = "cpu") -> list[Measured]:
     """The trial made exactly, and with each dial."""
-    exact = make(trial, EXACT)
+    exact = make(trial, EXACT, device=device)
     clips = [(EXACT, exact)]
-    clips += [(dial, make(trial, dial, exact.checkpoint if dial.only_decode else None)) for dial in dials]
+    clips += [(dial, make(trial, dial, exact.checkpoint if dial.only_decode else None, device)) for dial in dials]
     reference = exact.checkpoint.state.latents
     return [
         Measured(
@@ -160,11 +160,11 @@ def measure(trial: Trial, dials: Sequence[Dial]) -> list[Measured]:
     ]
 
 
-def make(trial: Trial, dial: Dial, resume: wanvideo.Checkpoint | None = None) -> Clip:
+def make(trial: Trial, dial: Dial, resume: wanvideo.Checkpoint | None = None, device: str = "cpu") -> Clip:
     request = wanvideo.GenerationRequest(prompt=trial.scene.caption, seed=trial.seed, **dial.request)
     frames: list[NDArray[np.uint8]] = []
     checkpoint, reused, steps, seconds = resume, 0, 1, 0.0
-    for event in _pipeline(trial.model, tuple(dial.load.items())).generate(request, resume=resume):
+    for event in _pipeline(trial.model, device, tuple(dial.load.items())).generate(request, resume=resume):
         match event:
             case wanvideo.Checkpoint():
                 checkpoint = event
@@ -182,8 +182,9 @@ def make(trial: Trial, dial: Dial, resume: wanvideo.Checkpoint | None = None) ->
 
 
 @cache
-def _pipeline(model: str, options: tuple[tuple[str, Any], ...]) -> wanvideo.VideoPipeline:
-    return wanvideo.load(model, **({"device": "cpu", "dtype": "float32"} | dict(options)))
+def _pipeline(model: str, device: str, options: tuple[tuple[str, Any], ...]) -> wanvideo.VideoPipeline:
+    usual = {"device": device} | ({"dtype": "float32"} if device == "cpu" else {})
+    return wanvideo.load(model, **(usual | dict(options)))
 
 
 def _right(trial: Trial, frames: NDArray[np.uint8]) -> bool:
@@ -279,7 +280,7 @@ def main() -> int:
     options.json.parent.mkdir(parents=True, exist_ok=True)
     began = time.monotonic()
     with options.json.open("a", encoding="utf-8") as file:
-        for outcome in _measure_all(wanted, dials, known, options.jobs):
+        for outcome in _measure_all(wanted, dials, known, options.jobs, options.device):
             before = len(known)
             for one in outcome:
                 known[one.key] = one
@@ -289,8 +290,8 @@ def main() -> int:
     order = {dial.name: number for number, dial in enumerate((EXACT, *dials))}
     table = rows(sorted(known.values(), key=lambda one: (models.index(one.model), order[one.dial])))
     about = (
-        f"Captions and seeds as in `make judge`, from seed {wanted[0].seed} on, the same in every row. {_machine()}, "
-        f"one thread a clip, PyTorch {torch.__version__}."
+        f"Captions and seeds as in `make judge`, from seed {wanted[0].seed} on, the same in every row. "
+        f"{_machine(options.device)}, PyTorch {torch.__version__}."
     )
     report = markdown(table, about)
     print(report)
@@ -311,6 +312,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--clips", type=int, default=24, help="of each model (default: 24)")
     parser.add_argument("--seed", type=int, default=0, help="other seeds are other scenes and other noise (default: 0)")
     parser.add_argument("--jobs", type=int, default=1, help="processes, of one thread each (default: 1)")
+    parser.add_argument("--device", default="cpu", help="cpu, where exact is float32, or cuda (default: %(default)s)")
     parser.add_argument("--report", type=Path, metavar="FILE", help="write the report there, too")
     parser.add_argument(
         "--json",
@@ -353,7 +355,7 @@ def _known(path: Path) -> dict[Key, Measured]:
 
 
 def _measure_all(
-    wanted: Sequence[Trial], dials: Sequence[Dial], known: Mapping[Key, Measured], jobs: int
+    wanted: Sequence[Trial], dials: Sequence[Dial], known: Mapping[Key, Measured], jobs: int, device: str
 ) -> Iterator[list[Measured]]:
     """What is not known yet of each trial, as it gets ready."""
     todo = []
@@ -364,7 +366,7 @@ def _measure_all(
             todo.append((trial, left))
     fresh = multiprocessing.get_context("spawn")  # torch's threads do not survive a fork
     with ProcessPoolExecutor(jobs, fresh, initializer=torch.set_num_threads, initargs=(1,)) as pool:
-        futures = [pool.submit(measure, trial, left) for trial, left in todo]
+        futures = [pool.submit(measure, trial, left, device) for trial, left in todo]
         try:
             for future in as_completed(futures):
                 yield future.result()
@@ -372,12 +374,14 @@ def _measure_all(
             pool.shutdown(cancel_futures=True)
 
 
-def _machine() -> str:
-    """The name of the processor and how many there are."""
+def _machine(device: str) -> str:
+    """The name of the GPU; or that of the processor, and how many there are."""
+    if device != "cpu":
+        return f"{torch.cuda.get_device_name(device)}, in bfloat16"
     info = Path("/proc/cpuinfo")
     lines = info.read_text(encoding="utf-8").splitlines() if info.exists() else []
     name = next((line.partition(":")[2].strip() for line in lines if line.startswith("model name")), "")
-    return f"{name or platform.machine()}, {os.cpu_count()} cores"
+    return f"{name or platform.machine()}, {os.cpu_count()} cores, one thread a clip"
 
 
 def _say(text: str) -> None:

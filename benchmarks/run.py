@@ -40,7 +40,7 @@ ON_ANY_CPU: Final = ("ceilings", "demo")
 
 def main(arguments: Sequence[str] | None = None) -> int:
     options = _options(arguments)
-    device = torch.device(options.device)
+    device = _numbered(torch.device(options.device))
     command = "python -m benchmarks.run " + " ".join(sys.argv[1:] if arguments is None else arguments)
     full_size = device.type == "cuda" or options.tiny
     shapes = [SHAPES[name] for name in options.shapes] if full_size else []
@@ -73,6 +73,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     for failure in bench.failures:
         logging.error("failed: %s", failure)
     return 1 if bench.failures else 0
+
+
+def _numbered(device: torch.device) -> torch.device:
+    """Which GPU, where only "cuda" was said: PyTorch limits the memory of a GPU that has a number."""
+    if device.type == "cuda" and device.index is None:
+        return torch.device("cuda", torch.cuda.current_device())
+    return device
 
 
 def _options(arguments: Sequence[str] | None) -> argparse.Namespace:

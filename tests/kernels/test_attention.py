@@ -1,3 +1,9 @@
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
 import pytest
 import torch
 import torch.nn.functional as F
@@ -43,11 +49,62 @@ def test_padding_changes_nothing_where_all_weights_are_even() -> None:
     torch.testing.assert_close(attention(q, keys, values), attention(q, k, v), atol=1e-6, rtol=0)
 
 
+def test_values_in_key_order_are_values_in_another_order(device: torch.device) -> None:
+    from wanvideo.kernels.attention_triton import quantize_values
+
+    place = torch.arange(32, device=device)
+    key = (place & ~14) | (place & 2) << 2 | (place & 12) >> 1  # what a thread of Hopper's has, place by place
+    v = heads(150, device, torch.bfloat16)
+    (plain, scale), (ordered, same) = quantize_values(v), quantize_values(v, in_key_order=True)
+    assert torch.equal(scale, same)
+    wanted = plain.view(torch.uint8).unflatten(2, (-1, 32))[..., key].flatten(2)
+    assert torch.equal(ordered.view(torch.uint8), wanted)
+
+
+def test_attention_for_hopper_compiles_without_a_gpu() -> None:
+    pytest.importorskip("triton")
+    ran = subprocess.run(
+        [sys.executable, "-m", "tests.kernels.compile_hopper"],
+        env={
+            **{key: value for key, value in os.environ.items() if key != "TRITON_INTERPRET"},
+            "PYTHONPATH": os.pathsep.join(path for path in sys.path if path),
+        },
+        cwd=Path(__file__).parents[2],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert ran.returncode == 0, ran.stderr
+    bf16, fp8 = (json.loads(line) for line in ran.stdout.splitlines() if line.startswith("{"))
+    limit = 232_448  # bytes of shared memory that a block may have
+    assert fp8["shared"] < bf16["shared"] < limit
+    assert bf16["products"] == 2 * fp8["products"] > 0
+
+
+@pytest.mark.gpu
+@pytest.mark.parametrize(("name", "most"), [("attention_bf16", 0.004), ("attention_fp8", 0.06)])
+@pytest.mark.parametrize(("batch", "length", "keys"), [(1, 1100, 1100), (1, 1280, 1333), (2, 1111, 1024), (3, 130, 90)])
+def test_attention_for_hopper_is_attention(name: str, most: float, batch: int, length: int, keys: int) -> None:
+    if torch.cuda.get_device_capability() != (9, 0):
+        pytest.skip("for compute capability 9.0")
+    from wanvideo.kernels import attention_hopper
+
+    torch.manual_seed(0)
+    q = torch.randn(batch, length, 3, 128, device="cuda", dtype=torch.bfloat16)
+    # As views into what one merged product gives.
+    k, v = torch.randn(batch, keys + 7, 2, 3, 128, device="cuda", dtype=torch.bfloat16)[:, :keys].unbind(2)
+    k, v = k + 1, v[:, :, :, :]
+    with torch.no_grad():
+        assert relative(getattr(attention_hopper, name)(q, k, v), right(q, k, v)) < most
+
+
 @pytest.mark.gpu
 def test_every_implementation_that_is_here_passes_its_own_test() -> None:
-    from wanvideo.kernels.attention import Backend, self_test
+    from wanvideo.kernels.attention import _HOPPER, _TOLERANCE, Backend, self_test
 
     device = torch.device("cuda")
+    ours = [Backend.SDPA, Backend.EIGHT_BIT]
+    if torch.cuda.get_device_capability() == (9, 0):
+        ours += _HOPPER
     with torch.no_grad():
-        assert self_test(Backend.SDPA, device) < 0.01
-        assert self_test(Backend.EIGHT_BIT, device) < 0.08
+        assert all(self_test(backend, device) < _TOLERANCE[backend] for backend in ours)

@@ -23,17 +23,20 @@ class Backend(StrEnum):
     """An implementation of attention."""
 
     SDPA = "sdpa"  # PyTorch's: cuDNN, flash, or what there is
+    HOPPER = "hopper"  # our own, on GPUs of compute capability 9.0
     FLASH3 = "flash3"  # the package flash_attn_interface, on Hopper
+    HOPPER_8BIT = "hopper, 8-bit"  # our own there, with 8-bit products
     EIGHT_BIT = "8-bit"  # our own: 8-bit products
     SAGE = "sage"  # the package sageattention: 8-bit products
 
 
-EXACT: Final = (Backend.FLASH3, Backend.SDPA)
+EXACT: Final = (Backend.HOPPER, Backend.FLASH3, Backend.SDPA)
 LONG: Final = 1024  # tokens, from which the choice of an implementation matters
-FAST: Final = (Backend.EIGHT_BIT, Backend.SAGE, *EXACT)
+FAST: Final = (Backend.HOPPER_8BIT, Backend.EIGHT_BIT, Backend.SAGE, *EXACT)
 # How far from float32 a right answer may be, relative, on the inputs of the self-test.
 _TOLERANCE: Final[Mapping[Backend, float]] = {
-    Backend.SDPA: 0.01, Backend.FLASH3: 0.01, Backend.EIGHT_BIT: 0.08, Backend.SAGE: 0.08,
+    Backend.SDPA: 0.01, Backend.HOPPER: 0.01, Backend.FLASH3: 0.01,
+    Backend.HOPPER_8BIT: 0.08, Backend.EIGHT_BIT: 0.08, Backend.SAGE: 0.08,
 }  # fmt: skip
 _CUDNN_FIRST: Final = [
     SDPBackend.CUDNN_ATTENTION, SDPBackend.FLASH_ATTENTION, SDPBackend.EFFICIENT_ATTENTION, SDPBackend.MATH,
@@ -55,9 +58,10 @@ def attention_backends(*backends: Backend) -> Iterator[None]:
 def padded_length(x: Tensor, length: int) -> int:
     """To how many tokens to fill up a video of `length`, so that attention is fastest where x is: multiples of 128.
 
-    cuDNN on an H100, 40 heads: 641 TFLOP/s at 32,768 tokens, 590 at 32,760.
+    cuDNN on an H100, 40 heads: 641 TFLOP/s at 32,768 tokens, 590 at 32,760. Others do not care.
     """
     pays = has_kernel(x) and x.dtype.itemsize == 2 and length >= LONG  # float32 is asked for to be exact
+    pays = pays and _first(_wanted.get(), x.device) is Backend.SDPA
     return -(-length // 128) * 128 if pays else length
 
 
@@ -109,6 +113,18 @@ def _sage(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
     return sageattn(q, k, v, tensor_layout="NHD")  # type: ignore[no-any-return]
 
 
+def _hopper(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+    from wanvideo.kernels.attention_hopper import attention_bf16
+
+    return attention_bf16(q, k, v)
+
+
+def _hopper_8bit(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+    from wanvideo.kernels.attention_hopper import attention_fp8
+
+    return attention_fp8(q, k, v)
+
+
 def _8bit(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
     from wanvideo.kernels.attention_triton import attention_8bit
 
@@ -116,8 +132,10 @@ def _8bit(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
 
 
 _IMPLEMENTATIONS: Final[Mapping[Backend, Callable[[Tensor, Tensor, Tensor], Tensor]]] = {
-    Backend.SDPA: _sdpa, Backend.FLASH3: _flash3, Backend.EIGHT_BIT: _8bit, Backend.SAGE: _sage,
+    Backend.SDPA: _sdpa, Backend.HOPPER: _hopper, Backend.FLASH3: _flash3,
+    Backend.HOPPER_8BIT: _hopper_8bit, Backend.EIGHT_BIT: _8bit, Backend.SAGE: _sage,
 }  # fmt: skip
+_HOPPER: Final = (Backend.HOPPER, Backend.HOPPER_8BIT)
 _PACKAGES: Final[Mapping[Backend, str]] = {Backend.FLASH3: "flash_attn_interface", Backend.SAGE: "sageattention"}
 
 
@@ -133,6 +151,8 @@ def _first(backends: tuple[Backend, ...], device: torch.device) -> Backend:
 def _works(backend: Backend, device: torch.device) -> bool:
     """Whether it is here and gives the right answer; what is wrong with it is logged, once."""
     if (package := _PACKAGES.get(backend)) is not None and find_spec(package) is None:
+        return False
+    if backend in _HOPPER and (device.type != "cuda" or torch.cuda.get_device_capability(device) != (9, 0)):
         return False
     try:
         error = self_test(backend, device)

@@ -12,8 +12,9 @@ DTYPES: Final = {"float32": torch.float32, "bfloat16": torch.bfloat16}
 
 
 def pick_device(name: str | None) -> torch.device:
-    if name in (None, "auto"):
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    """A GPU always with its number, without which PyTorch does not limit its memory. Raises InvalidRequest."""
+    if name is None or name == "auto":
+        name = "cuda" if torch.cuda.is_available() else "cpu"
     try:
         device = torch.device(name)
     except RuntimeError as error:
@@ -22,6 +23,8 @@ def pick_device(name: str | None) -> torch.device:
         raise InvalidRequest(f"{name} cannot be used: use auto, cpu, cuda or cuda:N")
     if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
         raise InvalidRequest(f"{name} is not there: PyTorch finds {torch.cuda.device_count()} CUDA devices; use cpu")
+    if device.type == "cuda" and device.index is None:
+        return torch.device("cuda", torch.cuda.current_device())
     return device
 
 

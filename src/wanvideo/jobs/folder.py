@@ -1,0 +1,63 @@
+"""Where a server keeps what it must not lose."""
+
+import os
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+ID: Final = re.compile(r"[0-9a-z]{8,40}")
+
+
+@dataclass(frozen=True, slots=True)
+class DataFolder:
+    """A server's folder. Every path in it is made here, from ids that cannot lead out of it."""
+
+    root: Path
+
+    @property
+    def database(self) -> Path:
+        return self.root / "wanvideo.db"
+
+    @property
+    def lock(self) -> Path:
+        return self.root / "lock"
+
+    @property
+    def inputs(self) -> Path:
+        """Pictures that requests begin with."""
+        return self.root / "inputs"
+
+    @property
+    def outputs(self) -> Path:
+        """Finished videos."""
+        return self.root / "outputs"
+
+    @property
+    def thumbnails(self) -> Path:
+        return self.root / "thumbnails"
+
+    @property
+    def logs(self) -> Path:
+        return self.root / "logs"
+
+    @property
+    def jobs(self) -> Path:
+        """A folder for each job that has begun and is not done."""
+        return self.root / "jobs"
+
+    def job(self, job: str) -> Path:
+        """What a job needs to go on. Raises ValueError for what is no id."""
+        if not ID.fullmatch(job):
+            raise ValueError(f"{job!r:.60} is no id of a job")
+        return self.jobs / job
+
+    def thumbnail(self, job: str) -> Path:
+        return self.thumbnails / f"{self.job(job).name}_thumb.jpg"
+
+    def make(self) -> None:
+        """Make what is missing, for nobody but this user. Raises OSError."""
+        self.root.mkdir(parents=True, exist_ok=True)
+        for folder in (self.inputs, self.outputs, self.thumbnails, self.logs, self.jobs):
+            folder.mkdir(exist_ok=True)
+        os.chmod(self.root, 0o700)
