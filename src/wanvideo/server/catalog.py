@@ -8,7 +8,7 @@ from typing import Final
 from wanvideo.errors import UnknownModel
 from wanvideo.families.presence import Presence, look_for
 from wanvideo.families.registry import Registry
-from wanvideo.request import GenerationRequest, Task
+from wanvideo.request import Task
 from wanvideo.server.errors import NotFound
 from wanvideo.weights.entry import ModelEntry
 from wanvideo.weights.names import key
@@ -69,13 +69,10 @@ class Catalog:
         """What each of the three types means here."""
         return {name: self.resolve(name) for name in WIRE_TYPES}
 
-    def demo_for(self, request: GenerationRequest) -> ModelEntry:
-        """The demo model for the inputs of a request."""
-        return self.resolve_demo(I2V if request.image is not None else T2V)
-
-    def resolve_demo(self, name: str) -> ModelEntry:
-        """The demo model that stands for one of the three types."""
-        return self._demo_of(self.families.resolve(name))
+    def demo_of(self, entry: ModelEntry) -> ModelEntry:
+        """The demo model that is the miniature of a model, or at least takes the same inputs."""
+        own = self._demo_of(entry if entry.base is None else self.families.resolve(entry.base))
+        return own if own.demo else self._demo_of(self.families.resolve(wire_type(entry)))
 
     def presence(self, entry: ModelEntry) -> Presence:
         return self.presences()[entry.id]

@@ -59,7 +59,7 @@ def recommend(
             return _recommendation(parts, entry, candidates, reasons, limitations)
         else:
             limitations.append(f"{entry.id} lacks {found.plan.short_bytes / 2**30:.1f} GiB of memory here")
-    demo = parts.catalog.resolve_demo("I2V-A14B" if picture else "T2V-A14B")
+    demo = parts.catalog.demo_of(parts.catalog.resolve("I2V-A14B" if picture else "T2V-A14B"))
     reasons.append("no real model fits into this computer: the built-in demo does")
     return _recommendation(parts, demo, candidates, reasons, limitations)
 
