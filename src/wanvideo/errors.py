@@ -271,3 +271,44 @@ class LoraUnsupported(LoraError):
 
 class TooManyLoras(LoraError):
     code = "LORA_TOO_MANY"
+
+
+# --- jobs ------------------------------------------------------------------------------------------------------------
+
+
+class JobNotFound(WanVideoError):
+    code = "JOB_NOT_FOUND"
+    category = "job"
+
+
+class JobConflict(WanVideoError):
+    """In the state that the job is in, this cannot be done."""
+
+    code = "JOB_STATE"
+    category = "job"
+
+
+class IdempotencyConflict(WanVideoError):
+    """The same key was used for another request."""
+
+    code = "IDEMPOTENCY_CONFLICT"
+    category = "job"
+
+
+class QueueFull(WanVideoError):
+    code = "QUEUE_FULL"
+    category = "server"
+
+
+class StorageFailed(WanVideoError):
+    """The database cannot be read or written; nothing is acknowledged until the server was started again."""
+
+    code = "STORAGE_ERROR"
+    category = "server"
+
+
+class DataFolderInUse(WanVideoError):
+    """Another server works in the same data folder."""
+
+    code = "STORAGE_LOCKED"
+    category = "server"

@@ -1,6 +1,5 @@
 """Where a server keeps what it must not lose."""
 
-import os
 import re
 from dataclasses import dataclass
 from pathlib import Path
@@ -60,4 +59,4 @@ class DataFolder:
         self.root.mkdir(parents=True, exist_ok=True)
         for folder in (self.inputs, self.outputs, self.thumbnails, self.logs, self.jobs):
             folder.mkdir(exist_ok=True)
-        os.chmod(self.root, 0o700)
+        self.root.chmod(0o700)

@@ -1,0 +1,142 @@
+"""Connections to the database: SQLite in the data folder, or PostgreSQL by its address.
+
+SQLite before 3.51.3 can damage a database in WAL mode if two connections write or checkpoint at the same time. Here one
+connection writes, and it alone checkpoints: readers are read-only, and are closed before it. So old versions are safe.
+"""
+
+import sqlite3
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Final
+
+from alembic import command
+from alembic.config import Config
+from sqlalchemy import Connection, Engine, create_engine, event
+from sqlalchemy.exc import DatabaseError, DBAPIError, SQLAlchemyError
+
+from wanvideo.errors import DiskFull, StorageFailed
+
+OLDEST_SQLITE: Final = (3, 35, 0)  # RETURNING
+HEAD: Final = "head"
+_BUSY_SECONDS: Final = 10.0
+
+
+class Database:
+    """One writer and some readers. Raises StorageFailed if it cannot be opened or is damaged."""
+
+    def __init__(self, url: str) -> None:
+        self.url, self.is_sqlite = url, url.startswith("sqlite")
+        self._broken: str | None = None
+        if self.is_sqlite and sqlite3.sqlite_version_info < OLDEST_SQLITE:
+            raise StorageFailed(
+                f"SQLite {sqlite3.sqlite_version} is too old: {'.'.join(map(str, OLDEST_SQLITE))} is needed"
+            )
+        if self.is_sqlite:
+            self._writer = _sqlite(url, readers=False)
+            self._reader = _sqlite(url, readers=True)
+        else:
+            self._writer = self._reader = create_engine(url, pool_pre_ping=True)
+
+    def migrate(self, revision: str = HEAD) -> None:
+        """Bring the tables to what this version works with, or to another `revision`."""
+        with self._explained(), self._writer.connect() as connection:
+            config = Config()
+            config.set_main_option("script_location", str(Path(__file__).parent / "migrations"))
+            config.attributes["connection"] = connection
+            if revision == HEAD or revision > (_revision(connection) or ""):
+                command.upgrade(config, revision)
+            else:
+                command.downgrade(config, revision)
+            if connection.in_transaction():
+                connection.commit()
+
+    def check(self) -> None:
+        """Raise StorageFailed if SQLite finds its file damaged."""
+        if not self.is_sqlite:
+            return
+        with self.read() as connection:
+            found = str(connection.exec_driver_sql("PRAGMA quick_check(1)").scalar())
+        if found != "ok":
+            raise StorageFailed(f"the database is damaged ({found:.200}): restore a backup of the data folder")
+
+    @contextmanager
+    def write(self) -> Iterator[Connection]:
+        """One transaction, which is on disk when the block has ended. Raises StorageFailed, DiskFull."""
+        with self._explained(), self._writer.begin() as connection:
+            yield connection
+
+    @contextmanager
+    def read(self) -> Iterator[Connection]:
+        with self._explained(), self._reader.connect() as connection:
+            yield connection
+
+    @property
+    def broken(self) -> str | None:
+        """Why nothing is written any more; None: all is well."""
+        return self._broken
+
+    def close(self) -> None:
+        self._reader.dispose()
+        self._writer.dispose()
+
+    @contextmanager
+    def _explained(self) -> Iterator[None]:
+        """Errors of the database as ours. After one that says that writes got lost, nothing more is taken."""
+        if self._broken is not None:
+            raise StorageFailed(f"the database failed before ({self._broken}): start the server again")
+        try:
+            yield
+        except DBAPIError as error:
+            text = str(error.orig)
+            if "disk is full" in text:
+                raise DiskFull("the disk of the data folder is full, and nothing was changed: make room") from error
+            if self.is_sqlite and isinstance(error, DatabaseError) and _is_fatal(error.orig):
+                self._broken = text
+            if _is_conflict(error):
+                raise
+            raise StorageFailed(f"the database failed: {text:.300}") from error
+        except SQLAlchemyError as error:
+            raise StorageFailed(f"the database failed: {error!s:.300}") from error
+
+
+def _is_fatal(error: object) -> bool:
+    code = getattr(error, "sqlite_errorcode", 0) & 0xFF
+    return code in (sqlite3.SQLITE_IOERR, sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
+
+
+def _is_conflict(error: DBAPIError) -> bool:
+    return type(error).__name__ == "IntegrityError"
+
+
+def _revision(connection: Connection) -> str | None:
+    from alembic.runtime.migration import MigrationContext
+
+    return MigrationContext.configure(connection).get_current_revision()
+
+
+def _sqlite(url: str, *, readers: bool) -> Engine:
+    # Of the writer there is one, and who wants to write waits for it.
+    size, overflow = (4, 4) if readers else (1, 0)
+    engine = create_engine(
+        url, pool_size=size, max_overflow=overflow, pool_timeout=60,
+        connect_args={"timeout": _BUSY_SECONDS, "check_same_thread": False, "isolation_level": None},
+    )  # fmt: skip
+
+    @event.listens_for(engine, "connect")
+    def _on_connect(connection: Any, _record: object) -> None:
+        cursor = connection.cursor()
+        if readers:
+            cursor.execute("PRAGMA query_only=ON")
+        else:
+            cursor.execute("PRAGMA journal_mode=WAL")
+            cursor.execute("PRAGMA synchronous=FULL")
+            cursor.execute("PRAGMA journal_size_limit=67108864")
+        cursor.execute("PRAGMA foreign_keys=ON")
+        cursor.close()
+
+    @event.listens_for(engine, "begin")
+    def _on_begin(connection: Connection) -> None:
+        connection.exec_driver_sql("BEGIN" if readers else "BEGIN IMMEDIATE")
+
+    return engine

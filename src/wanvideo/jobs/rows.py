@@ -1,0 +1,61 @@
+"""Rows to values and back."""
+
+import hashlib
+import json
+from collections.abc import Mapping
+from typing import Any, Final
+
+from sqlalchemy import Row
+
+from wanvideo.jobs.job import Job, JobEvent, Progress, State
+from wanvideo.jobs.spec import JobSpec
+
+_PLAIN: Final = (
+    "id", "batch", "origin", "priority", "rank", "attempt", "deaths", "created", "started", "finished", "worker",
+)  # fmt: skip
+
+
+def job_of(row: Row[Any], progress: Progress | None = None) -> Job:
+    """progress: what is known of a running one."""
+    values = row._mapping
+    state = State(values["state"])
+    phase = values["phase"] if state is State.RUNNING else None
+    return Job(
+        **{name: values[name] for name in _PLAIN},
+        spec=JobSpec.from_json(json.loads(values["spec"])),
+        state=state,
+        cancelling=bool(values["cancelling"]),
+        favourite=bool(values["favourite"]),
+        failure=_loaded(values["failure"]),
+        result=_loaded(values["result"]),
+        progress=(progress if state is State.RUNNING else None) or Progress(phase=phase, percent=_percent(state)),
+    )
+
+
+def event_of(row: Row[Any]) -> JobEvent:
+    values = row._mapping
+    return JobEvent(
+        seq=values["seq"],
+        job=values["job"],
+        number=values["number"],
+        at=values["at"],
+        kind=values["kind"],
+        data=json.loads(values["data"]),
+    )
+
+
+def dumped(value: object) -> str:
+    """JSON in one form, so that equal values are equal texts. Raises ValueError for numbers that JSON has not."""
+    return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
+
+
+def digest(value: Mapping[str, Any]) -> str:
+    return hashlib.sha256(dumped(value).encode()).hexdigest()
+
+
+def _loaded(text: str | None) -> Any:
+    return None if text is None else json.loads(text)
+
+
+def _percent(state: State) -> int:
+    return 100 if state is State.SUCCEEDED else 0

@@ -1,0 +1,75 @@
+"""The tables, which the migrations make."""
+
+from typing import Final
+
+from sqlalchemy import BigInteger, Column, Float, Index, Integer, MetaData, String, Table, Text, UniqueConstraint
+
+METADATA: Final = MetaData()
+_SEQUENCE: Final = BigInteger().with_variant(Integer, "sqlite")  # the only type that SQLite counts up by itself
+
+JOBS: Final = Table(
+    "jobs",
+    METADATA,
+    Column("id", String(40), primary_key=True),
+    Column("state", String(16), nullable=False),
+    Column("model", String(200), nullable=False),
+    Column("prompt", Text, nullable=False),
+    Column("spec", Text, nullable=False),  # JSON
+    Column("batch", String(40)),
+    Column("origin", String(40)),
+    Column("priority", Integer, nullable=False),
+    Column("rank", Float, nullable=False),
+    Column("attempt", Integer, nullable=False),
+    Column("deaths", Integer, nullable=False),
+    Column("cancelling", Integer, nullable=False),
+    Column("created", Float, nullable=False),
+    Column("started", Float),
+    Column("finished", Float),
+    Column("worker", String(100)),
+    Column("phase", String(16)),
+    Column("failure", Text),  # JSON
+    Column("result", Text),  # JSON
+    Column("favourite", Integer, nullable=False),
+    Column("key", String(255), unique=True),  # of the client, so that a repeated request makes no second job
+    Column("key_digest", String(64)),
+    Index("jobs_next", "state", "priority", "rank"),
+    Index("jobs_newest", "created", "id"),
+    Index("jobs_of_state", "state", "created", "id"),
+    Index("jobs_of_model", "model", "created", "id"),
+    Index("jobs_of_batch", "batch"),
+)
+
+EVENTS: Final = Table(
+    "events",
+    METADATA,
+    Column("seq", _SEQUENCE, primary_key=True, autoincrement=True),
+    Column("job", String(40), nullable=False),
+    Column("number", Integer, nullable=False),
+    Column("at", Float, nullable=False),
+    Column("kind", String(32), nullable=False),
+    Column("data", Text, nullable=False),  # JSON
+    UniqueConstraint("job", "number"),
+    sqlite_autoincrement=True,  # a number is never given twice, also when the newest events are deleted
+)
+
+# What was measured. It stays when jobs are deleted.
+RUNS: Final = Table(
+    "runs",
+    METADATA,
+    Column("id", _SEQUENCE, primary_key=True, autoincrement=True),
+    Column("job", String(40), nullable=False),
+    Column("model", String(200), nullable=False),
+    Column("tier", String(16), nullable=False),
+    Column("at", Float, nullable=False),
+    Column("outcome", String(16), nullable=False),  # a state
+    Column("code", String(64)),  # of the failure
+    Column("numbers", Text, nullable=False),  # JSON
+    Index("runs_of_model", "model", "at"),
+)
+
+SETTINGS: Final = Table(
+    "settings",
+    METADATA,
+    Column("name", String(64), primary_key=True),
+    Column("value", Text, nullable=False),  # JSON
+)
