@@ -30,6 +30,7 @@ class VideoView(Wire):
     seed: int | None = None
     steps: int | None = None
     sha256: str
+    favourite: bool
     replaces: str | None = Field(default=None, description="The model that was asked for, if another one made it.")
     exists: bool = Field(description="False: the file was deleted by somebody else.")
 

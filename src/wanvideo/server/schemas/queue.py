@@ -4,7 +4,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, StringConstraints
 
-from wanvideo.server.schemas.common import Action, AdjustmentView, Body, JsonObject, LenientBody, Problem, Time, Wire
+from wanvideo.server.schemas.common import Action, AdjustmentView, Body, JsonObject, LenientBody, Time, Wire
 
 WireType = Literal["T2V-A14B", "I2V-A14B", "TI2V-5B"]
 TaskStatus = Literal["pending", "processing", "completed", "failed", "cancelled"]
@@ -166,6 +166,10 @@ class MoveBody(Body):
     other: TaskId | None = Field(default=None, description="Before or after which one.")
 
 
+class FavouriteBody(Body):
+    favourite: bool = True
+
+
 class PriorityBody(Body):
     priority: int = Field(ge=-1000, le=1000)
 
@@ -218,5 +222,3 @@ class JobEvents(Wire):
     task_id: str
     events: list[JobEventView]
 
-
-__all__ = ["Problem"]
