@@ -103,6 +103,12 @@ class Queue:
         with self.database.read() as connection:
             return self._get(connection, job)
 
+    def find(self, job: str) -> Job | None:
+        """As `get`; None: there is none."""
+        with self.database.read() as connection:
+            row = connection.execute(select(JOBS).where(JOBS.c.id == job)).first()
+            return None if row is None else self._job(row)
+
     def page(self, which: Filter = Filter(), *, limit: int = 50, cursor: str | None = None) -> Page:
         """Newest first. Raises InvalidRequest for a cursor that no page gave."""
         query = _filtered(select(JOBS), which).order_by(JOBS.c.created.desc(), JOBS.c.id.desc()).limit(limit + 1)
@@ -296,7 +302,7 @@ class Queue:
         with self.database.write() as connection:
             connection.execute(delete(SETTINGS).where(SETTINGS.c.name == "paused"))
             connection.execute(insert(SETTINGS).values(name="paused", value=dumped(paused)))
-        self._wake()
+        self.wake()
 
     def favour(self, job: str, favourite: bool = True) -> Job:
         with self.database.write() as connection:
@@ -450,9 +456,10 @@ class Queue:
                     subscriber(change)
                 except Exception:  # what one of them does is not the queue's affair, and others listen too
                     log.exception("a subscriber of the queue failed")
-        self._wake()
+        self.wake()
 
-    def _wake(self) -> None:
+    def wake(self) -> None:
+        """Let all who wait look again."""
         with self._changed:
             self._changed.notify_all()
 

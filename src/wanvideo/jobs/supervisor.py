@@ -1,0 +1,447 @@
+"""Runs jobs: starts workers, gives them work, watches them, and replaces them when they die or hang.
+
+Each worker has a thread of its own here, which is the only one that talks to it.
+"""
+
+import logging
+import threading
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any, Final, Protocol
+
+from wanvideo.errors import StorageFailed, WanVideoError
+from wanvideo.jobs.eta import Eta
+from wanvideo.jobs.executor import Executor, MakeExecutor, Message
+from wanvideo.jobs.folder import DataFolder
+from wanvideo.jobs.job import DOWNLOAD, Job, Progress, State
+from wanvideo.jobs.queue import Change, Queue
+from wanvideo.jobs.spec import JobSpec
+
+log = logging.getLogger(__name__)
+
+MOST_DEATHS: Final = 3  # of workers with one job, after which it is the job's fault
+STICKY: Final = frozenset({"CUDA_FATAL", "GPU_LOST"})  # failures after which only a new process helps
+_POLL_SECONDS: Final = 0.1
+# Events of a worker that are kept; the others are told to those who watch, and forgotten.
+_KEPT: Final = frozenset({"resolved", "plan", "phase", "checkpoint", "adapted", "warning", "fallback", "resumed"})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Deadlines:
+    """Seconds after which a worker counts as hung."""
+
+    ready: float = 180.0  # from its start
+    heartbeat: float = 60.0  # without one
+    phases: Mapping[str, float] = field(
+        default_factory=lambda: {"load": 1800.0, "encode": 600.0, "denoise": 1800.0, "decode": 1800.0, "write": 600.0}
+    )  # without progress
+    steps: float = 20.0  # times the usual step, if that is more than `least_step`
+    least_step: float = 120.0
+    cancel: float = 30.0  # to give up a job, and as long again as two steps
+
+    def of(self, eta: Eta) -> float:
+        """Without progress, in the phase and with the steps that `eta` has seen."""
+        usual = eta.seconds_per_step
+        if usual is not None and eta.phase == "denoise":
+            return max(self.least_step, self.steps * usual)
+        return self.phases.get(eta.phase or "load", 1800.0)
+
+
+class Preparer(Protocol):
+    """Gets what a job needs before a worker can have it: files of its model."""
+
+    def missing(self, spec: JobSpec) -> bool:
+        """Whether something has to be fetched first; quick, and asked often."""
+
+    def prepare(
+        self, job: Job, progress: Callable[[int, int], None], done: Callable[[Mapping[str, Any] | None], None]
+    ) -> Callable[[], None]:
+        """Begin to fetch it, and return at once what stops that.
+
+        `progress` is told bytes received of bytes wanted, `done` a failure, or None when all is there; on any thread.
+        """
+
+
+Describe = Callable[[Job, str, Mapping[str, Any]], Mapping[str, Any]]
+"""A job, "crash" or "hang", and what is known of it -> the failure, as JSON."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WorkerView:
+    """A worker, as others may see it."""
+
+    name: str
+    state: str  # "starting", "idle", "busy", "waiting" before a new start, "stopped"
+    pid: int | None
+    job: str | None
+    about: Mapping[str, Any]  # what it said when it was ready
+    beat: Mapping[str, Any]  # its last heartbeat
+    starts: int
+    problem: str | None  # why it is not working
+
+
+class Supervisor:
+    """Workers by name, each with what starts it."""
+
+    def __init__(
+        self,
+        queue: Queue,
+        workers: Mapping[str, MakeExecutor],
+        *,
+        describe: Describe,
+        preparer: Preparer | None = None,
+        deadlines: Deadlines = Deadlines(),
+        now: Callable[[], float] = time.monotonic,
+        start_again_after: float = 1.0,
+    ) -> None:
+        """start_again_after: seconds, twice as long after every failed start, up to a minute."""
+        self.queue, self.describe, self.preparer = queue, describe, preparer
+        self.deadlines, self.now, self.start_again_after = deadlines, now, start_again_after
+        self.stopping = threading.Event()
+        self._lock = threading.Lock()
+        self._fetching: dict[str, tuple[Job, Callable[[], None]]] = {}
+        self._lanes = [_Lane(self, name, make) for name, make in workers.items()]
+        self._unsubscribe: Callable[[], None] = lambda: None
+
+    def start(self) -> None:
+        """Take up what a predecessor left, and begin."""
+        self._unsubscribe = self.queue.subscribe(self._on_change)
+        self.queue.recover()
+        for lane in self._lanes:
+            lane.start()
+
+    def drain(self, seconds: float = 10.0) -> bool:
+        """Stop taking jobs, and let those at work keep their state and wait again. False: a worker had to be killed."""
+        self.stopping.set()
+        self.queue.wake()
+        with self._lock:
+            fetching = list(self._fetching.values())
+        for job, stop in fetching:
+            stop()
+            self.queue.requeue(job, "the server stops")
+        until = time.monotonic() + seconds
+        for lane in self._lanes:
+            lane.join(max(0.0, until - time.monotonic()))
+        late = [lane for lane in self._lanes if lane.is_alive()]
+        for lane in late:
+            lane.executor.kill()
+        for lane in late:
+            lane.join(5.0)
+        self._unsubscribe()
+        return not late
+
+    def unload(self) -> None:
+        """Let idle workers give back the memory of their models; a busy one does it after its job."""
+        for lane in self._lanes:
+            lane.unload = True
+        self.queue.wake()
+
+    def workers(self) -> tuple[WorkerView, ...]:
+        return tuple(lane.view() for lane in self._lanes)
+
+    # --- what has to be fetched first --------------------------------------------------------------------------------
+
+    def take(self, worker: str) -> Job | None:
+        """The next job for a worker; those that lack files are set to fetch them."""
+        while not self.stopping.is_set():
+            job = self.queue.next()
+            if job is None:
+                return None
+            if self.preparer is None or not self.preparer.missing(job.spec):
+                return self.queue.start(job.id, worker)
+            started = self.queue.start(job.id, "downloader", phase=DOWNLOAD)
+            if started is not None:
+                self._fetch(started, self.preparer)
+        return None
+
+    def _fetch(self, job: Job, preparer: Preparer) -> None:
+        def progress(received: int, total: int) -> None:
+            percent = 0 if total <= 0 else min(99, 100 * received // total)
+            self.queue.report(
+                job, Progress(phase=DOWNLOAD, percent=percent, received_bytes=received, total_bytes=total)
+            )
+
+        def done(failure: Mapping[str, Any] | None) -> None:
+            with self._lock:
+                self._fetching.pop(job.id, None)
+            if failure is None:
+                self.queue.requeue(job, "its files are here")
+            else:
+                self.queue.fail(job, failure)
+
+        try:
+            stop = preparer.prepare(job, progress, done)
+        except WanVideoError as error:
+            self.queue.fail(job, self.describe(job, "error", {"error": error}))
+            return
+        with self._lock:
+            if self.queue.get(job.id).state is State.RUNNING:  # else it is done already
+                self._fetching[job.id] = job, stop
+
+    def _on_change(self, change: Change) -> None:
+        if change.kind != "cancelling":
+            return
+        with self._lock:
+            job, stop = self._fetching.pop(change.job.id, (None, None))
+        if job is not None and stop is not None:
+            stop()
+            self.queue.confirm_cancelled(job)
+        for lane in self._lanes:
+            lane.cancel(change.job.id)
+
+
+class _Lane(threading.Thread):
+    """One worker and its job."""
+
+    def __init__(self, supervisor: Supervisor, name: str, make: MakeExecutor) -> None:
+        super().__init__(name=f"worker {name}", daemon=True)
+        self.supervisor, self.make = supervisor, make
+        self.queue = supervisor.queue
+        self.executor: Executor = make()
+        self.unload = False
+        self._state, self._job, self._problem = "starting", None, None  # type: tuple[str, Job | None, str | None]
+        self._about: Message = {}
+        self._beat: Message = {}
+        self._heard = 0.0
+        self._starts = self._failed_starts = 0
+        self._cancelled: set[str] = set()
+
+    def view(self) -> WorkerView:
+        return WorkerView(
+            name=self.name.removeprefix("worker "),
+            state=self._state,
+            pid=self.executor.pid if self.executor.alive else None,
+            job=None if self._job is None else self._job.id,
+            about=self._about,
+            beat=self._beat,
+            starts=self._starts,
+            problem=self._problem,
+        )
+
+    def cancel(self, job: str) -> None:
+        self._cancelled.add(job)
+
+    def run(self) -> None:
+        try:
+            while not self.supervisor.stopping.is_set():
+                if not self.executor.alive and not self._started():
+                    continue
+                self._state = "idle"
+                if self.unload:
+                    self.unload = False
+                    self.executor.send({"type": "unload"})
+                job = self.supervisor.take(self.view().name)
+                if job is None:
+                    self._idle()
+                else:
+                    self._follow(job)
+        except StorageFailed:
+            log.exception("the database failed, and no job is started any more")
+            self._problem = "the database failed"
+        finally:
+            self.executor.send({"type": "stop"})
+            self.executor.kill()
+            self._state = "stopped"
+
+    # --- the process -------------------------------------------------------------------------------------------------
+
+    def _started(self) -> bool:
+        """Start a worker and wait until it is ready."""
+        if self._failed_starts:
+            self._state = "waiting"
+            pause = self.supervisor.start_again_after * 2 ** (self._failed_starts - 1)
+            if self.supervisor.stopping.wait(min(60.0, pause)):
+                return False
+        self._state, self._starts = "starting", self._starts + 1
+        self.executor = self.make()
+        try:
+            self.executor.start()
+        except OSError as error:
+            return self._failed_start(f"it could not be started: {error}")
+        until = self.supervisor.now() + self.supervisor.deadlines.ready
+        while self.executor.alive and not self.supervisor.stopping.is_set():
+            message = self.executor.receive(_POLL_SECONDS)
+            if message is not None and message["type"] == "ready":
+                self._about, self._heard = message, self.supervisor.now()
+                self._failed_starts, self._problem = 0, None
+                return True
+            if self.supervisor.now() > until:
+                break
+        if self.supervisor.stopping.is_set():
+            return False
+        said = "it did not get ready" if self.executor.alive else f"it ended with {self.executor.exitcode}"
+        self.executor.kill()
+        return self._failed_start(said)
+
+    def _failed_start(self, problem: str) -> bool:
+        self._failed_starts += 1
+        self._problem = problem
+        log.error("the worker %s is not there: %s", self.view().name, problem)
+        return False
+
+    def _idle(self) -> None:
+        """Until there may be something to do."""
+        while (message := self.executor.receive(0.0)) is not None:
+            self._hear(message)
+        self.queue.wait(1.0)
+
+    def _hear(self, message: Message) -> None:
+        self._heard = self.supervisor.now()
+        if message["type"] == "heartbeat":
+            self._beat = message
+
+    # --- a job -------------------------------------------------------------------------------------------------------
+
+    def _follow(self, job: Job) -> None:
+        self._state, self._job = "busy", job
+        try:
+            attempt = _Attempt(self, job)
+            attempt.run()
+        finally:
+            self._job = None
+            self._cancelled.discard(job.id)
+
+
+class _Attempt:
+    """One start of one job, from its message to the worker to its end."""
+
+    def __init__(self, lane: _Lane, job: Job) -> None:
+        self.lane, self.job, self.queue = lane, job, lane.queue
+        self.supervisor = lane.supervisor
+        self.eta = Eta(now=self.supervisor.now)
+        self.expert: str | None = None
+        self.progressed = self.supervisor.now()
+        self.told = float("-inf")  # when to give up was asked of the worker
+
+    def run(self) -> None:
+        folder: DataFolder = self.queue.folder
+        where = folder.job(self.job.id)
+        where.mkdir(parents=True, exist_ok=True)
+        self.lane._heard = self.supervisor.now()
+        self.lane.executor.send(
+            {
+                "type": "run", "job": self.job.id, "attempt": self.job.attempt, "spec": self.job.spec.to_json(),
+                "folder": str(where), "resume": True,
+            }
+        )  # fmt: skip
+        while True:
+            message = self.lane.executor.receive(_POLL_SECONDS)
+            if message is not None:
+                self.lane._hear(message)
+                if self._is_mine(message) and self._over(message):
+                    return
+            elif not self.lane.executor.alive:
+                self._died("crash", {"exitcode": self.lane.executor.exitcode})
+                return
+            elif self._hung():
+                return
+            self._pass_on_cancel()
+
+    def _is_mine(self, message: Message) -> bool:
+        return message.get("job") == self.job.id and message.get("attempt") == self.job.attempt
+
+    def _over(self, message: Message) -> bool:
+        """Take a message in. True: it was the last."""
+        match message["type"]:
+            case "event":
+                self._event(message["event"])
+                return False
+            case "done":
+                self.queue.succeed(self.job, message["result"])
+            case "failed":
+                self._failed(message["failure"])
+            case "cancelled":
+                if self._wanted():
+                    self.queue.confirm_cancelled(self.job)
+                else:
+                    self.queue.requeue(self.job, "the server stops")
+            case _:
+                return False
+        return True
+
+    def _event(self, event: Mapping[str, Any]) -> None:
+        kind, data = str(event["type"]), {key: value for key, value in event.items() if key != "type"}
+        self.progressed = self.supervisor.now()
+        if kind == "preview":
+            self.queue.show(self.job, data)
+            return
+        if kind == "plan":
+            self.eta.plan(data.get("seconds", {}))
+        if kind in ("phase", "step"):
+            self.eta.update(str(data["phase"]), int(data.get("step", 0)), int(data.get("steps", 0)))
+            self.expert = data.get("expert")
+        if kind in _KEPT:
+            self.queue.record(self.job, kind, data)
+        self.queue.report(self.job, self._progress())
+
+    def _progress(self) -> Progress:
+        return Progress(
+            phase=self.eta.phase,
+            step=self.eta.step,
+            steps=self.eta.steps,
+            seconds_per_step=self.eta.seconds_per_step,
+            eta_seconds=self.eta.remaining(),
+            percent=self.eta.percent(),
+            expert=self.expert,
+            vram_bytes=self.lane._beat.get("vram_used"),
+        )
+
+    # --- what can go wrong -------------------------------------------------------------------------------------------
+
+    def _wanted(self) -> bool:
+        """Whether a user wants the job cancelled."""
+        return self.job.id in self.lane._cancelled or self.queue.is_cancelling(self.job)
+
+    def _pass_on_cancel(self) -> None:
+        """Ask the worker to give up, and if it does not, make it."""
+        if self.told == float("-inf"):
+            if self.job.id in self.lane._cancelled or self.supervisor.stopping.is_set():
+                self.told = self.supervisor.now()
+                self.lane.executor.send({"type": "cancel", "job": self.job.id, "attempt": self.job.attempt})
+            return
+
+    def _hung(self) -> bool:
+        """Whether the worker is beyond hope; then it is killed, and the job is dealt with."""
+        now, deadlines = self.supervisor.now(), self.supervisor.deadlines
+        if self.told != float("-inf") and now - self.told > deadlines.cancel + 2 * (self.eta.seconds_per_step or 0.0):
+            self.lane.executor.kill()
+            if self._wanted():
+                self.queue.confirm_cancelled(self.job)
+            else:
+                self.queue.requeue(self.job, "the server stops")
+            return True
+        silent, still = now - self.lane._heard, now - self.progressed
+        if silent <= deadlines.heartbeat and still <= deadlines.of(self.eta):
+            return False
+        self.lane.executor.kill()
+        self._died("hang", {"silent_seconds": silent, "still_seconds": still})
+        return True
+
+    def _died(self, how: str, known: Mapping[str, Any]) -> None:
+        """The worker is gone. The job goes on in another one, unless it has had too many."""
+        if self._wanted():
+            self.queue.confirm_cancelled(self.job)
+            return
+        if self.supervisor.stopping.is_set():
+            self.queue.requeue(self.job, "the server stops")
+            return
+        known = {**known, "phase": self.eta.phase, "step": self.eta.step, "steps": self.eta.steps, **self.lane._beat}
+        deaths = self.job.deaths + 1
+        log.warning("a worker died with job %s (%s, %s)", self.job.id, how, known)
+        if deaths >= MOST_DEATHS:
+            self.queue.fail(replace(self.job, deaths=deaths), self.supervisor.describe(self.job, how, known))
+        else:
+            self.queue.requeue(self.job, f"its worker was lost ({how})", death=True)
+
+    def _failed(self, failure: Mapping[str, Any]) -> None:
+        if failure.get("code") in STICKY:
+            # The process is of no more use; the job gets another chance in a new one.
+            self.lane.executor.kill()
+            if self.job.deaths == 0 and not self._wanted():
+                self.queue.requeue(self.job, str(failure.get("message", failure["code"])), death=True)
+                return
+        if self._wanted():
+            self.queue.confirm_cancelled(self.job)
+        else:
+            self.queue.fail(self.job, failure)
