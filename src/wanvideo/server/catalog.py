@@ -3,11 +3,11 @@
 import threading
 import time
 from collections.abc import Mapping, Sequence
-from typing import Final
+from typing import Final, Literal, TypeAlias
 
-from wanvideo.errors import UnknownModel
+from wanvideo.errors import UnknownModel, WanVideoError
 from wanvideo.families.presence import Presence, look_for
-from wanvideo.families.registry import Registry
+from wanvideo.families.registry import Registry, Search
 from wanvideo.request import Task
 from wanvideo.server.errors import NotFound
 from wanvideo.weights.entry import ModelEntry
@@ -15,13 +15,16 @@ from wanvideo.weights.names import key
 from wanvideo.weights.places import Places
 
 # The three types that existing clients know, spelt as they spell them.
-T2V, I2V, TI2V = "T2V-A14B", "I2V-A14B", "TI2V-5B"
-WIRE_TYPES: Final = (T2V, I2V, TI2V)
-_SHORT: Final = {"t2v": T2V, "i2v": I2V, "ti2v": TI2V}  # further spellings in use
+WireType: TypeAlias = Literal["T2V-A14B", "I2V-A14B", "TI2V-5B"]
+T2V: Final = "T2V-A14B"
+I2V: Final = "I2V-A14B"
+TI2V: Final = "TI2V-5B"
+WIRE_TYPES: Final[tuple[WireType, ...]] = (T2V, I2V, TI2V)
+_SHORT: Final[Mapping[str, WireType]] = {"t2v": T2V, "i2v": I2V, "ti2v": TI2V}  # further spellings in use
 _FRESH_SECONDS: Final = 20.0  # for which what was found on disk is believed
 
 
-def wire_type(entry: ModelEntry) -> str:
+def wire_type(entry: ModelEntry) -> WireType:
     """The type under which existing clients see a model: that with the same inputs."""
     if entry.requires_image:
         return I2V
@@ -38,6 +41,7 @@ class Catalog:
         self._lock = threading.Lock()
         self._found: Mapping[str, Presence] = {}
         self._at = float("-inf")  # monotonic seconds
+        self._variants: dict[tuple[str, str], tuple[float, WanVideoError | None]] = {}
 
     @property
     def entries(self) -> Sequence[ModelEntry]:
@@ -60,12 +64,12 @@ class Catalog:
         """Of exactly this id, as jobs store it; None if a family is no longer installed."""
         return next((entry for entry in self.entries if entry.id == model_id), None)
 
-    def wire_type(self, model_id: str) -> str:
+    def wire_type(self, model_id: str) -> WireType:
         """See `wire_type`; of a model that is no longer known, the commonest."""
         entry = self.entry(model_id)
         return T2V if entry is None else wire_type(entry)
 
-    def wire_entries(self) -> dict[str, ModelEntry]:
+    def wire_entries(self) -> dict[WireType, ModelEntry]:
         """What each of the three types means here."""
         return {name: self.resolve(name) for name in WIRE_TYPES}
 
@@ -86,12 +90,32 @@ class Catalog:
                 self._at = time.monotonic()
             return self._found
 
+    def problem(self, entry: ModelEntry, variant: str | None) -> WanVideoError | None:
+        """Why a model, or one variant of it, cannot be loaded; None if it can. Quick when asked again."""
+        if variant is None:
+            return self.presence(entry).problem
+        with self._lock:
+            known = self._variants.get((entry.id, variant))
+            if known is None or time.monotonic() - known[0] > _FRESH_SECONDS:
+                problem = _problem(entry, variant, self.families.look_in(self.places))
+                known = self._variants[entry.id, variant] = time.monotonic(), problem
+            return known[1]
+
     def look_again(self) -> None:
         """Files have come or gone."""
         with self._lock:
             self._at = float("-inf")
+            self._variants.clear()
 
     def _demo_of(self, entry: ModelEntry) -> ModelEntry:
         if entry.demo or entry.base is not None:
             return entry
         return next((each for each in self.entries if each.demo and each.id == f"{entry.id}-demo"), entry)
+
+
+def _problem(entry: ModelEntry, variant: str, search: Search) -> WanVideoError | None:
+    try:
+        search.find(entry, variant)
+    except WanVideoError as error:
+        return error
+    return None

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
 
-from wanvideo.server.catalog import I2V, T2V, TI2V
+from wanvideo.server.catalog import I2V, T2V, TI2V, WireType
 from wanvideo.weights.entry import ModelEntry
 
 # Words that ask for something to become something else, which a model that takes a picture and a text is for.
@@ -18,9 +18,9 @@ _CHANGE: Final = re.compile(
 class Detection:
     """A type, the rule that gave it, and what else takes the same inputs."""
 
-    type: str
+    type: WireType
     rule: str
-    alternatives: tuple[str, ...] = ()
+    alternatives: tuple[WireType, ...] = ()
 
     @property
     def confidence(self) -> float:
@@ -31,9 +31,10 @@ class Detection:
         return 1 / (1 + len(self.alternatives))
 
 
-def detect(prompt: str, types: Mapping[str, ModelEntry], *, has_image: bool, has_end_image: bool) -> Detection:
+def detect(prompt: str, types: Mapping[WireType, ModelEntry], *, has_image: bool, has_end_image: bool) -> Detection:
     """types: what each of the three types means here."""
     takes = [name for name, entry in types.items() if _takes(entry, has_image, has_end_image)]
+    preferred: WireType
     if has_end_image and has_image:
         preferred, rule = I2V, "rule: a first and a last picture"
     elif has_image and TI2V in takes and _CHANGE.search(prompt):

@@ -100,14 +100,13 @@ class Downloads:
         hubs: Sequence[Hub],
         offer: Offering,
         *,
-        changed: Changed = lambda _before, _after: None,
         command: Sequence[str] = COMMAND,
     ) -> None:
         self._file = file
         self._places = places
         self._hubs = hubs
         self._offer = offer
-        self._changed = changed
+        self._subscribers: list[Changed] = []
         self._command = command
         self._lock = threading.RLock()
         self._wanted: dict[str, Download] = {}
@@ -125,6 +124,10 @@ class Downloads:
         with self._lock:
             self._wanted = {each.model: each for each in _read(self._file)}
             self._dispatch()
+
+    def subscribe(self, subscriber: Changed) -> None:
+        """To be told every change, on whatever thread makes it."""
+        self._subscribers.append(subscriber)
 
     def stop(self) -> None:
         """What has arrived is kept."""
@@ -346,7 +349,8 @@ class Downloads:
         self._wanted[download.model] = download
         if before is None or (before.state, before.priority) != (download.state, download.priority):
             write_json(self._file, [_kept(each) for each in self._wanted.values()])
-        self._changed(before, download)
+        for subscriber in self._subscribers:
+            subscriber(before, download)
         return download
 
 

@@ -1,9 +1,11 @@
 """What a video will take of this computer, as plans have it; nothing is loaded, and torch is not asked."""
 
 from dataclasses import dataclass
+from typing import Final
 
 from wanvideo.errors import WanVideoError
 from wanvideo.families.plan import Alternative, Forecast, plan
+from wanvideo.jobs.job import Job
 from wanvideo.request import Phase, Tier
 from wanvideo.server.catalog import wire_type
 from wanvideo.server.machine import rates_of, this_machine
@@ -12,6 +14,8 @@ from wanvideo.server.parts import Parts
 from wanvideo.server.schemas.common import AdjustmentView
 from wanvideo.server.schemas.models import PlanAlternative, PlannedPhase, PlanView
 from wanvideo.weights.entry import ModelEntry
+
+_REMEMBERED: Final = 500  # estimates
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -116,3 +120,41 @@ def _alternative(other: Alternative) -> PlanAlternative:
         peak_mb=round(other.plan.peak_bytes / MIB, 1),
         short_mb=round(other.plan.short_bytes / MIB, 1),
     )
+
+
+def estimate(parts: Parts, job: Job) -> float | None:
+    """Seconds that a job will take by its plan; None where that cannot be said. The same question is answered once."""
+    request, limits = job.spec.request, parts.limits.current
+    question = (
+        job.model, job.spec.variant, request.width, request.height, request.frames, request.seconds, request.steps,
+        request.image is not None, job.spec.tier, job.spec.memory_limit, limits,
+    )  # fmt: skip
+    known = parts.estimates
+    if question not in known:
+        if len(known) >= _REMEMBERED:
+            known.pop(next(iter(known)), None)
+        known[question] = _estimate(parts, job)
+    return known[question]
+
+
+def _estimate(parts: Parts, job: Job) -> float | None:
+    entry, request = parts.catalog.entry(job.model), job.spec.request
+    if entry is None:
+        return None
+    frames = request.frames
+    if frames is None and request.seconds is not None:
+        frames = round(request.seconds * entry.defaults.fps)
+    wish = Wish(
+        width=request.width,
+        height=request.height,
+        frames=frames,
+        steps=request.steps,
+        variant=job.spec.variant,
+        image=request.image is not None,
+        tier=job.spec.tier,
+        memory_limit=job.spec.memory_limit,
+    )
+    try:
+        return forecast(parts, entry, wish).plan.seconds
+    except WanVideoError:
+        return None

@@ -8,8 +8,9 @@ from wanvideo.errors import InvalidSize
 from wanvideo.jobs.job import Job, JobEvent, State
 from wanvideo.pipelines.size import Size, nearest_legal
 from wanvideo.request import Adjustment, LoraUse
+from wanvideo.server.forecast import estimate
 from wanvideo.server.model_views import MB, MIB, at
-from wanvideo.server.parts import Parts
+from wanvideo.server.parts import Line, Parts
 from wanvideo.server.redact import without_folders
 from wanvideo.server.schemas.common import Action, AdjustmentView
 from wanvideo.server.schemas.outputs import VideoView
@@ -35,8 +36,8 @@ STATUS: Final[Mapping[State, TaskStatus]] = {
 _POLLED_PROMPT: Final = 100  # characters
 
 
-def task_view(parts: Parts, job: Job, *, positions: Mapping[str, int] | None = None) -> TaskView:
-    """positions: of jobs that wait, if they are known already."""
+def task_view(parts: Parts, job: Job, *, line: Line | None = None) -> TaskView:
+    """line: of the jobs that wait, if it is known already."""
     entry = parts.catalog.entry(job.model)
     request, progress, result = job.spec.request, job.progress, job.result or {}
     params = params_of(result)
@@ -45,9 +46,9 @@ def task_view(parts: Parts, job: Job, *, positions: Mapping[str, int] | None = N
     width, height = _size(job, entry, params)
     lora = request.loras[0] if request.loras else None
     waiting = job.state in (State.QUEUED, State.HELD)
-    if waiting and positions is None:
-        positions = parts.positions()
-    estimate = parts.estimate(job) if waiting or running else None
+    if line is None:
+        line = parts.line() if waiting else Line()
+    expected = estimate(parts, job) if waiting or running else None
     return TaskView(
         id=job.id,
         model_type=parts.catalog.wire_type(job.model),
@@ -65,7 +66,7 @@ def task_view(parts: Parts, job: Job, *, positions: Mapping[str, int] | None = N
         completed_at=None if job.finished is None else at(job.finished),
         output_path=_text(result.get("file")),
         error_message=None if failure is None else failure.message,
-        estimated_time_minutes=None if estimate is None else math.ceil(estimate / 60),
+        estimated_time_minutes=None if expected is None else math.ceil(expected / 60),
         state=job.state.value,
         model=job.model,
         demo=bool(entry and entry.demo),
@@ -75,8 +76,8 @@ def task_view(parts: Parts, job: Job, *, positions: Mapping[str, int] | None = N
         step_count=progress.steps if running and progress.steps else None,
         seconds_per_step=progress.seconds_per_step if running else None,
         eta_seconds=progress.eta_seconds if running else None,
-        message=_message(job, parts),
-        position=None if positions is None else positions.get(job.id),
+        message=_message(job, line),
+        position=line.positions.get(job.id),
         priority=job.priority,
         attempt=job.attempt,
         negative_prompt=request.negative_prompt,
@@ -255,12 +256,12 @@ def _size(job: Job, entry: ModelEntry | None, params: Mapping[str, Any]) -> tupl
         return request.width, request.height
 
 
-def _message(job: Job, parts: Parts) -> str | None:
+def _message(job: Job, line: Line) -> str | None:
     progress = job.progress
     if job.state is State.HELD:
         return "held: release it to let it run"
     if job.state is State.QUEUED:
-        return "the queue is paused" if parts.queue_paused() else None
+        return "the queue is paused" if line.paused else None
     if job.state is not State.RUNNING:
         return None
     if job.cancelling:

@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Callable, Iterator
-from typing import Final
+from typing import Final, NamedTuple
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 from prometheus_client.core import GaugeMetricFamily, Metric
@@ -13,8 +13,18 @@ _REQUEST_SECONDS: Final = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 10)
 _JOB_SECONDS: Final = (1, 2, 5, 10, 20, 30, 60, 120, 300, 600, 1200, 3600)
 _STEP_SECONDS: Final = (0.05, 0.1, 0.25, 0.5, 1, 2, 5, 10, 20, 60, 120, 300)
 
-# (name, help, values of labels, value), for each gauge.
-Readings = Callable[[], Iterator[tuple[str, str, tuple[str, ...], float]]]
+
+class Reading(NamedTuple):
+    """One value of a gauge."""
+
+    name: str
+    about: str
+    labels: tuple[str, ...]  # their names
+    values: tuple[str, ...]  # of the labels
+    value: float
+
+
+Readings = Callable[[], Iterator[Reading]]
 
 
 class Metrics:
@@ -63,24 +73,24 @@ class Metrics:
         self.sockets = Gauge("wanvideo_websocket_clients", "Connected now", registry=self.registry)
         Gauge("wanvideo_build_info", "Always 1", ("version",), registry=self.registry).labels(version).set(1)
 
-    def watch(self, labels: tuple[str, ...], read: Readings) -> None:
-        """Gauges that are read when they are asked for. `labels`: names, of which each gauge has the first ones."""
-        self.registry.register(_Read(labels, read))
+    def watch(self, read: Readings) -> None:
+        """Gauges that are read when they are asked for."""
+        self.registry.register(_Read(read))
 
     def text(self) -> bytes:
         return generate_latest(self.registry)
 
 
 class _Read(Collector):
-    def __init__(self, labels: tuple[str, ...], read: Readings) -> None:
-        self._labels = labels
+    def __init__(self, read: Readings) -> None:
         self._read = read
 
     def collect(self) -> Iterator[Metric]:
         families: dict[str, GaugeMetricFamily] = {}
-        for name, about, labels, value in self._read():
-            family = families.setdefault(name, GaugeMetricFamily(name, about, labels=self._labels[: len(labels)]))
-            family.add_metric(labels, value)
+        for each in self._read():
+            if each.name not in families:
+                families[each.name] = GaugeMetricFamily(each.name, each.about, labels=each.labels)
+            families[each.name].add_metric(each.values, each.value)
         yield from families.values()
 
     def describe(self) -> Iterator[Metric]:

@@ -1,8 +1,7 @@
-"""From what a client asks for to jobs that can be stored: the model is chosen, every value checked, the seed drawn."""
+"""From what a client asks for to jobs that can be stored: the model is chosen, every value checked."""
 
-import secrets
 import unicodedata
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Final
 
@@ -17,7 +16,6 @@ from wanvideo.errors import (
 )
 from wanvideo.families.plan import Forecast
 from wanvideo.jobs.spec import Fallback, JobSpec
-from wanvideo.pipelines.adapt import DRAWN_SEEDS, MAX_SEED
 from wanvideo.pipelines.loras import left_out
 from wanvideo.request import (
     Adjustment,
@@ -58,7 +56,7 @@ class Prepared:
 
     entry: ModelEntry
     reason: str | None  # for the model, where none was named
-    specs: tuple[JobSpec, ...]
+    spec: JobSpec  # its seed is drawn by the queue if none was named
     resolved: ResolvedRequest
     adjustments: tuple[Adjustment, ...]
     forecast: Forecast | None  # None: of a family that cannot be planned for, or damaged files
@@ -88,7 +86,7 @@ def prepare(parts: Parts, asked: Submit, image: str | None, end_image: str | Non
     spec = JobSpec(
         model=entry.id,
         variant=asked.variant,
-        request=replace(request, seed=resolved.seed),
+        request=request,
         tier=tier,
         fallback=fallback,
         memory_limit=limits.memory_limit,
@@ -98,7 +96,7 @@ def prepare(parts: Parts, asked: Submit, image: str | None, end_image: str | Non
     return Prepared(
         entry=entry,
         reason=reason,
-        specs=tuple(with_seeds(spec, asked.count, named=asked.seed is not None)),
+        spec=spec,
         resolved=resolved,
         adjustments=(*said, *resolved.adjustments),
         forecast=found,
@@ -192,15 +190,6 @@ def resolve(parts: Parts, entry: ModelEntry, request: GenerationRequest) -> Reso
     return parts.catalog.families.adapt(entry, with_pictures, library=parts.sources.library)
 
 
-def with_seeds(spec: JobSpec, count: int, *, named: bool) -> Iterator[JobSpec]:
-    """So many jobs that differ in their seeds: counted up from one that was named, else drawn."""
-    first = spec.request.seed or 0
-    yield spec
-    for index in range(1, count):
-        seed = (first + index) % (MAX_SEED + 1) if named else secrets.randbelow(DRAWN_SEEDS)
-        yield replace(spec, request=replace(spec.request, seed=seed))
-
-
 def _model(parts: Parts, asked: Submit, image: str | None) -> tuple[ModelEntry, str | None]:
     """The one that is named, or the best that is ready."""
     if asked.model_type.strip().casefold() != "auto":
@@ -216,7 +205,9 @@ def _model(parts: Parts, asked: Submit, image: str | None) -> tuple[ModelEntry, 
         takes = entry.takes_image if image else not entry.requires_image
         if entry.rank and takes and has_gpu and not parts.settings.demo and parts.catalog.presence(entry).ready:
             return entry, "the best model that is ready"
-    return parts.catalog.demo_of(parts.catalog.resolve(I2V if image else T2V)), "a built-in demo: no real model is ready here"
+    return parts.catalog.demo_of(
+        parts.catalog.resolve(I2V if image else T2V)
+    ), "a built-in demo: no real model is ready here"
 
 
 def _plan(

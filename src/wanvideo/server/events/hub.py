@@ -78,7 +78,9 @@ class Mailbox:
             self._frames.pop(key, None)
         if frame.key is not None:
             self._frames.pop(frame.key, None)
-        elif len(self._frames) >= self._most and not self._make_room():
+        if len(self._frames) >= self._most and not self._make_room():
+            if frame.key is not None:
+                return
             self._overflown = True
         self._frames[frame.seq if frame.key is None else frame.key] = frame
         self._arrived.set()

@@ -19,6 +19,7 @@ from wanvideo.server.model_views import now
 from wanvideo.server.parts import Parts
 from wanvideo.server.responses import group
 from wanvideo.server.schemas.events import SocketCommand, SocketStats
+from wanvideo.server.snapshot import snapshot
 
 log = structlog.stdlib.get_logger(__name__)
 
@@ -90,7 +91,7 @@ class _Client:
                 seq=seq,
             )
         )
-        await self._send(Frame("snapshot", await to_thread.run_sync(self.parts.snapshot), seq=seq))
+        await self._send(Frame("snapshot", await to_thread.run_sync(snapshot, self.parts), seq=seq))
         for frame in missed or ():
             if frame.seq <= seq:  # what came later waits in the box
                 await self._send(frame)

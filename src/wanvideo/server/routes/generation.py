@@ -1,5 +1,6 @@
 """Asking for videos: /generation."""
 
+import time
 from typing import Annotated, Final
 
 from anyio import to_thread
@@ -13,7 +14,7 @@ from wanvideo.server.forecast import plan_view, usual
 from wanvideo.server.forms import either, fields_of, parsed
 from wanvideo.server.job_views import adjustment_view, task_view
 from wanvideo.server.model_views import inputs_of, needs_of, resolutions_of
-from wanvideo.server.parts import Parts
+from wanvideo.server.parts import Line, Parts
 from wanvideo.server.responses import group
 from wanvideo.server.routes.models import make_plan
 from wanvideo.server.routes.queue import TaskIdPath, cancel_or_remove
@@ -51,23 +52,19 @@ def detect_model(
     planned = usual(parts, entry)
     needs = needs_of(entry, catalog.presence(entry).model, parts.hardware())
     width, height = max(entry.usual_sizes, key=lambda size: size[0] * size[1])
-    return Detected.model_validate(
-        {
-            "detected_model_type": found.type,
-            "confidence": found.confidence,
-            "explanation": [found.rule, f"{entry.id}: good at {entry.good_at}"],
-            "requirements": Requirements(
-                requires_image=entry.requires_image,
-                supports_end_image=entry.takes_end_image,
-                estimated_vram_gb=needs.vram_minimum_gb or 0.0,
-                estimated_time_per_frame=0.0
-                if planned is None
-                else round(planned.plan.seconds / planned.work.frames, 2),
-                max_resolution=f"{width}x{height}",
-                recommended_steps=entry.defaults.steps,
-            ),
-            "alternatives": list(found.alternatives),
-        }
+    return Detected(
+        detected_model_type=found.type,
+        confidence=found.confidence,
+        explanation=[found.rule, f"{entry.id}: good at {entry.good_at}"],
+        requirements=Requirements(
+            requires_image=entry.requires_image,
+            supports_end_image=entry.takes_end_image,
+            estimated_vram_gb=needs.vram_minimum_gb or 0.0,
+            estimated_time_per_frame=0.0 if planned is None else round(planned.plan.seconds / planned.work.frames, 2),
+            max_resolution=f"{width}x{height}",
+            recommended_steps=entry.defaults.steps,
+        ),
+        alternatives=list(found.alternatives),
     )
 
 
@@ -97,12 +94,14 @@ def _submit(parts: Parts, asked: Submit, files: dict[str, UploadFile], key: str 
         if upload.size:
             names[name] = parts.inputs.keep(upload.file, most)
     prepared = prepare(parts, asked, names["image"], names["end_image"])
-    taken = parts.submit(prepared, key=key, priority=asked.priority, held=asked.held)
-    tasks = [task_view(parts, job) for job in taken.jobs]
+    began = time.time()
+    jobs = parts.queue.submit(prepared.spec, key=key, priority=asked.priority, count=asked.count, held=asked.held)
+    replayed = jobs[0].created < began
+    tasks = [task_view(parts, job, line=Line()) for job in jobs]
     return Submitted(
         task_id=tasks[0].id,
         status=tasks[0].status,
-        message=_message(prepared, len(tasks), replayed=taken.replayed),
+        message=_message(prepared, len(tasks), replayed=replayed),
         estimated_time_minutes=tasks[0].estimated_time_minutes,
         estimated_time=None if prepared.forecast is None else round(prepared.forecast.plan.seconds, 1),
         task_ids=[task.id for task in tasks],
@@ -110,7 +109,7 @@ def _submit(parts: Parts, asked: Submit, files: dict[str, UploadFile], key: str 
         model_type=tasks[0].model_type,
         demo=prepared.entry.demo,
         reason=prepared.reason,
-        replayed=taken.replayed,
+        replayed=replayed,
         adjustments=[adjustment_view(each) for each in prepared.adjustments],
         plan=None if prepared.forecast is None else plan_view(parts, prepared.entry, prepared.forecast),
         tasks=tasks,
@@ -129,7 +128,7 @@ def _message(prepared: Prepared, count: int, *, replayed: bool) -> str:
 
 @router.post("/plan")
 def plan_job(body: PlanBody, parts: PartsDep) -> PlanView:
-    """What a video will take here, before it is asked for: what to download, memory, minutes, and what else there is."""
+    """What a video will take here, before it is asked for: downloads, memory, minutes, and what else there is."""
     return make_plan(parts, body)
 
 

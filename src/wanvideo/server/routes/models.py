@@ -230,8 +230,11 @@ def get_models_health(parts: PartsDep) -> ModelsHealth:
     runs = parts.runs()
     models = {entry.id: health_of(parts, entry, runs) for entry in parts.catalog.wire_entries().values()}
     states = {health.health_status for health in models.values()}
-    overall = "healthy" if states == {"healthy"} else "degraded" if "healthy" in states else "unhealthy"
-    return ModelsHealth(status=overall, models=models, timestamp=now())
+    return ModelsHealth(
+        status="healthy" if states == {"healthy"} else "degraded" if "healthy" in states else "unhealthy",
+        models=models,
+        timestamp=now(),
+    )
 
 
 @router.get("/analytics")

@@ -7,14 +7,17 @@ import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path as FilePath
-from typing import Annotated, Final
+from typing import Annotated, Any, Final
 
 from fastapi import File, Query, Request, UploadFile
 from fastapi.responses import FileResponse, Response
 
+from wanvideo.jobs.job import State
+from wanvideo.jobs.queue import Filter
 from wanvideo.server.deps import PartsDep
 from wanvideo.server.errors import Gone, NotFound, TooLarge, problem_for, response
-from wanvideo.server.job_views import video_view
+from wanvideo.server.job_views import plain, video_view
+from wanvideo.server.model_views import MB
 from wanvideo.server.parts import Parts
 from wanvideo.server.responses import group
 from wanvideo.server.routes.queue import TaskIdPath
@@ -26,7 +29,10 @@ from wanvideo.server.submission import settings_to_submit
 router = group("outputs", "/outputs")
 
 _ONE_RANGE: Final = re.compile(r"bytes=(?:\d{1,18}-\d{0,18}|-\d{1,18})")
-_VIDEO: Final = {200: {"content": {"video/mp4": {}}}, 206: {"description": "A part of the file."}}
+_VIDEO: Final[dict[int | str, dict[str, Any]]] = {
+    200: {"content": {"video/mp4": {}}},
+    206: {"description": "A part of the file."},
+}
 _BLOCK: Final = 1 << 20
 
 
@@ -35,18 +41,18 @@ def list_outputs(
     parts: PartsDep,
     limit: Annotated[int, Query(ge=1, le=1000)] = 500,
     cursor: Annotated[str | None, Query(max_length=200)] = None,
-    model_type: Annotated[str | None, Query(max_length=100)] = None,
+    model: Annotated[str | None, Query(max_length=100, description="Its id.")] = None,
+    favourite: bool | None = None,
+    text: Annotated[str | None, Query(max_length=200, description="In the prompt.")] = None,
 ) -> Videos:
     """The newest first."""
-    page = parts.finished(limit=limit, cursor=cursor)
-    views = [video_view(parts, job) for job in page.jobs]
-    if model_type is not None:
-        views = [view for view in views if view.model_type == model_type]
+    which = Filter(states=frozenset({State.SUCCEEDED}), model=model, favourite=favourite, text=text)
+    page = parts.queue.page(which, limit=limit, cursor=cursor)
     return Videos(
-        videos=views,
-        total_count=len(views) if page.cursor is None and cursor is None else parts.finished_count(),
-        total_size_mb=round(sum(view.file_size_mb for view in views), 2),
-        next_cursor=page.cursor,
+        videos=[video_view(parts, job) for job in page.jobs],
+        total_count=parts.queue.counts(which)[State.SUCCEEDED],
+        total_size_mb=round(parts.output_bytes() / MB, 2),
+        next_cursor=page.next,
     )
 
 
@@ -69,8 +75,10 @@ def get_output(task_id: TaskIdPath, parts: PartsDep) -> VideoView:
 @router.get("/{task_id}/settings")
 def get_output_settings(task_id: TaskIdPath, parts: PartsDep) -> SettingsView:
     """What a video was made with, and the request that makes it again."""
-    settings = parts.settings_of(parts.finished_job(task_id))
-    return SettingsView(settings=settings, request=None if settings is None else settings_to_submit(settings))
+    settings = (parts.finished_job(task_id).result or {}).get("settings")
+    if not isinstance(settings, dict):
+        return SettingsView()
+    return SettingsView(settings=plain(settings), request=settings_to_submit(settings))
 
 
 @router.get("/{task_id}/download", response_class=FileResponse, responses=_VIDEO)
@@ -85,9 +93,7 @@ def get_output_video(task_id: TaskIdPath, parts: PartsDep, request: Request) -> 
     return _file(parts, task_id, request, as_attachment=False)
 
 
-@router.get(
-    "/{task_id}/thumbnail", response_class=FileResponse, responses={200: {"content": {"image/jpeg": {}}}}
-)
+@router.get("/{task_id}/thumbnail", response_class=FileResponse, responses={200: {"content": {"image/jpeg": {}}}})
 def get_output_thumbnail(task_id: TaskIdPath, parts: PartsDep) -> FileResponse:
     path = parts.folder.thumbnail(parts.finished_job(task_id).id)
     if not path.is_file():
@@ -98,7 +104,7 @@ def get_output_thumbnail(task_id: TaskIdPath, parts: PartsDep) -> FileResponse:
 @router.delete("/{task_id}")
 def remove_output(task_id: TaskIdPath, parts: PartsDep) -> Message:
     """Delete a video, its picture and its job."""
-    parts.remove(parts.finished_job(task_id).id)
+    parts.queue.delete(parts.finished_job(task_id).id)
     return Message(message="the video is deleted")
 
 

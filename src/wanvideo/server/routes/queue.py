@@ -1,7 +1,6 @@
 """Jobs: /queue."""
 
-import asyncio
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import Mapping
 from typing import Annotated, Any, Final
 
 from anyio import to_thread
@@ -9,12 +8,11 @@ from fastapi import Header, Path, Query
 from fastapi.responses import StreamingResponse
 
 from wanvideo.errors import InvalidRequest, JobConflict
-from wanvideo.jobs.job import DONE, Job, State
+from wanvideo.jobs.job import Job, State
 from wanvideo.jobs.queue import Filter, changed
 from wanvideo.jobs.spec import JobSpec
 from wanvideo.server.deps import PartsDep
 from wanvideo.server.errors import AlreadyOver
-from wanvideo.server.events.hub import Mailbox, Overflow
 from wanvideo.server.events.sse import stream
 from wanvideo.server.job_views import STATUS, event_view, polled, task_view
 from wanvideo.server.model_views import now
@@ -65,7 +63,7 @@ def list_queue(
         favourite=favourite,
     )
     page = parts.queue.page(which, limit=limit, cursor=cursor)
-    counts, positions = parts.queue.counts(), parts.positions()
+    counts, line = parts.queue.counts(), parts.line()
     return QueueView(
         total_tasks=sum(counts.values()),
         pending_tasks=counts[State.QUEUED] + counts[State.HELD],
@@ -73,8 +71,8 @@ def list_queue(
         completed_tasks=counts[State.SUCCEEDED],
         failed_tasks=counts[State.FAILED],
         cancelled_tasks=counts[State.CANCELLED],
-        tasks=[task_view(parts, job, positions=positions) for job in page.jobs],
-        paused=parts.queue_paused(),
+        tasks=[task_view(parts, job, line=line) for job in page.jobs],
+        paused=line.paused,
         held_tasks=counts[State.HELD],
         next_cursor=page.next,
     )
@@ -172,9 +170,7 @@ def rerun_task(
     if not body.keep_seed and body.changes.seed is None:
         changes = {**changes, "request": {**changes.get("request", {}), "seed": None}}
     spec = changed(job.spec, changes)
-    jobs = parts.queue.submit(
-        spec, key=idempotency_key, priority=job.priority, count=body.count, origin=job.id
-    )
+    jobs = parts.queue.submit(spec, key=idempotency_key, priority=job.priority, count=body.count, origin=job.id)
     return [task_view(parts, each) for each in jobs]
 
 
@@ -224,7 +220,9 @@ def list_task_events(
 @router.get(
     "/{task_id}/stream",
     response_class=StreamingResponse,
-    responses={200: {"content": {"text/event-stream": {}}, "description": "Server-sent events, to the end of the job."}},
+    responses={
+        200: {"content": {"text/event-stream": {}}, "description": "Server-sent events, to the end of the job."}
+    },
 )
 async def stream_task(
     task_id: TaskIdPath,

@@ -1,5 +1,6 @@
 """What recovers by itself, and what can be asked to: /recovery."""
 
+from datetime import timedelta
 from typing import Final
 
 from wanvideo.server.deps import PartsDep
@@ -17,7 +18,6 @@ from wanvideo.server.schemas.recovery import (
     TriggerBody,
     Triggered,
 )
-from datetime import timedelta
 
 router = group("recovery", "/recovery")
 

@@ -4,9 +4,10 @@ from typing import Literal
 
 from pydantic import AliasChoices, Field, field_validator
 
+from wanvideo.server.catalog import WireType
 from wanvideo.server.schemas.common import AdjustmentView, LenientBody, Wire
 from wanvideo.server.schemas.models import PlanView
-from wanvideo.server.schemas.queue import LoraBody, TaskStatus, TaskView, WireType
+from wanvideo.server.schemas.queue import LoraBody, TaskStatus, TaskView
 
 
 class Submit(LenientBody):

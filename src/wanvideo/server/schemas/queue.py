@@ -4,9 +4,9 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, StringConstraints
 
+from wanvideo.server.catalog import WireType
 from wanvideo.server.schemas.common import Action, AdjustmentView, Body, JsonObject, LenientBody, Time, Wire
 
-WireType = Literal["T2V-A14B", "I2V-A14B", "TI2V-5B"]
 TaskStatus = Literal["pending", "processing", "completed", "failed", "cancelled"]
 JobState = Literal["queued", "held", "running", "succeeded", "failed", "cancelled"]
 TaskId = Annotated[str, StringConstraints(pattern=r"^[0-9A-Za-z_-]{1,64}$")]
@@ -221,4 +221,3 @@ class JobEventView(Wire):
 class JobEvents(Wire):
     task_id: str
     events: list[JobEventView]
-
