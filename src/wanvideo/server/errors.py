@@ -15,11 +15,16 @@ from wanvideo.errors import (
     DiskFull,
     DownloadDiskFull,
     DownloadError,
+    IdempotencyConflict,
     InvalidRequest,
+    JobConflict,
+    JobNotFound,
     ModelCorrupt,
     ModelIncomplete,
     ModelMissing,
     NotEnoughMemory,
+    QueueFull,
+    StorageFailed,
     WanVideoError,
 )
 from wanvideo.server.redact import redacted, without_folders
@@ -65,10 +70,6 @@ class TooLarge(WanVideoError):
     category = "input"
 
 
-class QueueFull(WanVideoError):
-    code = "QUEUE_FULL"
-
-
 class NotReady(WanVideoError):
     """The server cannot do it now: it is stopping, or a part of it does not answer."""
 
@@ -86,8 +87,12 @@ _STATUS: Final[Mapping[type[WanVideoError], int]] = {
     AlreadyOver: 400,
     BadRequest: 400,
     TooLarge: 413,
+    JobNotFound: 404,
+    JobConflict: 409,
+    IdempotencyConflict: 422,
     QueueFull: 429,
     NotReady: 503,
+    StorageFailed: 503,
     InvalidRequest: 422,
     ModelMissing: 409,
     ModelIncomplete: 409,

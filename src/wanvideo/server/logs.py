@@ -6,9 +6,14 @@ from collections.abc import Mapping, MutableMapping, Sequence
 from typing import Any, Final
 
 import structlog
+import structlog.tracebacks
 
 _SECRETS: Final = ("token", "authorization", "cookie", "secret", "password", "api_key", "key")
 _HIDDEN: Final = "***"
+# Without local variables, which may hold secrets.
+_TRACEBACKS: Final = structlog.processors.ExceptionRenderer(
+    structlog.tracebacks.ExceptionDictTransformer(show_locals=False)
+)
 
 
 def set_up(*, json: bool, level: int = logging.INFO) -> None:
@@ -27,9 +32,13 @@ def set_up(*, json: bool, level: int = logging.INFO) -> None:
         cache_logger_on_first_use=True,
     )
     last: Sequence[structlog.typing.Processor] = (
-        (structlog.processors.dict_tracebacks, structlog.processors.JSONRenderer())
+        (_TRACEBACKS, structlog.processors.JSONRenderer())
         if json
-        else (structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty()),)
+        else (
+            structlog.dev.ConsoleRenderer(
+                colors=sys.stderr.isatty(), exception_formatter=structlog.dev.plain_traceback
+            ),
+        )
     )
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(

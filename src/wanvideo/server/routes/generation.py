@@ -1,6 +1,7 @@
 """Asking for videos: /generation."""
 
 import time
+from collections.abc import Mapping
 from typing import Annotated, Final
 
 from anyio import to_thread
@@ -11,7 +12,7 @@ from wanvideo.errors import InvalidRequest
 from wanvideo.server.deps import CatalogDep, PartsDep
 from wanvideo.server.detect import detect
 from wanvideo.server.forecast import plan_view, usual
-from wanvideo.server.forms import either, fields_of, parsed
+from wanvideo.server.forms import body_of, either, parsed
 from wanvideo.server.job_views import adjustment_view, task_view
 from wanvideo.server.model_views import inputs_of, needs_of, resolutions_of
 from wanvideo.server.parts import Line, Parts
@@ -79,14 +80,14 @@ async def submit_job(
     JSON, or a form with the pictures `image` and `end_image`. What a model cannot do literally is adapted, and the
     answer says how; what cannot be done at all is refused, with what could be.
     """
-    fields, files = await fields_of(request, max_files=len(FILES))
-    asked = parsed(Submit, fields)
-    if stranger := next((name for name in files if name not in FILES), None):
-        raise InvalidRequest(f"{stranger!r:.60} is no picture of a request: send image or end_image")
-    return await to_thread.run_sync(_submit, parts, asked, files, idempotency_key)
+    async with body_of(request, max_files=len(FILES)) as body:
+        asked = parsed(Submit, body.values)
+        if stranger := next((name for name in body.files if name not in FILES), None):
+            raise InvalidRequest(f"{stranger!r:.60} is no picture of a request: send image or end_image")
+        return await to_thread.run_sync(_submit, parts, asked, body.files, idempotency_key)
 
 
-def _submit(parts: Parts, asked: Submit, files: dict[str, UploadFile], key: str | None) -> Submitted:
+def _submit(parts: Parts, asked: Submit, files: Mapping[str, UploadFile], key: str | None) -> Submitted:
     """Pictures are decoded and files looked at, so this blocks for some tenths of a second."""
     most = parts.settings.max_image_bytes
     names = {"image": asked.image_name or None, "end_image": asked.end_image_name or None}

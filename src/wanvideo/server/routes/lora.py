@@ -14,7 +14,7 @@ from wanvideo.server import prompt as rules
 from wanvideo.server.catalog import Catalog, wire_type
 from wanvideo.server.deps import CatalogDep, LibraryDep, PartsDep
 from wanvideo.server.errors import Conflict, NotFound, TooLarge
-from wanvideo.server.forms import either, fields_of, parsed
+from wanvideo.server.forms import body_of, either, parsed
 from wanvideo.server.model_views import MB, MIB, at
 from wanvideo.server.redact import without_folders
 from wanvideo.server.responses import group
@@ -136,7 +136,8 @@ def get_lora_memory_impact(name: str, library: LibraryDep, parts: PartsDep) -> M
 @router.post("/{name:path}/preview", openapi_extra=either(LoraPreviewBody))
 async def preview_lora(name: str, request: Request, library: LibraryDep) -> LoraPreview:
     """A prompt with the words that call for the LoRA's style. Nothing is generated."""
-    body = parsed(LoraPreviewBody, (await fields_of(request))[0])
+    async with body_of(request) as fields:
+        body = parsed(LoraPreviewBody, fields.values)
     entry = entry_of(name, library)
     base = (body.base_prompt or body.prompt or "").strip()
     if not base:
