@@ -65,7 +65,8 @@ def create_app(
     errors.install(app)
     app.include_router(health.router)
     app.include_router(thumbnails.router)
-    app.include_router(socket.router)
+    app.include_router(socket.router, include_in_schema=False)
+    app.include_router(socket.router, prefix="/api/v1")
     app.include_router(socket.sockets)
     for module in GROUPS:
         app.include_router(module.router, prefix="/api/v1")

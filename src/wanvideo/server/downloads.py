@@ -10,6 +10,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from enum import StrEnum
 from itertools import count
@@ -125,6 +126,12 @@ class Downloads:
             self._wanted = {each.model: each for each in _read(self._file)}
             self._dispatch()
 
+    @property
+    def pid(self) -> int | None:
+        """Of the child; None: nothing had to be fetched yet."""
+        with self._lock:
+            return None if self._child is None else self._child.pid
+
     def subscribe(self, subscriber: Changed) -> None:
         """To be told every change, on whatever thread makes it."""
         self._subscribers.append(subscriber)
@@ -135,7 +142,8 @@ class Downloads:
             self._stopping = True
             child, reader = self._child, self._reader
         if child is not None and child.stdin is not None:
-            child.stdin.close()  # at the end of its input, the child stops everything
+            with suppress(OSError):
+                child.stdin.close()  # at the end of its input, the child stops everything
             try:
                 child.wait(5)
             except subprocess.TimeoutExpired:
@@ -179,7 +187,7 @@ class Downloads:
             )
             self._put(download)
             self._dispatch()
-            return download
+            return self._wanted[model]
 
     def pause(self, model: str) -> Download:
         return self._steer(model, "pause", DownloadState.PAUSED)
@@ -299,6 +307,9 @@ class Downloads:
                 self._take(event)
         child.wait()
         with self._lock:
+            if child.stdin is not None:
+                with suppress(OSError):  # of what it never read
+                    child.stdin.close()
             if self._stopping or self._child is not child:
                 return
             self._child = None
@@ -331,7 +342,7 @@ class Downloads:
         with self._lock:
             name = str(event.get("id"))
             model = self._running.get(name)
-            if model is None:
+            if model is None or self._stopping:  # what stops now is wanted still
                 return
             before = self._wanted[model]
             after = _after(before, event)

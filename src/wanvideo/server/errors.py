@@ -10,6 +10,7 @@ from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from wanvideo.errors import (
     DiskFull,
@@ -155,14 +156,14 @@ def install(app: FastAPI) -> None:
     app.add_exception_handler(WanVideoError, _ours)
     app.add_exception_handler(RequestValidationError, _invalid)
     app.add_exception_handler(HTTPException, _http)
-    app.add_exception_handler(Exception, _unexpected)
+    app.add_middleware(LastStop)
 
 
 async def _ours(request: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, WanVideoError)
     status = status_of(error)
     if status == 500:
-        return await _unexpected(request, error)
+        return unexpected(request.scope, error)
     headers = {"Retry-After": "5"} if status in (429, 503) else None
     return response(status, problem_of(error), headers)
 
@@ -196,10 +197,35 @@ _SAID: Final = {
 }
 
 
-async def _unexpected(request: Request, error: Exception) -> JSONResponse:
-    """The last stop: the text of an error that nobody foresaw is for the log alone."""
+def unexpected(scope: Scope, error: Exception) -> JSONResponse:
+    """The text of an error that nobody foresaw is for the log alone."""
     error_id = secrets.token_hex(8)
-    log.error("internal error", error_id=error_id, method=request.method, path=request.url.path, exc_info=error)
+    log.error("internal error", error_id=error_id, method=scope["method"], path=scope["path"], exc_info=error)
     message = f"something went wrong in the server; its log says more under {error_id}"
     problem = problem_for(500, message, "INTERNAL").model_copy(update={"error_id": error_id})
     return response(500, problem)
+
+
+class LastStop:
+    """ASGI, around the addresses: a bug becomes an answer in the one form, with all headers that answers have."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self.app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self.app(scope, receive, send)
+            return
+        begun = False
+
+        async def sending(message: Message) -> None:
+            nonlocal begun
+            begun = begun or message["type"] == "http.response.start"
+            await send(message)
+
+        try:
+            await self.app(scope, receive, sending)
+        except Exception as error:  # noqa: BLE001 - the last stop: what nobody foresaw must not reach the client
+            answer = unexpected(scope, error)
+            if not begun:
+                await answer(scope, receive, send)

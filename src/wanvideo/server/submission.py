@@ -28,6 +28,7 @@ from wanvideo.request import (
     Tier,
 )
 from wanvideo.server.catalog import I2V, T2V
+from wanvideo.server.errors import Conflict
 from wanvideo.server.forecast import Wish, fits, forecast
 from wanvideo.server.parts import Parts
 from wanvideo.server.schemas.generation import Submit
@@ -37,7 +38,7 @@ from wanvideo.weights.lora.library import LoraLibrary
 GIB: Final = 2**30
 
 
-class NoGpu(WanVideoError):
+class NoGpu(Conflict):
     """The model cannot be run here in any reasonable time."""
 
     code = "GPU_UNSUPPORTED"

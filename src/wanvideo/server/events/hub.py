@@ -113,14 +113,14 @@ class Hub:
         self._kept: deque[Frame] = deque(maxlen=REPLAYED)
         # Numbers go on growing over restarts, so that a client's last one means something to the next server.
         self._numbers = count(time.time_ns() // 1_000_000 * 1000)
-        self._last = 0
+        self._first = self._last = 0
         self._sent: dict[str, float] = {}  # by key, when
         self._late: dict[str, tuple[Frame, asyncio.TimerHandle]] = {}
 
     def open(self) -> None:
         """From now on, on the running loop."""
         self._loop = asyncio.get_running_loop()
-        self._last = next(self._numbers)
+        self._first = self._last = next(self._numbers)
 
     def close(self) -> None:
         self._loop = None
@@ -154,9 +154,8 @@ class Hub:
 
     def since(self, seq: int, box: Mailbox) -> Iterator[Frame] | None:
         """What a client has missed; None if that is no longer known, and only a snapshot helps."""
-        if self._kept and self._kept[0].seq > seq + 1 and len(self._kept) == REPLAYED:
-            return None
-        if seq > self._last:
+        oldest = self._kept[0].seq if len(self._kept) == REPLAYED else self._first
+        if not oldest <= seq <= self._last:
             return None
         return (frame for frame in tuple(self._kept) if frame.seq > seq and box.wants(frame))
 

@@ -1,7 +1,6 @@
 """Is the server there, and does it do its work? For people's clients, and for what watches over servers."""
 
 from fastapi import Response
-from fastapi.responses import PlainTextResponse
 from prometheus_client import CONTENT_TYPE_LATEST
 
 from wanvideo.server.deps import PartsDep
@@ -40,7 +39,7 @@ def get_api_health() -> ApiHealth:
     return ApiHealth(status="healthy", api_version=API_VERSION)
 
 
-@router.get("/metrics", response_class=PlainTextResponse)
+@router.get("/metrics", response_class=Response, responses={200: {"content": {"text/plain": {}}}})
 def get_metrics(parts: PartsDep) -> Response:
     """For Prometheus."""
     return Response(parts.metrics.text(), media_type=CONTENT_TYPE_LATEST)

@@ -74,7 +74,7 @@ def upload_lora(
     if any(entry.name.casefold() == wanted.casefold() for entry in library.entries()):
         raise Conflict(f"there is a LoRA called {wanted:.100} already: choose another name, or remove that one first")
     with _kept(file, parts.settings.data_dir / "incoming", wanted, parts.settings.max_lora_bytes) as path:
-        entry = library.add([path], name=wanted, about=About())
+        entry = library.add([path], name=wanted)
     size = round(entry.nbytes / MB, 2)
     return LoraUploaded(
         success=True,
