@@ -1,4 +1,4 @@
-from wanvideo.jobs.eta import Eta
+from wanvideo.jobs.eta import Eta, scaled
 
 
 class Clock:
@@ -66,3 +66,22 @@ def test_percent_follows_time_and_ends_before_100() -> None:
     clock.at += 20.0
     eta.update("decode", 1, 1)
     assert eta.percent() == 99
+
+
+def test_without_expectations_percent_counts_steps_and_never_falls() -> None:
+    clock = Clock()
+    eta = Eta(now=clock)
+    eta.update("denoise", 0, 4)
+    seen = []
+    for step in range(1, 5):
+        clock.at += 1.0
+        eta.update("denoise", step, 4)
+        seen.append(eta.percent())
+    eta.update("decode", 0, 3)
+    assert [*seen, eta.percent()] == [25, 50, 75, 99, 99]
+
+
+def test_what_an_older_video_took_is_carried_over() -> None:
+    numbers = {"width": 100, "height": 100, "frames": 5, "steps": 10, "phases": {"load": 1, "denoise": 10, "decode": 2}}
+    assert scaled(numbers, 200, 100, 5, 5) == {"load": 1.0, "denoise": 10.0, "decode": 4.0}
+    assert scaled({}, 200, 100, 5, 5) == {}

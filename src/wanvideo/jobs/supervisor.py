@@ -11,7 +11,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any, Final, Protocol
 
 from wanvideo.errors import StorageFailed, WanVideoError
-from wanvideo.jobs.eta import Eta
+from wanvideo.jobs.eta import Eta, scaled
 from wanvideo.jobs.executor import Executor, MakeExecutor, Message
 from wanvideo.jobs.folder import DataFolder
 from wanvideo.jobs.job import DOWNLOAD, Job, Progress, State
@@ -367,6 +367,8 @@ class _Attempt:
         if kind == "preview":
             self.queue.show(self.job, data)
             return
+        if kind == "resolved":
+            self._remember(data.get("params", {}))
         if kind == "plan":
             self.eta.plan(data.get("seconds", {}))
         if kind in ("phase", "step"):
@@ -375,6 +377,16 @@ class _Attempt:
         if kind in _KEPT:
             self.queue.record(self.job, kind, data)
         self.queue.report(self.job, self._progress())
+
+    def _remember(self, params: Mapping[str, Any]) -> None:
+        """Until there is a plan, what the last video of this model took says what this one may take."""
+        size = [params.get(name) for name in ("width", "height", "frames", "steps")]
+        if self.eta.expected or not all(isinstance(number, int) for number in size):
+            return
+        for run in self.queue.runs(self.job.model, limit=20):
+            if run.outcome is State.SUCCEEDED and run.tier == self.job.spec.tier:
+                self.eta.plan(scaled(run.numbers, *size))  # type: ignore[arg-type]
+                return
 
     def _progress(self) -> Progress:
         return Progress(
