@@ -19,6 +19,7 @@ from wanvideo.errors import DiskFull, StorageFailed
 
 OLDEST_SQLITE: Final = (3, 35, 0)  # RETURNING
 HEAD: Final = "head"
+BASE: Final = "base"  # before the first migration
 _BUSY_SECONDS: Final = 10.0
 
 
@@ -44,7 +45,7 @@ class Database:
             config = Config()
             config.set_main_option("script_location", str(Path(__file__).parent / "migrations"))
             config.attributes["connection"] = connection
-            if revision == HEAD or revision > (_revision(connection) or ""):
+            if revision == HEAD or (revision != BASE and revision > (_revision(connection) or "")):
                 command.upgrade(config, revision)
             else:
                 command.downgrade(config, revision)

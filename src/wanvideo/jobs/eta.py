@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from statistics import median
-from typing import Final
+from typing import Any, Final
 
 PHASES: Final = ("load", "encode", "denoise", "decode", "write")
 _TRUSTED: Final = 3.0  # steps after which what was measured weighs as much as what was expected
@@ -22,6 +22,7 @@ class Eta:
     _first: int = 0  # its step at that time: a resumed one does not begin with 0
     _last: float = 0.0  # when the last step ended
     _took: list[float] = field(default_factory=list)
+    _percent: int = 0
 
     def plan(self, seconds: Mapping[str, float]) -> None:
         self.expected.update(seconds)
@@ -50,13 +51,20 @@ class Eta:
         return self._of_this_phase() + sum(self.expected.get(phase, 0.0) for phase in after)
 
     def percent(self) -> int:
-        """Of the whole job by time, never 100 before its end."""
+        """Of the whole job by time; never less than before, and never 100 before the end.
+
+        Where nothing was expected beforehand, the steps of denoising are all there is to go by.
+        """
         left = self.remaining()
-        if left is None or self.phase not in PHASES:
-            return 0
-        before = PHASES[: PHASES.index(self.phase)]
-        done = sum(self.expected.get(phase, 0.0) for phase in before) + max(0.0, self.now() - self._began)
-        return min(99, int(100 * done / (done + left))) if done + left > 0 else 0
+        if left is not None and self.phase in PHASES:
+            done = max(0.0, self.now() - self._began)
+            if self.expected:
+                done += sum(self.expected.get(phase, 0.0) for phase in PHASES[: PHASES.index(self.phase)])
+                share = done / (done + left) if done + left > 0 else 0.0
+            else:
+                share = self.step / self.steps if self.phase == "denoise" and self.steps else 0.0
+            self._percent = max(self._percent, min(99, int(100 * share)))
+        return self._percent
 
     def _of_this_phase(self) -> float:
         planned = self.expected.get(self.phase or "", 0.0)
@@ -72,3 +80,19 @@ class Eta:
             weight = len(self._took) / (len(self._took) + _TRUSTED)
             per_step = weight * own + (1 - weight) * share
         return max(0.0, (self.steps - self.step) * per_step - max(0.0, self.now() - self._last))
+
+
+def scaled(numbers: Mapping[str, Any], width: int, height: int, frames: int, steps: int) -> dict[str, float]:
+    """What another video took, phase by phase, carried over to this size and length; empty where that is not known.
+
+    Denoising grows with steps and tokens, the autoencoder with pixels; attention makes large videos dearer than that.
+    """
+    try:
+        then = float(numbers["width"] * numbers["height"] * numbers["frames"])
+        phases = {str(phase): float(seconds) for phase, seconds in numbers["phases"].items()}
+        by_pixels = width * height * frames / then
+        by_steps = by_pixels * steps / numbers["steps"]
+    except (KeyError, TypeError, ValueError, ZeroDivisionError):
+        return {}
+    factors = {"denoise": by_steps, "encode": 1.0, "load": 1.0}
+    return {phase: seconds * factors.get(phase, by_pixels) for phase, seconds in phases.items()}

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any, Final, Protocol
 
 from wanvideo.errors import StorageFailed, WanVideoError
-from wanvideo.jobs.eta import Eta
+from wanvideo.jobs.eta import Eta, scaled
 from wanvideo.jobs.executor import Executor, MakeExecutor, Message
 from wanvideo.jobs.folder import DataFolder
 from wanvideo.jobs.job import DOWNLOAD, Job, Progress, State
@@ -109,7 +109,7 @@ class Supervisor:
         self._unsubscribe = self.queue.subscribe(self._on_change)
         self.queue.recover()
         for lane in self._lanes:
-            lane.start()
+            lane.thread.start()
 
     def drain(self, seconds: float = 10.0) -> bool:
         """Stop taking jobs, and let those at work keep their state and wait again. False: a worker had to be killed."""
@@ -122,12 +122,12 @@ class Supervisor:
             self.queue.requeue(job, "the server stops")
         until = time.monotonic() + seconds
         for lane in self._lanes:
-            lane.join(max(0.0, until - time.monotonic()))
-        late = [lane for lane in self._lanes if lane.is_alive()]
+            lane.thread.join(max(0.0, until - time.monotonic()))
+        late = [lane for lane in self._lanes if lane.thread.is_alive()]
         for lane in late:
             lane.executor.kill()
         for lane in late:
-            lane.join(5.0)
+            lane.thread.join(5.0)
         self._unsubscribe()
         return not late
 
@@ -191,12 +191,12 @@ class Supervisor:
             lane.cancel(change.job.id)
 
 
-class _Lane(threading.Thread):
+class _Lane:
     """One worker and its job."""
 
     def __init__(self, supervisor: Supervisor, name: str, make: MakeExecutor) -> None:
-        super().__init__(name=f"worker {name}", daemon=True)
-        self.supervisor, self.make = supervisor, make
+        self.name, self.supervisor, self.make = name, supervisor, make
+        self.thread = threading.Thread(target=self.run, name=f"worker {name}", daemon=True)
         self.queue = supervisor.queue
         self.executor: Executor = make()
         self.unload = False
@@ -209,7 +209,7 @@ class _Lane(threading.Thread):
 
     def view(self) -> WorkerView:
         return WorkerView(
-            name=self.name.removeprefix("worker "),
+            name=self.name,
             state=self._state,
             pid=self.executor.pid if self.executor.alive else None,
             job=None if self._job is None else self._job.id,
@@ -225,13 +225,13 @@ class _Lane(threading.Thread):
     def run(self) -> None:
         try:
             while not self.supervisor.stopping.is_set():
-                if not self.executor.alive and not self._started():
+                if not self.executor.alive and not self._is_up():
                     continue
                 self._state = "idle"
                 if self.unload:
                     self.unload = False
                     self.executor.send({"type": "unload"})
-                job = self.supervisor.take(self.view().name)
+                job = self.supervisor.take(self.name)
                 if job is None:
                     self._idle()
                 else:
@@ -246,7 +246,7 @@ class _Lane(threading.Thread):
 
     # --- the process -------------------------------------------------------------------------------------------------
 
-    def _started(self) -> bool:
+    def _is_up(self) -> bool:
         """Start a worker and wait until it is ready."""
         if self._failed_starts:
             self._state = "waiting"
@@ -254,6 +254,7 @@ class _Lane(threading.Thread):
             if self.supervisor.stopping.wait(min(60.0, pause)):
                 return False
         self._state, self._starts = "starting", self._starts + 1
+        self.executor.kill()  # what is left of the one before: its pipes
         self.executor = self.make()
         try:
             self.executor.start()
@@ -277,7 +278,7 @@ class _Lane(threading.Thread):
     def _failed_start(self, problem: str) -> bool:
         self._failed_starts += 1
         self._problem = problem
-        log.error("the worker %s is not there: %s", self.view().name, problem)
+        log.error("the worker %s is not there: %s", self.name, problem)
         return False
 
     def _idle(self) -> None:
@@ -334,9 +335,9 @@ class _Attempt:
             elif not self.lane.executor.alive:
                 self._died("crash", {"exitcode": self.lane.executor.exitcode})
                 return
-            elif self._hung():
-                return
             self._pass_on_cancel()
+            if self._hung():
+                return
 
     def _is_mine(self, message: Message) -> bool:
         return message.get("job") == self.job.id and message.get("attempt") == self.job.attempt
@@ -366,6 +367,8 @@ class _Attempt:
         if kind == "preview":
             self.queue.show(self.job, data)
             return
+        if kind == "resolved":
+            self._remember(data.get("params", {}))
         if kind == "plan":
             self.eta.plan(data.get("seconds", {}))
         if kind in ("phase", "step"):
@@ -374,6 +377,16 @@ class _Attempt:
         if kind in _KEPT:
             self.queue.record(self.job, kind, data)
         self.queue.report(self.job, self._progress())
+
+    def _remember(self, params: Mapping[str, Any]) -> None:
+        """Until there is a plan, what the last video of this model took says what this one may take."""
+        size = [params.get(name) for name in ("width", "height", "frames", "steps")]
+        if self.eta.expected or not all(isinstance(number, int) for number in size):
+            return
+        for run in self.queue.runs(self.job.model, limit=20):
+            if run.outcome is State.SUCCEEDED and run.tier == self.job.spec.tier:
+                self.eta.plan(scaled(run.numbers, *size))  # type: ignore[arg-type]
+                return
 
     def _progress(self) -> Progress:
         return Progress(
@@ -395,11 +408,10 @@ class _Attempt:
 
     def _pass_on_cancel(self) -> None:
         """Ask the worker to give up, and if it does not, make it."""
-        if self.told == float("-inf"):
-            if self.job.id in self.lane._cancelled or self.supervisor.stopping.is_set():
-                self.told = self.supervisor.now()
-                self.lane.executor.send({"type": "cancel", "job": self.job.id, "attempt": self.job.attempt})
-            return
+        asked = self.job.id in self.lane._cancelled or self.supervisor.stopping.is_set()
+        if asked and self.told == float("-inf"):
+            self.told = self.supervisor.now()
+            self.lane.executor.send({"type": "cancel", "job": self.job.id, "attempt": self.job.attempt})
 
     def _hung(self) -> bool:
         """Whether the worker is beyond hope; then it is killed, and the job is dealt with."""

@@ -1,0 +1,12 @@
+"""`python -m wanvideo.worker IN OUT`: what a server starts; the numbers are those of two pipes that it inherits."""
+
+import os
+import sys
+
+if __name__ == "__main__":
+    # Threads that wait for one another sleep instead of spinning; it must be said before torch loads.
+    os.environ.setdefault("OMP_WAIT_POLICY", "passive")
+    from wanvideo.worker.child import serve
+
+    with os.fdopen(int(sys.argv[1]), "rb") as orders, os.fdopen(int(sys.argv[2]), "wb") as reports:
+        sys.exit(serve(orders, reports))

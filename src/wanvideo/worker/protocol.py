@@ -1,0 +1,74 @@
+"""How a server and its worker talk: frames of JSON over two pipes, a length of four bytes before each.
+
+To the worker:
+    begin {settings}                          first, and once: see `worker.settings`
+    run {job, attempt, spec, folder, resume}  make a video; one at a time
+    cancel {job, attempt}                     give it up at the next step
+    unload {}                                 give back the memory of models
+    probe {}                                  use the device, and say so
+    stop {}                                   end
+
+From the worker:
+    ready {pid, device, name, total_bytes}
+    heartbeat {job, vram_used, vram_peak, rss, loaded}   every second
+    probed {ok, seconds}
+    event {job, attempt, event: {type, ...}}  types: resolved, plan, phase, step, checkpoint, preview, adapted, warning,
+                                              fallback, resumed
+    done {job, attempt, result}
+    failed {job, attempt, failure}            as `wanvideo.failure.Failure.to_json` has it
+    cancelled {job, attempt}
+
+No pickle: whatever comes over a pipe is JSON, and pixels are files or short base64.
+"""
+
+import json
+import struct
+from collections.abc import Mapping
+from typing import Any, BinaryIO, Final
+
+LARGEST: Final = 16 * 2**20  # bytes of a frame
+_HEAD: Final = struct.Struct(">I")
+
+
+class BrokenPipe(Exception):
+    """The other side is gone, or says what is no frame."""
+
+
+def write_message(pipe: BinaryIO, message: Mapping[str, Any]) -> None:
+    """Raises BrokenPipe; ValueError for a message that is too long, or no JSON."""
+    data = json.dumps(message, separators=(",", ":"), allow_nan=False).encode()
+    if len(data) > LARGEST:
+        raise ValueError(f"a message of {len(data)} bytes is longer than {LARGEST}")
+    try:
+        pipe.write(_HEAD.pack(len(data)) + data)
+        pipe.flush()
+    except (OSError, ValueError) as error:
+        raise BrokenPipe(str(error)) from error
+
+
+def read_message(pipe: BinaryIO) -> dict[str, Any]:
+    """Blocks until there is one. Raises BrokenPipe."""
+    (length,) = _HEAD.unpack(_exactly(pipe, _HEAD.size))
+    if length > LARGEST:
+        raise BrokenPipe(f"a frame of {length} bytes is announced, and {LARGEST} are allowed")
+    try:
+        message = json.loads(_exactly(pipe, length))
+    except ValueError as error:
+        raise BrokenPipe("a frame is no JSON") from error
+    if not isinstance(message, dict) or not isinstance(message.get("type"), str):
+        raise BrokenPipe("a frame is no message")
+    return message
+
+
+def _exactly(pipe: BinaryIO, count: int) -> bytes:
+    parts: list[bytes] = []
+    while count:
+        try:
+            part = pipe.read(count)
+        except (OSError, ValueError) as error:
+            raise BrokenPipe(str(error)) from error
+        if not part:
+            raise BrokenPipe("the pipe was closed")
+        parts.append(part)
+        count -= len(part)
+    return b"".join(parts)

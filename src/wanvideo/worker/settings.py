@@ -1,0 +1,54 @@
+"""What a worker must know of the server that starts it. No torch."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from wanvideo.jobs.folder import DataFolder
+from wanvideo.weights.lora.library import LoraLibrary
+from wanvideo.weights.places import Added, Places, Role
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WorkerSettings:
+    """Where everything lies, and what to compute with."""
+
+    data: DataFolder
+    places: Places
+    library: LoraLibrary
+    device: str = "auto"
+    warm: int = 1  # models that stay loaded between jobs
+
+    def to_json(self) -> dict[str, Any]:
+        places = self.places
+        return {
+            "data": str(self.data.root),
+            "roots": [str(root) for root in places.roots],
+            "hub_cache": None if places.hub_cache is None else str(places.hub_cache),
+            "demo": str(places.demo),
+            "added": [{"path": str(each.path), "role": each.role} for each in places.added],
+            "loras": str(self.library.folder),
+            "lora_roots": [str(root) for root in self.library.roots],
+            "device": self.device,
+            "warm": self.warm,
+        }
+
+    @classmethod
+    def from_json(cls, values: Mapping[str, Any]) -> "WorkerSettings":
+        cache = values["hub_cache"]
+        return cls(
+            data=DataFolder(Path(values["data"])),
+            places=Places(
+                roots=tuple(map(Path, values["roots"])),
+                hub_cache=None if cache is None else Path(cache),
+                demo=Path(values["demo"]),
+                added=tuple(
+                    Added(path=Path(each["path"]), role=None if each["role"] is None else Role(each["role"]))
+                    for each in values["added"]
+                ),
+            ),
+            library=LoraLibrary(folder=Path(values["loras"]), roots=tuple(map(Path, values["lora_roots"]))),
+            device=values["device"],
+            warm=values["warm"],
+        )

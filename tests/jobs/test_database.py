@@ -1,0 +1,105 @@
+import os
+import sqlite3
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from alembic.autogenerate import compare_metadata
+from alembic.migration import MigrationContext
+from sqlalchemy import inspect
+
+from tests.jobs.conftest import spec
+from wanvideo.errors import DataFolderInUse, StorageFailed
+from wanvideo.jobs.database import Database
+from wanvideo.jobs.folder import DataFolder
+from wanvideo.jobs.queue import Queue
+from wanvideo.jobs.reconcile import locked, reconcile
+from wanvideo.jobs.tables import METADATA
+
+
+def test_migrations_make_the_tables_that_the_code_works_with(database: Database) -> None:
+    with database.write() as connection:
+        context = MigrationContext.configure(connection, opts={"render_as_batch": True})
+        assert compare_metadata(context, METADATA) == []
+
+
+def test_migrations_go_up_and_down_with_data(queue: Queue, database: Database) -> None:
+    queue.submit(spec())
+    database.migrate()
+    assert len(queue.page().jobs) == 1
+    database.migrate("base")
+    with database.read() as connection:
+        assert inspect(connection).get_table_names() == ["alembic_version"]
+    database.migrate()
+    assert queue.page().jobs == ()
+
+
+def test_commits_reach_the_disk_and_readers_cannot_write(database: Database) -> None:
+    with database.write() as connection:
+        assert connection.exec_driver_sql("PRAGMA journal_mode").scalar() == "wal"
+        assert connection.exec_driver_sql("PRAGMA synchronous").scalar() == 2
+    with pytest.raises(StorageFailed, match="readonly"), database.read() as connection:
+        connection.exec_driver_sql("DELETE FROM jobs")
+
+
+def test_a_damaged_database_is_refused_and_nothing_more_is_taken(queue: Queue, folder: DataFolder) -> None:
+    queue.submit(spec("x" * 2000), count=40)
+    queue.database.close()
+    with folder.database.open("r+b") as file:
+        file.seek(4096)
+        file.write(os.urandom(folder.database.stat().st_size - 4096))
+    database = Database(f"sqlite:///{folder.database}")
+    with pytest.raises(StorageFailed):
+        database.check()
+    with pytest.raises(StorageFailed):
+        Queue(database, folder).submit(spec())
+    database.close()
+
+
+def test_what_is_no_database_is_said_to_be_none(tmp_path: Path) -> None:
+    path = tmp_path / "wanvideo.db"
+    path.write_bytes(b"not a database" * 1000)
+    database = Database(f"sqlite:///{path}")
+    with pytest.raises(StorageFailed, match="file is not a database"):
+        database.migrate()
+    with pytest.raises(StorageFailed, match="start the server again"):
+        database.check()
+    database.close()
+
+
+def test_a_second_server_is_kept_out(folder: DataFolder) -> None:
+    code = (
+        "import sys; from pathlib import Path; from wanvideo.jobs.folder import DataFolder; "
+        "from wanvideo.jobs.reconcile import locked\n"
+        f"with locked(DataFolder(Path({str(folder.root)!r}))): pass"
+    )
+    with locked(folder):
+        ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+        with pytest.raises(DataFolderInUse, match=f"process {os.getpid()}"), locked(folder):
+            pass
+    assert ran.returncode == 1
+    assert f"in use by another server (process {os.getpid()})" in ran.stderr
+    with locked(folder):
+        pass
+
+
+def test_left_overs_are_removed_and_lost_videos_named(queue: Queue, folder: DataFolder) -> None:
+    done, failed = queue.submit(spec(), count=2)
+    for job in (done, failed):
+        folder.job(job.id).mkdir()
+        assert queue.start(job.id, "gpu")
+    queue.succeed(queue.get(done.id), {"file": "gone.mp4"})
+    folder.job(done.id).mkdir()
+    (folder.jobs / "0123456789").mkdir()
+    (folder.outputs / "half.mp4.part").touch()
+    (folder.outputs / "theirs.mp4").touch()
+    found = reconcile(queue)
+    assert (found.half_files, found.folders, found.lost) == (1, 2, (done.id,))
+    assert folder.job(failed.id).exists()
+    assert [path.name for path in folder.outputs.iterdir()] == ["theirs.mp4"]
+
+
+def test_old_versions_of_sqlite_are_safe_since_one_connection_writes(database: Database) -> None:
+    assert sqlite3.sqlite_version_info >= (3, 35)
+    assert database._writer.pool.size() == 1  # type: ignore[attr-defined]

@@ -1,0 +1,235 @@
+import threading
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+
+from tests.jobs.conftest import spec
+from wanvideo.errors import IdempotencyConflict, InvalidRequest, JobConflict, JobNotFound, QueueFull
+from wanvideo.jobs.database import Database
+from wanvideo.jobs.folder import DataFolder
+from wanvideo.jobs.job import Job, Progress, State
+from wanvideo.jobs.queue import Change, Filter, Queue
+
+
+def started(queue: Queue, job: Job) -> Job:
+    found = queue.start(job.id, "gpu")
+    assert found is not None
+    return found
+
+
+def test_a_job_is_there_after_a_restart(queue: Queue, folder: DataFolder) -> None:
+    job = queue.submit(spec())[0]
+    again = Database(f"sqlite:///{folder.database}")
+    assert Queue(again, folder).get(job.id) == job
+    again.close()
+
+
+def test_jobs_of_a_batch_have_seeds_that_follow_one_another(queue: Queue) -> None:
+    jobs = queue.submit(spec(seed=40), count=3)
+    assert [job.spec.request.seed for job in jobs] == [40, 41, 42]
+    assert len({job.batch for job in jobs}) == 1
+
+
+def test_a_seed_is_drawn_before_a_job_is_stored(queue: Queue) -> None:
+    assert queue.submit(spec(seed=None))[0].spec.request.seed is not None
+
+
+def test_the_same_key_gives_the_same_jobs(queue: Queue) -> None:
+    first = queue.submit(spec(), key="k", count=2)
+    assert queue.submit(spec(), key="k", count=2) == first
+    with pytest.raises(IdempotencyConflict, match="'k' belongs to job"):
+        queue.submit(spec("another"), key="k")
+
+
+def test_the_same_key_at_the_same_time_makes_one_job(queue: Queue) -> None:
+    with ThreadPoolExecutor(8) as pool:
+        jobs = list(pool.map(lambda _: queue.submit(spec(), key="k")[0].id, range(24)))
+    assert len(set(jobs)) == 1
+    assert queue.counts()[State.QUEUED] == 1
+
+
+def test_jobs_run_in_order_and_by_priority(queue: Queue) -> None:
+    first, second, third = (queue.submit(spec(str(n)))[0] for n in range(3))
+    queue.prioritise(third.id, 5)
+    assert [job.id for job in queue.waiting()] == [third.id, first.id, second.id]
+    queue.reorder([second.id, third.id])
+    assert [job.id for job in queue.waiting()] == [second.id, first.id, third.id]
+
+
+def test_only_one_worker_gets_a_job(queue: Queue) -> None:
+    job = queue.submit(spec())[0]
+    with ThreadPoolExecutor(8) as pool:
+        got = [found for found in pool.map(lambda n: queue.start(job.id, f"gpu{n}"), range(8)) if found]
+    assert len(got) == 1
+    assert got[0].attempt == 1
+
+
+def test_what_an_older_attempt_says_is_not_heard(queue: Queue) -> None:
+    old = started(queue, queue.submit(spec())[0])
+    assert queue.requeue(old, "its worker was lost", death=True)
+    new = started(queue, old)
+    assert new.attempt == 2
+    assert new.deaths == 1
+    assert not queue.record(old, "warning", {})
+    assert not queue.succeed(old, {"file": "old.mp4"})
+    assert not queue.fail(old, {"code": "X"})
+    assert queue.succeed(new, {"file": "new.mp4"})
+    found = queue.get(new.id)
+    assert found.result == {"file": "new.mp4"}
+    assert not queue.succeed(new, {"file": "twice.mp4"})
+
+
+def test_a_waiting_job_is_cancelled_at_once_and_a_running_one_is_asked(queue: Queue) -> None:
+    waiting, running = queue.submit(spec(), count=2)
+    running = started(queue, running)
+    assert queue.cancel(waiting.id).state is State.CANCELLED
+    asked = queue.cancel(running.id)
+    assert (asked.state, asked.cancelling) == (State.RUNNING, True)
+    assert queue.confirm_cancelled(running)
+    with pytest.raises(JobConflict, match="is cancelled and cannot be cancelled"):
+        queue.cancel(running.id)
+
+
+def test_a_failed_job_can_be_tried_again(queue: Queue) -> None:
+    job = started(queue, queue.submit(spec())[0])
+    queue.fail(job, {"code": "VRAM_OOM", "message": "too large"})
+    assert queue.get(job.id).failure == {"code": "VRAM_OOM", "message": "too large"}
+    again = queue.retry(job.id)
+    assert (again.state, again.failure, again.attempt) == (State.QUEUED, None, 1)
+
+
+def test_settings_can_be_changed_before_and_reused_after(queue: Queue) -> None:
+    job = queue.submit(spec())[0]
+    edited = queue.edit(job.id, {"tier": "fast", "request": {"steps": 5}})
+    assert edited.spec.request.steps == 5
+    assert edited.spec.request.prompt == "a heron"
+    other = queue.rerun(job.id, {"request": {"seed": 9, "steps": None}})
+    assert (other.origin, other.spec.request.seed, other.spec.request.steps) == (job.id, 9, None)
+    with pytest.raises(InvalidRequest, match="a request has no 'speed'"):
+        queue.edit(job.id, {"request": {"speed": 1}})
+    started(queue, job)
+    with pytest.raises(JobConflict):
+        queue.edit(job.id, {"tier": "exact"})
+
+
+def test_a_held_job_waits_until_it_is_released(queue: Queue) -> None:
+    job = queue.submit(spec(), held=True)[0]
+    assert queue.next() is None
+    queue.release(job.id)
+    assert queue.next() is not None
+    queue.hold(job.id)
+    assert queue.next() is None
+
+
+def test_a_paused_queue_starts_nothing(queue: Queue) -> None:
+    queue.submit(spec())
+    queue.pause()
+    assert queue.next() is None
+    queue.pause(False)
+    assert queue.next() is not None
+
+
+def test_a_full_queue_refuses(queue: Queue) -> None:
+    queue.submit(spec(), count=50)
+    with pytest.raises(QueueFull, match="50 jobs wait, and 50 may"):
+        queue.submit(spec())
+
+
+def test_pages_hold_every_job_once(queue: Queue) -> None:
+    made = [queue.submit(spec(str(n)))[0].id for n in range(10)]
+    seen: list[str] = []
+    cursor = None
+    while True:
+        page = queue.page(limit=3, cursor=cursor)
+        seen += [job.id for job in page.jobs]
+        if (cursor := page.next) is None:
+            break
+    assert sorted(seen) == sorted(made)
+    with pytest.raises(InvalidRequest, match="cursor is 'x'"):
+        queue.page(cursor="x")
+
+
+def test_jobs_are_found_by_what_they_are(queue: Queue) -> None:
+    heron, fox = queue.submit(spec("A Heron 100%"))[0], queue.submit(spec("a fox", model="ti2v-5B-demo"))[0]
+    assert [job.id for job in queue.page(Filter(text="heron 100%")).jobs] == [heron.id]
+    assert not queue.page(Filter(text="_")).jobs
+    assert [job.id for job in queue.page(Filter(model="ti2v-5B-demo")).jobs] == [fox.id]
+    queue.favour(fox.id)
+    assert [job.id for job in queue.page(Filter(favourite=True)).jobs] == [fox.id]
+
+
+def test_deleting_removes_files_and_leaves_what_was_measured(queue: Queue, folder: DataFolder) -> None:
+    job = started(queue, queue.submit(spec())[0])
+    with pytest.raises(JobConflict, match="is running and cannot be deleted"):
+        queue.delete(job.id)
+    video, thumbnail = folder.outputs / "v.mp4", folder.thumbnail(job.id)
+    video.touch()
+    thumbnail.touch()
+    queue.succeed(job, {"file": "v.mp4", "phases": {"denoise": 3.0}})
+    queue.delete(job.id)
+    assert not video.exists()
+    assert not thumbnail.exists()
+    assert not queue.events(job.id)
+    assert queue.runs()[0].numbers == {"phases": {"denoise": 3.0}}
+    with pytest.raises(JobNotFound):
+        queue.get(job.id)
+
+
+def test_clearing_leaves_what_is_not_done(queue: Queue) -> None:
+    done, waiting = queue.submit(spec(), count=2)
+    queue.cancel(done.id)
+    assert [job.id for job in queue.clear()] == [done.id]
+    assert [job.id for job in queue.page().jobs] == [waiting.id]
+
+
+def test_events_are_numbered_and_can_be_had_again(queue: Queue) -> None:
+    job = started(queue, queue.submit(spec())[0])
+    queue.record(job, "phase", {"phase": "denoise"})
+    queue.succeed(job, {"file": "v.mp4"})
+    kinds = [event.kind for event in queue.events(job.id)]
+    assert kinds == ["submitted", "started", "phase", "succeeded"]
+    assert [event.number for event in queue.events(job.id)] == [1, 2, 3, 4]
+    second = queue.events(job.id)[1]
+    assert [event.kind for event in queue.events(since=second.seq)] == ["phase", "succeeded"]
+
+
+def test_subscribers_are_told_after_it_is_kept(queue: Queue) -> None:
+    told: list[Change] = []
+    end = queue.subscribe(told.append)
+    job = started(queue, queue.submit(spec())[0])
+    queue.report(job, Progress(phase="denoise", step=2, steps=4))
+    assert queue.get(job.id).progress.step == 2
+    queue.succeed(job, {"file": "v.mp4"})
+    end()
+    queue.delete(job.id)
+    assert [change.kind for change in told] == ["submitted", "started", "progress", "succeeded"]
+    assert [change.event is None for change in told] == [False, False, True, False]
+
+
+def test_a_subscriber_that_fails_does_not_stop_the_others(queue: Queue, caplog: pytest.LogCaptureFixture) -> None:
+    def fail(_: Change) -> None:
+        raise RuntimeError("no")
+
+    told: list[Change] = []
+    queue.subscribe(fail)
+    queue.subscribe(told.append)
+    queue.submit(spec())
+    assert len(told) == 1
+    assert "a subscriber of the queue failed" in caplog.text
+
+
+def test_what_ran_when_a_server_was_killed_waits_again(queue: Queue) -> None:
+    lost, cancelled = (started(queue, job) for job in queue.submit(spec(), count=2))
+    queue.cancel(cancelled.id)
+    queue.recover()
+    assert queue.get(lost.id).state is State.QUEUED
+    assert queue.get(lost.id).deaths == 0
+    assert queue.get(cancelled.id).state is State.CANCELLED
+
+
+def test_waiting_ends_when_something_changes(queue: Queue) -> None:
+    timer = threading.Timer(0.1, lambda: queue.submit(spec()))
+    timer.start()
+    queue.wait(20)
+    timer.join()
+    assert queue.next() is not None

@@ -1,0 +1,257 @@
+import contextlib
+import json
+import queue as queues
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.jobs.conftest import spec
+from wanvideo.jobs.executor import Message
+from wanvideo.jobs.job import Job, State
+from wanvideo.jobs.queue import Change, Queue
+from wanvideo.jobs.spec import JobSpec
+from wanvideo.jobs.supervisor import Deadlines, Supervisor
+
+
+class Pretender:
+    """The process of `pretender.py`."""
+
+    def __init__(self) -> None:
+        self._process: subprocess.Popen[str] | None = None
+        self._said: queues.Queue[Message] = queues.Queue()
+
+    @property
+    def pid(self) -> int | None:
+        return None if self._process is None else self._process.pid
+
+    @property
+    def alive(self) -> bool:
+        return self._process is not None and (self._process.poll() is None or not self._said.empty())
+
+    @property
+    def exitcode(self) -> int | None:
+        return None if self._process is None else self._process.poll()
+
+    def start(self) -> None:
+        command = [sys.executable, str(Path(__file__).with_name("pretender.py"))]
+        self._process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+        threading.Thread(target=self._listen, args=(self._process,), daemon=True).start()
+
+    def send(self, message: Message) -> None:
+        if self._process is None or self._process.stdin is None:
+            return
+        with contextlib.suppress(OSError, ValueError):
+            self._process.stdin.write(json.dumps(message) + "\n")
+            self._process.stdin.flush()
+
+    def receive(self, timeout: float) -> Message | None:
+        try:
+            return self._said.get(timeout=timeout)
+        except queues.Empty:
+            return None
+
+    def kill(self) -> None:
+        if self._process is not None:
+            self._process.kill()
+            self._process.wait()
+            assert self._process.stdin is not None
+            with contextlib.suppress(OSError):
+                self._process.stdin.close()
+            self._said = queues.Queue()
+
+    def _listen(self, process: "subprocess.Popen[str]") -> None:
+        assert process.stdout is not None
+        said = self._said
+        for line in process.stdout:
+            said.put(json.loads(line))
+        process.stdout.close()
+        process.wait()
+
+
+class Files:
+    """Models that are fetched when a test says so."""
+
+    def __init__(self, *missing: str) -> None:
+        self.lacking = set(missing)
+        self.stopped: list[str] = []
+        self.asked: dict[str, Callable[[Mapping[str, Any] | None], None]] = {}
+
+    def missing(self, spec: JobSpec) -> bool:
+        return spec.model in self.lacking
+
+    def prepare(
+        self, job: Job, progress: Callable[[int, int], None], done: Callable[[Mapping[str, Any] | None], None]
+    ) -> Callable[[], None]:
+        progress(25, 100)
+        self.asked[job.id] = done
+        return lambda: self.stopped.append(job.id)
+
+
+def describe(job: Job, how: str, known: Mapping[str, Any]) -> Mapping[str, Any]:
+    return {"code": "WORKER_CRASH" if how == "crash" else "WORKER_HUNG", "message": f"{how} in {known['phase']}"}
+
+
+FAST = Deadlines(phases={"load": 0.5, "denoise": 5.0}, heartbeat=30.0, cancel=0.5)
+
+
+@pytest.fixture
+def files() -> Files:
+    return Files("i2v-A14B")
+
+
+@pytest.fixture
+def supervisor(queue: Queue, files: Files) -> Iterator[Supervisor]:
+    supervisor = Supervisor(
+        queue, {"gpu": Pretender}, describe=describe, preparer=files, deadlines=FAST, start_again_after=0.01
+    )
+    supervisor.start()
+    yield supervisor
+    assert supervisor.drain(10)
+
+
+def ended(queue: Queue, job: Job, seconds: float = 20) -> Job:
+    return wait(queue, job, lambda found: found.done, seconds)
+
+
+def wait(queue: Queue, job: Job, enough: Callable[[Job], bool], seconds: float = 20) -> Job:
+    until = time.monotonic() + seconds
+    while time.monotonic() < until:
+        if enough(found := queue.get(job.id)):
+            return found
+        time.sleep(0.02)
+    raise AssertionError(f"{found} after {seconds} s")
+
+
+def test_jobs_are_done_one_after_the_other(queue: Queue, supervisor: Supervisor) -> None:
+    jobs = queue.submit(spec("ok 2"), count=3)
+    found = [ended(queue, job) for job in jobs]
+    assert [job.state for job in found] == [State.SUCCEEDED] * 3
+    assert len({job.result["pid"] for job in found if job.result}) == 1
+
+
+def test_progress_is_what_the_worker_said(queue: Queue, supervisor: Supervisor) -> None:
+    told: list[Change] = []
+    queue.subscribe(told.append)
+    ended(queue, queue.submit(spec("ok 4"))[0])
+    steps = [c.job.progress for c in told if c.kind == "progress" and c.job.progress.phase == "denoise"]
+    assert [(p.step, p.steps) for p in steps] == [(1, 4), (2, 4), (3, 4), (4, 4)]
+    assert all(p.eta_seconds is not None and p.eta_seconds < 3 for p in steps)
+    assert [p.percent for p in steps] == sorted(p.percent for p in steps)
+
+
+def test_a_job_whose_worker_dies_goes_on_from_what_was_kept(queue: Queue, supervisor: Supervisor) -> None:
+    job = queue.submit(spec("ok 40"))[0]
+    wait(queue, job, lambda found: found.progress.step >= 3)
+    supervisor._lanes[0].executor._process.kill()  # type: ignore[attr-defined]
+    found = ended(queue, job)
+    assert found.state is State.SUCCEEDED
+    assert found.result is not None
+    assert found.result["first"] >= 3
+    assert (found.attempt, found.deaths) == (2, 1)
+
+
+def test_three_deaths_are_the_jobs_fault_and_the_queue_goes_on(queue: Queue, supervisor: Supervisor) -> None:
+    bad, good = queue.submit(spec("crash"))[0], queue.submit(spec("ok 1"))[0]
+    found = ended(queue, bad)
+    assert (found.state, found.attempt) == (State.FAILED, 3)
+    assert found.failure == {"code": "WORKER_CRASH", "message": "crash in load"}
+    assert ended(queue, good).state is State.SUCCEEDED
+
+
+def test_a_worker_that_hangs_is_killed(queue: Queue, supervisor: Supervisor) -> None:
+    found = ended(queue, queue.submit(spec("hang"))[0])
+    assert found.failure is not None
+    assert found.failure["code"] == "WORKER_HUNG"
+
+
+def test_a_sticky_error_takes_the_process_and_not_the_job(queue: Queue, supervisor: Supervisor) -> None:
+    found = ended(queue, queue.submit(spec("sticky 1"))[0])
+    assert (found.state, found.attempt) == (State.SUCCEEDED, 2)
+    assert supervisor.workers()[0].starts == 2
+
+
+def test_a_failure_is_kept_with_its_words(queue: Queue, supervisor: Supervisor) -> None:
+    found = ended(queue, queue.submit(spec("fail"))[0])
+    assert found.failure == {"code": "VRAM_OOM_VAE", "message": "too large"}
+    assert queue.runs()[0].code == "VRAM_OOM_VAE"
+
+
+@pytest.mark.parametrize("manner", ["ok", "deaf"])
+def test_a_running_job_is_cancelled_whether_the_worker_listens_or_not(
+    queue: Queue, supervisor: Supervisor, manner: str
+) -> None:
+    job = queue.submit(spec(f"{manner} 400"))[0]
+    wait(queue, job, lambda found: found.progress.step >= 1)
+    queue.cancel(job.id)
+    assert ended(queue, job, 5).state is State.CANCELLED
+    assert ended(queue, queue.submit(spec("ok 1"))[0]).state is State.SUCCEEDED
+
+
+def test_files_are_fetched_while_other_jobs_run(queue: Queue, supervisor: Supervisor, files: Files) -> None:
+    lacking, other = queue.submit(spec("ok 1", model="i2v-A14B"))[0], queue.submit(spec("ok 1"))[0]
+    assert ended(queue, other).state is State.SUCCEEDED
+    found = queue.get(lacking.id)
+    assert (found.state, found.progress.phase, found.progress.percent) == (State.RUNNING, "download", 25)
+    files.lacking.clear()
+    files.asked[lacking.id](None)
+    assert ended(queue, lacking).state is State.SUCCEEDED
+
+
+def test_a_download_that_fails_fails_its_job(queue: Queue, supervisor: Supervisor, files: Files) -> None:
+    job = queue.submit(spec("ok 1", model="i2v-A14B"))[0]
+    wait(queue, job, lambda found: found.progress.percent == 25 and job.id in files.asked)
+    files.asked[job.id]({"code": "DOWNLOAD_UNREACHABLE", "message": "no network"})
+    found = ended(queue, job)
+    assert found.failure == {"code": "DOWNLOAD_UNREACHABLE", "message": "no network"}
+
+
+def test_a_download_is_stopped_when_its_job_is_cancelled(queue: Queue, supervisor: Supervisor, files: Files) -> None:
+    job = queue.submit(spec("ok 1", model="i2v-A14B"))[0]
+    wait(queue, job, lambda found: job.id in supervisor._fetching)
+    queue.cancel(job.id)
+    assert ended(queue, job).state is State.CANCELLED
+    assert files.stopped == [job.id]
+
+
+def test_a_server_that_stops_keeps_its_job(queue: Queue) -> None:
+    first = Supervisor(queue, {"gpu": Pretender}, describe=describe, deadlines=FAST)
+    first.start()
+    job = queue.submit(spec("ok 60"))[0]
+    wait(queue, job, lambda found: found.progress.step >= 2)
+    assert first.drain(5)
+    found = queue.get(job.id)
+    assert (found.state, found.deaths) == (State.QUEUED, 0)
+    second = Supervisor(queue, {"gpu": Pretender}, describe=describe, deadlines=FAST)
+    second.start()
+    found = ended(queue, job)
+    assert second.drain(5)
+    assert found.result is not None
+    assert found.result["first"] >= 2
+
+
+def test_two_workers_share_the_queue(queue: Queue) -> None:
+    both = Supervisor(queue, {"a": Pretender, "b": Pretender}, describe=describe, deadlines=FAST)
+    both.start()
+    jobs = [ended(queue, job) for job in queue.submit(spec("ok 10"), count=4)]
+    assert both.drain(5)
+    assert len({job.result["pid"] for job in jobs if job.result}) == 2
+
+
+def test_a_worker_that_does_not_start_is_tried_again_and_said_so(queue: Queue) -> None:
+    class Broken(Pretender):
+        def start(self) -> None:
+            raise OSError("no such program")
+
+    supervisor = Supervisor(queue, {"gpu": Broken}, describe=describe, start_again_after=0.01)
+    supervisor.start()
+    until = time.monotonic() + 10
+    while supervisor.workers()[0].starts < 3 and time.monotonic() < until:
+        time.sleep(0.02)
+    assert supervisor.workers()[0].problem == "it could not be started: no such program"
+    assert supervisor.drain(5)
