@@ -234,7 +234,7 @@ def params_of(result: Mapping[str, Any]) -> Mapping[str, Any]:
 
 def replaced(job: Job) -> str | None:
     """The model that was asked for, if another one made the video."""
-    made_by = params_of(job.result or {}).get("model")
+    made_by = (job.result or {}).get("model")
     return job.model if isinstance(made_by, str) and made_by != job.model else None
 
 

@@ -208,7 +208,7 @@ def _detail(job: Job) -> Frame:
 def _preview(job: Job, data: Mapping[str, Any]) -> Frame:
     return Frame(
         "preview",
-        {"task_id": job.id, **plain(data), **_stamp()},
+        {"task_id": job.id, **data, **_stamp()},
         topic=Topic.PREVIEWS,
         key=f"preview {job.id}",
         every=PREVIEW_SECONDS,
@@ -216,7 +216,7 @@ def _preview(job: Job, data: Mapping[str, Any]) -> Frame:
 
 
 def _fallback(job: Job, data: Mapping[str, Any], catalog: Catalog) -> Frame:
-    instead = str(data.get("to", ""))
+    instead = str(data.get("to", "")).partition(" (")[0]  # without its precision
     return Frame(
         "fallback_strategy",
         {
