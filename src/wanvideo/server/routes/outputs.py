@@ -51,7 +51,7 @@ def list_outputs(
     return Videos(
         videos=[video_view(parts, job) for job in page.jobs],
         total_count=parts.queue.counts(which)[State.SUCCEEDED],
-        total_size_mb=round(parts.output_bytes() / MB, 2),
+        total_size_mb=round(parts.output_bytes() / MB, 3),
         next_cursor=page.next,
     )
 
