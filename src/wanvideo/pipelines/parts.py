@@ -14,7 +14,7 @@ from wanvideo.models.vae import WanVAE
 from wanvideo.pipelines.device import DTYPES
 from wanvideo.request import Tier
 from wanvideo.runtime.placement import MemoryPlan, Placement, Source
-from wanvideo.runtime.quantize import quantize_fp8
+from wanvideo.runtime.quantize import quantize
 from wanvideo.runtime.streaming import Arena, BlockStream
 from wanvideo.sampling.guidance import Expert
 from wanvideo.weights.folder import ModelFolder
@@ -214,7 +214,7 @@ class Parts:
 
     def _in_tier(self, transformer: WanTransformer) -> WanTransformer:
         if self.tier is Tier.FAST:
-            quantize_fp8(transformer, self.device)
+            quantize(transformer, device=self.device)
         return transformer
 
 
