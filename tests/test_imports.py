@@ -6,7 +6,6 @@ from pathlib import Path
 
 SRC = Path(__file__).parents[1] / "src"
 NEED_TRITON = {
-    "wanvideo.kernels.vae_conv_triton",
     "wanvideo.kernels.vae_triton",
     "wanvideo.weights.gguf_kernels",
 }  # which is not everywhere

@@ -52,11 +52,8 @@ def peak_bytes(monkeypatch: pytest.MonkeyPatch, run: Callable[[], object]) -> in
     silent = ModuleType("wanvideo.kernels.vae_triton")
     for name in ("norm_silu_triton", "add_triton_", "add_averaged_triton_", "join_phases_triton"):
         setattr(silent, name, lambda *_: None)
-    product = ModuleType("wanvideo.kernels.vae_conv_triton")
-    product.convolve_triton = _product  # type: ignore[attr-defined]
     with monkeypatch.context() as patch:
-        for module in (silent, product):
-            patch.setitem(sys.modules, module.__name__, module)
+        patch.setitem(sys.modules, silent.__name__, silent)
         patch.setattr(kernels, "_use_triton", lambda x: x.device.type == "meta")
         patch.setattr(kernels, "conv3d", _conv3d)
         patch.setattr(fused_vae, "conv3d", _conv3d)
@@ -78,8 +75,3 @@ def _conv3d(
 def _conv2d(x: Tensor, weight: Tensor, bias: Tensor | None = None, *, stride: int = 1, padding: int = 0) -> Tensor:
     height, width = ((side + 2 * padding - weight.shape[2]) // stride + 1 for side in x.shape[1:3])
     return x.new_empty(x.shape[0], height, width, weight.shape[0])
-
-
-def _product(window: Tensor, weight: Tensor, *, bias: Tensor | None, added: Tensor | None) -> Tensor:
-    frames, height, width, _ = window.shape
-    return window.new_empty(frames - 2, height - 2, width - 1, weight.shape[0])
