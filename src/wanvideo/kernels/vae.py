@@ -183,15 +183,19 @@ def conv2d(x: Tensor, weight: Tensor, bias: Tensor | None = None, *, stride: int
 
 
 def _align(x: Tensor, weight: Tensor, bias: Tensor | None) -> tuple[Tensor, Tensor, Tensor | None, int]:
-    """With zeros for the channels that the tensor cores of a GPU want, of the pixels' 3 or 12; how many are meant."""
+    """With zeros for the channels that the tensor cores of a GPU want, of the pixels' 3 or 12; how many are meant.
+
+    Only what has too few channels is padded: `F.pad` copies even if there is nothing to add.
+    """
     outs, ins = weight.shape[:2]
-    if not x.is_cuda or x.dtype.itemsize != 2 or (outs % _ALIGNED == 0 and ins % _ALIGNED == 0):
-        return x, weight, bias, outs
     more_in, more_out = -ins % _ALIGNED, -outs % _ALIGNED
+    if x.device.type == "cpu" or x.dtype.itemsize != 2 or not (more_in or more_out):
+        return x, weight, bias, outs
     channels_last = torch.channels_last_3d if weight.dim() == 5 else torch.channels_last
     weight = F.pad(weight, (0, 0) * (weight.dim() - 2) + (0, more_in, 0, more_out))
-    bias = None if bias is None else F.pad(bias, (0, more_out))
-    return F.pad(x, (0, more_in)), weight.contiguous(memory_format=channels_last), bias, outs
+    bias = F.pad(bias, (0, more_out)) if bias is not None and more_out else bias
+    x = F.pad(x, (0, more_in)) if more_in else x
+    return x, weight.contiguous(memory_format=channels_last), bias, outs
 
 
 def _frames(y: Tensor, channels: int) -> Tensor:
