@@ -1,0 +1,93 @@
+import json
+
+import pytest
+import torch
+
+from wanvideo import errors
+from wanvideo.failure import CODES, failure, failure_of, is_sticky, worker_lost
+
+
+def every_error() -> list[type[errors.WanVideoError]]:
+    found: list[type[errors.WanVideoError]] = []
+    todo = [errors.WanVideoError]
+    while todo:
+        kind = todo.pop()
+        found.append(kind)
+        todo += kind.__subclasses__()
+    return found
+
+
+@pytest.mark.parametrize("kind", every_error(), ids=lambda kind: kind.__name__)
+def test_every_error_keeps_its_code_category_and_words(kind: type[errors.WanVideoError]) -> None:
+    found = failure_of(kind("what happened: what to do", facts={"n": 1}), phase="write", model="ti2v-5B")
+    assert (found.code, found.message, found.facts) == (kind.code, "what happened: what to do", {"n": 1})
+    assert found.title
+    assert json.loads(json.dumps(found.to_json()))["model"] == "ti2v-5B"
+
+
+@pytest.mark.parametrize(
+    ("phase", "code"), [("load", "VRAM_OOM_LOAD"), ("denoise", "VRAM_OOM_DENOISE"), ("decode", "VRAM_OOM_VAE")]
+)
+def test_memory_that_runs_out_is_named_by_its_phase(phase: str, code: str) -> None:
+    for error in (errors.NotEnoughMemory("it ran out"), torch.OutOfMemoryError("CUDA out of memory. Tried ...")):
+        assert failure_of(error, phase=phase).code == code
+
+
+def test_latents_that_are_kept_make_tiles_the_first_advice() -> None:
+    error = errors.NotEnoughMemory("it ran out")
+    found = failure_of(error, phase="decode", model="ti2v-5B", kept="50 of 50 steps are kept")
+    assert found.retryable
+    assert found.suggestions[0].change == {"tile": 256}
+
+
+def test_a_smaller_model_is_proposed_where_there_is_one() -> None:
+    error = errors.NotEnoughMemory("it ran out")
+    changes = {
+        model: [each.change for each in failure_of(error, phase="denoise", model=model).suggestions]
+        for model in ("t2v-A14B", "ti2v-5B")
+    }
+    smaller = {"model": "ti2v-5B", "variant": None}
+    assert smaller in changes["t2v-A14B"]
+    assert smaller not in changes["ti2v-5B"]
+
+
+@pytest.mark.parametrize(
+    ("text", "code"),
+    [
+        ("CUDA error: an illegal memory access was encountered\nCompile with ...", "CUDA_FATAL"),
+        ("CUDA error: device-side assert triggered", "CUDA_FATAL"),
+        ("CUDA error: unspecified launch failure", "CUDA_FATAL"),
+        ("CUDA error: GPU is lost", "GPU_LOST"),
+        ("CUDA error: invalid argument", "INFERENCE_FAILED"),
+        ("shapes do not match", "INFERENCE_FAILED"),
+    ],
+)
+def test_only_some_errors_of_a_gpu_end_the_process(text: str, code: str) -> None:
+    error = RuntimeError(text)
+    assert failure_of(error).code == code
+    assert is_sticky(error) == (code in ("CUDA_FATAL", "GPU_LOST"))
+    assert "\n" not in failure_of(error).message
+
+
+def test_full_disks_and_memories_are_known_without_words() -> None:
+    assert failure_of(OSError(28, "No space left on device")).code == "DISK_FULL"
+    assert failure_of(MemoryError()).code == "HOST_OOM"
+
+
+def test_a_worker_that_was_killed_says_by_what() -> None:
+    known = {"exitcode": -9, "phase": "decode", "step": 2, "steps": 5, "rss": 60 * 2**30}
+    found = worker_lost("crash", known, model="t2v-A14B")
+    assert found.code == "WORKER_CRASH"
+    assert "died 3 times with this job, last in decode (step 2 of 5) (signal 9: the system kills" in found.message
+    assert "60.0 GiB" in found.message
+    assert worker_lost("hang", {"phase": "load", "still_seconds": 700.2}).message == (
+        "the worker made no progress in load for 700 s"
+    )
+
+
+@pytest.mark.parametrize("code", sorted(CODES - {"CANCELLED_USER"}))
+def test_every_code_has_a_title_and_every_suggestion_an_effect(code: str) -> None:
+    found = failure(code, "m", model="t2v-A14B")
+    assert found.title
+    assert found.category
+    assert all(each.text and each.effect for each in found.suggestions)
