@@ -9,10 +9,11 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 import typer
 
 from wanvideo.cli.environment import places
-from wanvideo.cli.models import Presence, about, facts, look_for, model_names, usage
+from wanvideo.cli.models import about, model_names, usage
 from wanvideo.cli.output import Output, table
 from wanvideo.cli.values import existing
 from wanvideo.errors import UnknownModel
+from wanvideo.families.presence import Presence, look_for
 from wanvideo.families.registry import installed_families
 from wanvideo.models.config import TextEncoderConfig, TransformerConfig, VAEConfig
 from wanvideo.weights.catalog import ModelSpec
@@ -96,7 +97,7 @@ def _show_model(output: Output, presence: Presence) -> None:
     parameters = _parameters(spec) if isinstance(spec, ModelSpec) else {}
     output.event(
         "model",
-        **facts(presence),
+        **presence.facts(),
         experts=spec.experts,
         defaults=asdict(spec.defaults),
         limits=asdict(spec.limits),

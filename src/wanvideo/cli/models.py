@@ -2,7 +2,7 @@
 
 import logging
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated
 
@@ -10,10 +10,11 @@ import typer
 
 from wanvideo.cli.environment import places
 from wanvideo.cli.output import Output, table
-from wanvideo.errors import ModelMissing, WanVideoError
+from wanvideo.errors import ModelMissing
 from wanvideo.families.hardware import this_computer
+from wanvideo.families.presence import Presence, look_for
 from wanvideo.families.protocol import InstalledModel
-from wanvideo.families.registry import Search, installed_families
+from wanvideo.families.registry import installed_families
 from wanvideo.request import Task
 from wanvideo.weights.entry import ModelEntry
 from wanvideo.weights.pick import pick_variant
@@ -21,22 +22,6 @@ from wanvideo.weights.places import Places
 from wanvideo.weights.variants import PresetLora, Variant
 
 INPUTS = {Task.TEXT_TO_VIDEO: "text", Task.IMAGE_TO_VIDEO: "image"}
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Presence:
-    """Whether a model is on disk: `model` if it is, else `problem`, whose message says how to get it."""
-
-    spec: ModelEntry
-    model: InstalledModel | None = None
-    problem: WanVideoError | None = None
-
-    @property
-    def state(self) -> str:
-        """ready, missing, or what is wrong with the files."""
-        if self.model is not None:
-            return "ready"
-        return "missing" if isinstance(self.problem, ModelMissing) else "unusable"
 
 
 app = typer.Typer(invoke_without_command=True)
@@ -57,7 +42,7 @@ def models(
     search = families.look_in(places())
     for spec in families.entries:
         presence = look_for(spec, search)
-        output.event("model", **facts(presence))
+        output.event("model", **presence.facts())
         output.result("\n".join(_lines(presence)) + "\n")
     for problem in families.problems:
         output.event("family", name=problem.family, problem=problem.message)
@@ -81,7 +66,7 @@ def show(
     picked = pick_variant(spec, this_computer(_downloads(places()))) if spec.variants else None
     output.event(
         "model",
-        **facts(presence),
+        **presence.facts(),
         aliases=spec.aliases,
         defaults=asdict(spec.defaults),
         limits=asdict(spec.limits),
@@ -98,36 +83,6 @@ def show(
     }
     rows["for this computer"] = f"{picked.variant.id}: {picked.reason}" if picked else None
     output.result(table(rows))
-
-
-def look_for(spec: ModelEntry, search: Search) -> Presence:
-    try:
-        return Presence(spec=spec, model=search.find(spec)[0])
-    except WanVideoError as error:
-        return Presence(spec=spec, problem=error)
-
-
-def facts(presence: Presence) -> dict[str, object]:
-    spec, model, problem = presence.spec, presence.model, presence.problem
-    return {
-        "id": spec.id,
-        "title": spec.title,
-        "family": spec.family,
-        "base": spec.base,
-        "demo": spec.demo,
-        "tasks": spec.tasks,
-        "takes_end_image": spec.takes_end_image,
-        "good_at": spec.good_at,
-        "needs": spec.needs,
-        "licence": spec.licence,
-        "repo_id": spec.repo_id,
-        "state": presence.state,
-        "path": model.path if model else None,
-        "precision": model.precision if model else None,
-        "parts": model.parts if model else None,
-        "bytes": model.nbytes if model else None,
-        "problem": problem.message if problem else None,
-    }
 
 
 def inputs(spec: ModelEntry) -> str:

@@ -11,7 +11,7 @@ from typing import Any
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class GpuUser:
-    """A program, other than this one, that holds GPU memory."""
+    """A program that holds GPU memory."""
 
     pid: int
     name: str | None  # None: the driver does not say, or it is another user's
@@ -27,7 +27,7 @@ class GpuMemory:
     allocated: int  # by the tensors of this process
     reserved: int  # by this process's allocator, which keeps what tensors gave back
     peak: int  # of `allocated`, since the process began or the peak was reset
-    others: tuple[GpuUser, ...] = ()  # the largest first; empty where only torch could be asked
+    others: tuple[GpuUser, ...] = ()  # without this process, the largest first; empty where only torch could be asked
     source: str  # "nvml", or "torch" where NVML is not there
 
     @property
@@ -69,6 +69,58 @@ def reset_peak(index: int = 0) -> None:
     torch.cuda.reset_peak_memory_stats(index)
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Gpu:
+    """One NVIDIA GPU as the driver sees it, at this moment."""
+
+    index: int  # in the order of the bus, which need not be CUDA's
+    name: str
+    capability: tuple[int, int] | None
+    total: int  # bytes
+    free: int
+    busy_percent: int | None  # of the last moments, in which something ran on it
+    celsius: int | None
+    users: tuple[GpuUser, ...]  # this process among them, if it holds some; the largest first
+    driver: str | None
+
+
+def gpus() -> tuple[Gpu, ...]:
+    """All NVIDIA GPUs, asked of the driver alone; empty where there are none, or no NVML. Never imports torch."""
+    with _nvml() as nvml:
+        if nvml is None:
+            return ()
+        try:
+            return tuple(_gpu(nvml, index) for index in range(nvml.nvmlDeviceGetCount()))
+        except nvml.NVMLError:
+            return ()
+
+
+def _gpu(nvml: Any, index: int) -> Gpu:
+    handle = nvml.nvmlDeviceGetHandleByIndex(index)
+    memory = nvml.nvmlDeviceGetMemoryInfo(handle)
+
+    def ask(question: str, *arguments: object) -> Any:
+        """None for what this card or driver does not say."""
+        try:
+            return getattr(nvml, question)(*arguments)
+        except nvml.NVMLError:
+            return None
+
+    load = ask("nvmlDeviceGetUtilizationRates", handle)
+    capability = ask("nvmlDeviceGetCudaComputeCapability", handle)
+    return Gpu(
+        index=index,
+        name=str(nvml.nvmlDeviceGetName(handle)),
+        capability=None if capability is None else (int(capability[0]), int(capability[1])),
+        total=int(memory.total),
+        free=int(memory.free),
+        busy_percent=None if load is None else int(load.gpu),
+        celsius=ask("nvmlDeviceGetTemperature", handle, nvml.NVML_TEMPERATURE_GPU),
+        users=_users(nvml, handle),
+        driver=ask("nvmlSystemGetDriverVersion"),
+    )
+
+
 @contextmanager
 def _nvml() -> Iterator[ModuleType | None]:
     """NVML, or None where its library or its Python binding is missing."""
@@ -98,10 +150,11 @@ def _ask_nvml(nvml: Any, index: int) -> tuple[int, int, tuple[GpuUser, ...]] | N
         memory = nvml.nvmlDeviceGetMemoryInfo(handle)
     except (nvml.NVMLError, AttributeError):  # AttributeError: an old torch, whose devices have no UUID
         return None
-    return int(memory.total), int(memory.free), _others(nvml, handle)
+    others = tuple(user for user in _users(nvml, handle) if user.pid != os.getpid())
+    return int(memory.total), int(memory.free), others
 
 
-def _others(nvml: Any, handle: object) -> tuple[GpuUser, ...]:
+def _users(nvml: Any, handle: object) -> tuple[GpuUser, ...]:
     found: dict[int, GpuUser] = {}
     for ask in (nvml.nvmlDeviceGetComputeRunningProcesses, nvml.nvmlDeviceGetGraphicsRunningProcesses):
         try:
@@ -109,10 +162,9 @@ def _others(nvml: Any, handle: object) -> tuple[GpuUser, ...]:
         except nvml.NVMLError:
             continue
         for process in processes:
-            if process.pid != os.getpid():
-                nbytes = process.usedGpuMemory
-                user = GpuUser(pid=process.pid, name=_name(process.pid), nbytes=None if nbytes is None else int(nbytes))
-                found[process.pid] = user
+            nbytes = process.usedGpuMemory
+            user = GpuUser(pid=process.pid, name=_name(process.pid), nbytes=None if nbytes is None else int(nbytes))
+            found[process.pid] = user
     return tuple(sorted(found.values(), key=lambda user: -(user.nbytes or 0)))
 
 

@@ -105,15 +105,20 @@ def repair(
 
     Raises DownloadError, and Cancelled.
     """
-    for fault in report.faults:
-        if not fault.missing:
-            _unlink_content(fault)
+    discard(report)
     patience = options.patience if options else None
     for repo_id, patterns in by_repository(wanted).items():
         files = [RemoteFiles(repo_id=repo_id, paths=patterns)]
         revision = report.commits.get(repo_id, "main")
         plan = plan_download(files, hub, cache, revision=revision, patience=patience)
         yield from download(plan, control=control, options=options, disk=disk, title=repo_id)
+
+
+def discard(report: Report) -> None:
+    """Delete what is damaged, so that a download fetches it again."""
+    for fault in report.faults:
+        if not fault.missing:
+            _unlink_content(fault)
 
 
 # --- which files there should be -------------------------------------------------------------------------------------

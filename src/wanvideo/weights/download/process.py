@@ -2,9 +2,12 @@
 
     python -m wanvideo.weights.download.process
 
-    {"do": "download", "id": "a", "cache": "/...", "choices": [{"title": "fp8 from ...", "endpoint": "https://...",
-                                           "token": null, "files": [{"repo_id": "...", "paths": ["..."]}]}]}
+    {"do": "download", "id": "a", "cache": "/...", "at_hand": ["/..."],
+     "choices": [{"title": "fp8 from ...", "endpoint": "https://...", "token": null,
+                  "files": [{"repo_id": "...", "paths": ["..."]}]}]}
     {"do": "pause", "id": "a"}        also "resume" and "cancel"
+
+`at_hand` may name files outside the cache, which are used instead of fetched ones if they are the same.
 
 Every event has the `id` of its download and an `event`: those of `events.as_json`, and at last exactly one of
 "downloaded", "cancelled" and "error". The end of the input cancels everything, so that nothing outlives who asked;
@@ -14,7 +17,7 @@ what has arrived is kept.
 import json
 import sys
 import threading
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any, Final, TextIO
@@ -103,14 +106,15 @@ class Downloader:
 
 def _choices(request: Mapping[str, Any]) -> list[Choice]:
     cache = Path(_text(request, "cache"))
-    return [_choice(each, cache) for each in _list(request, "choices")]
+    at_hand = [Path(each) for each in request.get("at_hand") or () if isinstance(each, str)]
+    return [_choice(each, cache, at_hand) for each in _list(request, "choices")]
 
 
-def _choice(value: object, cache: Path) -> Choice:
+def _choice(value: object, cache: Path, at_hand: Sequence[Path]) -> Choice:
     fields = _fields(value, "a choice")
     hub = Hub(endpoint=fields.get("endpoint") or DEFAULT_ENDPOINT, token=fields.get("token"))
     files = [_remote(each) for each in _list(fields, "files")]
-    return Choice(title=_text(fields, "title"), plan=partial(plan_download, files, hub, cache))
+    return Choice(title=_text(fields, "title"), plan=partial(plan_download, files, hub, cache, at_hand=at_hand))
 
 
 def _remote(value: object) -> RemoteFiles:

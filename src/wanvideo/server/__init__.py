@@ -1,0 +1,1 @@
+"""The HTTP server: a durable queue in front of the engine. Nothing here imports torch."""

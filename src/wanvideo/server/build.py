@@ -1,0 +1,141 @@
+"""Makes all parts of a server and joins them: who tells whom what."""
+
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack
+from typing import Any
+
+from wanvideo.families.registry import installed_families
+from wanvideo.jobs.database import Database
+from wanvideo.jobs.executor import MakeExecutor
+from wanvideo.jobs.folder import DataFolder
+from wanvideo.jobs.job import DONE, Job, State
+from wanvideo.jobs.queue import Change, Queue
+from wanvideo.jobs.reconcile import locked, reconcile
+from wanvideo.jobs.supervisor import Supervisor
+from wanvideo.server.catalog import Catalog
+from wanvideo.server.downloads import Download, Downloads
+from wanvideo.server.events.frames import of_change, of_download, of_sample
+from wanvideo.server.events.hub import Hub
+from wanvideo.server.inputs import Inputs
+from wanvideo.server.limits import LimitsFile
+from wanvideo.server.metrics import Metrics, Reading
+from wanvideo.server.monitor import Monitor, Sample
+from wanvideo.server.parts import Parts, Sources, offer_here, package_version
+from wanvideo.server.preparing import Preparing
+from wanvideo.server.prompt import Enhancer
+from wanvideo.server.settings import Settings
+from wanvideo.server.workers import describe, workers_of
+
+Workers = Callable[[Settings, Sources, DataFolder], Mapping[str, MakeExecutor]]
+
+
+def build(settings: Settings, sources: Sources, *, workers: Workers = workers_of) -> Parts:
+    """Open everything; nothing works yet. Raises DataFolderInUse, StorageFailed, and whatever else is in the way."""
+    with ExitStack() as closing:
+        folder = DataFolder(settings.data_dir)
+        closing.enter_context(locked(folder))
+        database = Database(f"sqlite:///{folder.database}")
+        closing.callback(database.close)
+        database.check()
+        database.migrate()
+        queue = Queue(database, folder, most_waiting=settings.max_queued)
+        reconcile(queue)
+        hub = Hub()
+        catalog = Catalog(installed_families(), sources.places, demo=settings.demo)
+        downloads = Downloads(
+            settings.data_dir / "downloads.json",
+            sources.places,
+            sources.hubs,
+            lambda model, variant: offer_here(catalog, settings, model, variant),
+        )
+        preparing = Preparing(catalog, downloads)
+        supervisor = Supervisor(queue, workers(settings, sources, folder), describe=describe, preparer=preparing)
+        parts = Parts(
+            settings=settings,
+            sources=sources,
+            folder=folder,
+            queue=queue,
+            supervisor=supervisor,
+            catalog=catalog,
+            inputs=Inputs(folder.inputs),
+            limits=LimitsFile(settings.data_dir / "limits.json"),
+            downloads=downloads,
+            monitor=Monitor(lambda sample: _tell_sample(hub, sample)),
+            metrics=Metrics(package_version()),
+            hub=hub,
+            enhancer=enhancer_of(settings),
+            closing=closing.pop_all(),
+        )
+    parts.closing.callback(queue.subscribe(lambda change: _tell_change(parts, change)))
+    downloads.subscribe(lambda before, after: _tell_download(parts, before, after))
+    downloads.subscribe(lambda _before, after: preparing.changed(after))
+    parts.metrics.watch(lambda: _readings(parts))
+    return parts
+
+
+def enhancer_of(settings: Settings) -> Enhancer | None:
+    if settings.enhancer_url is None or settings.enhancer_model is None:
+        return None
+    key = settings.enhancer_key
+    return Enhancer(
+        url=settings.enhancer_url, model=settings.enhancer_model, key=None if key is None else key.get_secret_value()
+    )
+
+
+# --- who tells whom --------------------------------------------------------------------------------------------------
+
+
+def _tell_change(parts: Parts, change: Change) -> None:
+    for frame in of_change(change, parts.catalog):
+        parts.hub.publish(frame)
+    _measure(parts.metrics, change)
+
+
+def _tell_download(parts: Parts, before: Download | None, after: Download) -> None:
+    for frame in of_download(before, after, parts.catalog):
+        parts.hub.publish(frame)
+    fetched = after.fetched_bytes - (before.fetched_bytes if before else 0)
+    if fetched > 0:
+        parts.metrics.downloaded.labels(after.model).inc(fetched)
+
+
+def _tell_sample(hub: Hub, sample: Sample) -> None:
+    for frame in of_sample(sample):
+        hub.publish(frame)
+
+
+def _measure(metrics: Metrics, change: Change) -> None:
+    job = change.job
+    if change.kind == "started" and job.attempt == 1 and job.started is not None:
+        metrics.wait.observe(max(0.0, job.started - job.created))
+    if job.state not in DONE or change.kind not in ("succeeded", "failed", "cancelled"):
+        return
+    metrics.jobs.labels(job.model, job.state.value).inc()
+    if job.state is State.SUCCEEDED and job.started is not None and job.finished is not None:
+        metrics.duration.labels(job.model).observe(max(0.0, job.finished - job.started))
+        _measure_phases(metrics, job, job.result or {})
+
+
+def _measure_phases(metrics: Metrics, job: Job, result: Mapping[str, Any]) -> None:
+    phases = result.get("phases")
+    for phase, seconds in phases.items() if isinstance(phases, Mapping) else ():
+        metrics.phases.labels(job.model, phase).observe(seconds)
+    if isinstance(result.get("seconds_per_step"), int | float):
+        metrics.steps.labels(job.model).observe(result["seconds_per_step"])
+
+
+def _readings(parts: Parts) -> Iterator[Reading]:
+    """What is read when metrics are asked for."""
+    for state, number in parts.queue.counts().items():
+        yield Reading("wanvideo_jobs_in_state", "Jobs, by state", ("state",), (state.value,), number)
+    taken = parts.monitor.latest.taken
+    yield Reading("wanvideo_host_memory_available_bytes", "Of host memory", (), (), taken.host_available)
+    if taken.gpu is not None:
+        labels = (str(taken.gpu.index),)
+        yield Reading("wanvideo_gpu_memory_total_bytes", "Of a GPU", ("gpu",), labels, taken.gpu.total)
+        yield Reading("wanvideo_gpu_memory_used_bytes", "Of a GPU", ("gpu",), labels, taken.gpu.total - taken.gpu.free)
+    yield Reading("wanvideo_workers_ready", "Ready or at work", (), (), parts.workers())
+    yield Reading("wanvideo_worker_restarts", "Since the server started", (), (), parts.worker_restarts())
+    active = sum(not each.state.over for each in parts.downloads.list())
+    yield Reading("wanvideo_downloads_active", "Waiting, paused or running", (), (), active)
+    yield Reading("wanvideo_disk_free_bytes", "Where videos go", (), (), parts.free_bytes())

@@ -1,0 +1,231 @@
+"""Whatever goes wrong becomes one flat object; a traceback or the place of a file never leaves the computer."""
+
+import secrets
+from collections.abc import Mapping
+from http import HTTPStatus
+from typing import Any, Final
+
+import structlog
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import JSONResponse
+from starlette.exceptions import HTTPException
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from wanvideo.errors import (
+    DiskFull,
+    DownloadDiskFull,
+    DownloadError,
+    IdempotencyConflict,
+    InvalidRequest,
+    JobConflict,
+    JobNotFound,
+    ModelCorrupt,
+    ModelIncomplete,
+    ModelMissing,
+    NotEnoughMemory,
+    QueueFull,
+    StorageFailed,
+    WanVideoError,
+)
+from wanvideo.server.redact import redacted, without_folders
+from wanvideo.server.schemas.common import Problem
+
+log = structlog.stdlib.get_logger(__name__)
+
+
+class NotFound(WanVideoError):
+    """There is no such thing, or no longer."""
+
+    code = "NOT_FOUND"
+
+
+class Gone(WanVideoError):
+    """It is known, and its file has been deleted."""
+
+    code = "OUTPUT_MISSING"
+    category = "output"
+
+
+class Conflict(WanVideoError):
+    """It cannot be done in the state that things are in."""
+
+    code = "CONFLICT"
+
+
+class AlreadyOver(WanVideoError):
+    """The job has ended, or has not yet; existing clients know this as a bad request."""
+
+    code = "JOB_STATE"
+
+
+class BadRequest(WanVideoError):
+    """The request cannot be understood."""
+
+    code = "BAD_REQUEST"
+    category = "input"
+
+
+class TooLarge(WanVideoError):
+    code = "TOO_LARGE"
+    category = "input"
+
+
+class NotReady(WanVideoError):
+    """The server cannot do it now: it is stopping, or a part of it does not answer."""
+
+    code = "NOT_READY"
+
+
+class Internal(WanVideoError):
+    """A bug. Its text is for the log."""
+
+
+_STATUS: Final[Mapping[type[WanVideoError], int]] = {
+    NotFound: 404,
+    Gone: 410,
+    Conflict: 409,
+    AlreadyOver: 400,
+    BadRequest: 400,
+    TooLarge: 413,
+    JobNotFound: 404,
+    JobConflict: 409,
+    IdempotencyConflict: 422,
+    QueueFull: 429,
+    NotReady: 503,
+    StorageFailed: 503,
+    InvalidRequest: 422,
+    ModelMissing: 409,
+    ModelIncomplete: 409,
+    ModelCorrupt: 409,
+    NotEnoughMemory: 409,
+    DiskFull: 507,
+    DownloadDiskFull: 507,
+    DownloadError: 502,
+}
+_CODES: Final = {
+    400: "BAD_REQUEST",
+    401: "UNAUTHORIZED",
+    403: "FORBIDDEN",
+    404: "NOT_FOUND",
+    405: "METHOD_NOT_ALLOWED",
+    408: "TIMEOUT",
+    413: "TOO_LARGE",
+    415: "UNSUPPORTED_MEDIA_TYPE",
+    421: "WRONG_HOST",
+    429: "TOO_MANY_REQUESTS",
+    503: "NOT_READY",
+}
+_INPUT: Final = frozenset({400, 404, 405, 408, 413, 415})
+
+
+def status_of(error: WanVideoError) -> int:
+    """HTTP status of an error, by the nearest of its kinds."""
+    return next((_STATUS[kind] for kind in type(error).__mro__ if kind in _STATUS), 500)
+
+
+def problem_of(error: WanVideoError) -> Problem:
+    """The error as it is told to others."""
+    message = without_folders(error.message)
+    model = error.facts.get("model")
+    return Problem(
+        detail=message,
+        message=message,
+        error=error.code,
+        code=error.code,
+        suggestions=[without_folders(text) for text in error.suggestions],
+        category=error.category,
+        model=model if isinstance(model, str) else None,
+        facts=redacted(error.facts) or None,
+    )
+
+
+def problem_for(status: int, message: str, code: str | None = None) -> Problem:
+    """An error that no exception of ours stands for."""
+    code = code or _CODES.get(status, "ERROR")
+    category = "input" if status in _INPUT else "server"
+    return Problem(detail=message, message=message, error=code, code=code, category=category)
+
+
+def response(status: int, problem: Problem, headers: Mapping[str, str] | None = None) -> JSONResponse:
+    return JSONResponse(problem.model_dump(mode="json", exclude_none=True), status_code=status, headers=headers)
+
+
+def install(app: FastAPI) -> None:
+    """Let every error of the application have the one form."""
+    app.add_exception_handler(WanVideoError, _ours)
+    app.add_exception_handler(RequestValidationError, _invalid)
+    app.add_exception_handler(HTTPException, _http)
+    app.add_middleware(LastStop)
+
+
+async def _ours(request: Request, error: Exception) -> JSONResponse:
+    assert isinstance(error, WanVideoError)
+    status = status_of(error)
+    if status == 500:
+        return unexpected(request.scope, error)
+    headers = {"Retry-After": "5"} if status in (429, 503) else None
+    return response(status, problem_of(error), headers)
+
+
+async def _invalid(_request: Request, error: Exception) -> JSONResponse:
+    assert isinstance(error, RequestValidationError)
+    faults = [_fault(each) for each in error.errors()[:20]]
+    message = "; ".join(
+        fault["message"] if not fault["field"] else f"{fault['field']}: {fault['message']}" for fault in faults
+    )
+    problem = problem_for(422, message or "the request is not valid", "INVALID_REQUEST")
+    return response(422, problem.model_copy(update={"category": "input", "facts": {"faults": faults}}))
+
+
+def _fault(error: Mapping[str, Any]) -> dict[str, str]:
+    """One fault that pydantic found; what was given is not repeated, since it may be a secret or very long."""
+    where = [str(part)[:60] for part in error["loc"] if part not in ("body", "query", "path", "header")][:6]
+    return {"field": ".".join(where), "message": without_folders(str(error["msg"]))[:300]}
+
+
+async def _http(_request: Request, error: Exception) -> JSONResponse:
+    assert isinstance(error, HTTPException)
+    known = isinstance(error.detail, str) and error.detail != HTTPStatus(error.status_code).phrase
+    message = error.detail if known else _SAID.get(error.status_code, HTTPStatus(error.status_code).phrase)
+    return response(error.status_code, problem_for(error.status_code, str(message)), error.headers)
+
+
+_SAID: Final = {
+    404: "there is nothing at this address",
+    405: "this address does not take that method",
+}
+
+
+def unexpected(scope: Scope, error: Exception) -> JSONResponse:
+    """The text of an error that nobody foresaw is for the log alone."""
+    error_id = secrets.token_hex(8)
+    log.error("internal error", error_id=error_id, method=scope["method"], path=scope["path"], exc_info=error)
+    message = f"something went wrong in the server; its log says more under {error_id}"
+    problem = problem_for(500, message, "INTERNAL").model_copy(update={"error_id": error_id})
+    return response(500, problem)
+
+
+class LastStop:
+    """ASGI, around the addresses: a bug becomes an answer in the one form, with all headers that answers have."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self.app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self.app(scope, receive, send)
+            return
+        begun = False
+
+        async def sending(message: Message) -> None:
+            nonlocal begun
+            begun = begun or message["type"] == "http.response.start"
+            await send(message)
+
+        try:
+            await self.app(scope, receive, sending)
+        except Exception as error:  # noqa: BLE001 - the last stop: what nobody foresaw must not reach the client
+            answer = unexpected(scope, error)
+            if not begun:
+                await answer(scope, receive, send)

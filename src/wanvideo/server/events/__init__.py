@@ -1,0 +1,1 @@
+"""What happens, told to everyone who is connected, as it happens."""

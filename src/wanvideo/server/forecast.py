@@ -1,0 +1,160 @@
+"""What a video will take of this computer, as plans have it; nothing is loaded, and torch is not asked."""
+
+from dataclasses import dataclass
+from typing import Final
+
+from wanvideo.errors import WanVideoError
+from wanvideo.families.plan import Alternative, Forecast, plan
+from wanvideo.jobs.job import Job
+from wanvideo.request import Phase, Tier
+from wanvideo.server.catalog import wire_type
+from wanvideo.server.machine import rates_of, this_machine
+from wanvideo.server.model_views import MIB
+from wanvideo.server.parts import Parts
+from wanvideo.server.schemas.common import AdjustmentView
+from wanvideo.server.schemas.models import PlanAlternative, PlannedPhase, PlanView
+from wanvideo.weights.entry import ModelEntry
+
+_REMEMBERED: Final = 500  # estimates
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Wish:
+    """What to plan for. None: the model's default, or the limit that the user has set."""
+
+    width: int | None = None
+    height: int | None = None
+    frames: int | None = None
+    steps: int | None = None
+    variant: str | None = None
+    image: bool = False
+    tier: Tier | None = None
+    memory_limit: int | None = None
+
+
+def forecast(parts: Parts, entry: ModelEntry, wish: Wish) -> Forecast:
+    """Raises InvalidRequest and its kinds for what cannot be, and the errors of models on disk."""
+    limits = parts.limits.current
+    memory_limit = wish.memory_limit if wish.memory_limit is not None else limits.memory_limit
+    machine = this_machine(parts.settings.device, memory_limit=memory_limit, own_pids=parts.worker_pids())
+    return plan(
+        entry.id,
+        width=wish.width,
+        height=wish.height,
+        frames=wish.frames,
+        steps=wish.steps,
+        variant=wish.variant,
+        tier=wish.tier or limits.tier,
+        image=wish.image,
+        device="auto",
+        memory_limit=memory_limit if machine.gpu is not None else None,
+        machine=machine,
+        rates=rates_of(machine),
+        roots=parts.sources.places.roots,
+    )
+
+
+def usual(parts: Parts, entry: ModelEntry) -> Forecast | None:
+    """Of a video of the model's defaults; None for a family that cannot be planned for, or damaged files."""
+    try:
+        return forecast(parts, entry, Wish())
+    except WanVideoError:
+        return None
+
+
+def plan_view(parts: Parts, entry: ModelEntry, found: Forecast) -> PlanView:
+    decided, work = found.plan, found.work
+    missing = None
+    if not found.on_disk and entry.variants:
+        missing = parts.offer(entry.id, None).nbytes
+    notes = list(decided.notes)
+    if decided.transformer.streamed and not parts.limits.current.offload:
+        notes.append("parts of the model would have to wait outside of the GPU, which the settings do not allow")
+    return PlanView(
+        model=found.model,
+        model_type=wire_type(entry),
+        precision=found.precision,
+        on_disk=found.on_disk,
+        download_bytes=missing,
+        fits=fits(parts, found),
+        short_mb=round(decided.short_bytes / MIB, 1),
+        device=decided.device,
+        tier=decided.tier.value,
+        width=work.width,
+        height=work.height,
+        frames=work.frames,
+        steps=work.steps,
+        seconds=round(decided.seconds, 1),
+        minutes=round(decided.seconds / 60, 2),
+        peak_mb=round(decided.peak_bytes / MIB, 1),
+        host_mb=round(decided.host_bytes / MIB, 1),
+        streamed_blocks=decided.transformer.streamed,
+        tile=decided.vae.tile,
+        phases=[
+            PlannedPhase(
+                phase=each.phase.value, seconds=round(each.seconds, 2), peak_mb=round(each.peak_bytes / MIB, 1)
+            )
+            for each in decided.phases
+            if each.phase is not Phase.WRITE
+        ],
+        rates=decided.rates,
+        notes=notes,
+        adjustments=[
+            AdjustmentView(field=each.field, asked=each.asked, used=each.used, reason=each.reason)
+            for each in found.adjustments
+        ],
+        alternatives=[_alternative(each) for each in found.alternatives],
+    )
+
+
+def fits(parts: Parts, found: Forecast) -> bool:
+    """Within this computer and the limits that the user has set."""
+    return found.fits and (parts.limits.current.offload or not found.plan.transformer.streamed)
+
+
+def _alternative(other: Alternative) -> PlanAlternative:
+    return PlanAlternative(
+        change=other.change,
+        fits=other.plan.fits,
+        seconds=round(other.plan.seconds, 1),
+        peak_mb=round(other.plan.peak_bytes / MIB, 1),
+        short_mb=round(other.plan.short_bytes / MIB, 1),
+    )
+
+
+def estimate(parts: Parts, job: Job) -> float | None:
+    """Seconds that a job will take by its plan; None where that cannot be said. The same question is answered once."""
+    request, limits = job.spec.request, parts.limits.current
+    question = (
+        job.model, job.spec.variant, request.width, request.height, request.frames, request.seconds, request.steps,
+        request.image is not None, job.spec.tier, job.spec.memory_limit, limits,
+    )  # fmt: skip
+    known = parts.estimates
+    if question not in known:
+        if len(known) >= _REMEMBERED:
+            known.pop(next(iter(known)), None)
+        known[question] = _estimate(parts, job)
+    return known[question]
+
+
+def _estimate(parts: Parts, job: Job) -> float | None:
+    entry, request = parts.catalog.entry(job.model), job.spec.request
+    if entry is None:
+        return None
+    frames = request.frames
+    if frames is None and request.seconds is not None:
+        frames = round(request.seconds * entry.defaults.fps)
+    wish = Wish(
+        width=request.width,
+        height=request.height,
+        frames=frames,
+        steps=request.steps,
+        variant=job.spec.variant,
+        image=request.image is not None,
+        tier=job.spec.tier,
+        memory_limit=job.spec.memory_limit,
+    )
+    try:
+        return forecast(parts, entry, wish).plan.seconds
+    except WanVideoError:
+        return None

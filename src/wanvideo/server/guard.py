@@ -1,0 +1,320 @@
+"""Who may ask, and how much: checked for HTTP and WebSocket alike, before anything else sees a request.
+
+A web page in the user's browser can send requests to this computer, so a request is let through only if it names this
+server in Host (or a name of the page's own would lead here, which is DNS rebinding), and if the page that sends it is
+ours. Programs such as curl say nothing of pages, and pass. From other computers, everybody needs the token.
+"""
+
+import asyncio
+import hashlib
+import hmac
+import time
+from collections.abc import Iterable, Mapping, MutableMapping
+from dataclasses import dataclass, field
+from http.cookies import CookieError, SimpleCookie
+from typing import Any, Final, TypeAlias
+from urllib.parse import parse_qs
+
+from starlette.datastructures import Headers, MutableHeaders
+from starlette.exceptions import HTTPException
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+from starlette.websockets import WebSocketClose
+
+from wanvideo.server.errors import problem_for, response
+from wanvideo.server.origins import LOOPBACK_NAMES, Host, host_name, origin_host
+
+COOKIE: Final = "wanvideo_session"
+PROTOCOL: Final = "wanvideo.token."  # of a WebSocket, with the token behind it, for clients that can set no header
+OPEN_PATHS: Final = frozenset({"/healthz"})  # says only that somebody is there
+SAFE: Final = frozenset({"GET", "HEAD", "OPTIONS"})
+MEDIA_TYPES: Final = frozenset({"application/json", "multipart/form-data"})
+LEAST_RATE: Final = 64 * 1024  # bytes per second, below which a body is too slow
+MOST_FAILURES: Final = 10  # wrong tokens from one address, per minute
+_REMEMBERED: Final = 1000  # addresses
+
+CONTENT_POLICY: Final = "; ".join(
+    (
+        "default-src 'self'",
+        "img-src 'self' data: blob:",
+        "media-src 'self' blob:",
+        "style-src 'self' 'unsafe-inline'",  # of the component library
+        "object-src 'none'",
+        "base-uri 'none'",
+        "form-action 'self'",
+        "frame-ancestors 'none'",
+    )
+)
+_HEADERS: Final = {
+    "content-security-policy": CONTENT_POLICY,
+    "x-content-type-options": "nosniff",
+    "x-frame-options": "DENY",
+    "referrer-policy": "no-referrer",
+    "cross-origin-opener-policy": "same-origin",
+    "permissions-policy": "camera=(), microphone=(), geolocation=()",
+}
+
+Environ: TypeAlias = MutableMapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BodyLimits:
+    """Bytes of a request's body, by where it goes."""
+
+    usual: int
+    paths: Mapping[str, int] = field(default_factory=dict)  # end of a path -> more
+    seconds: float = 60.0
+
+    def of(self, path: str) -> int:
+        return next((most for end, most in self.paths.items() if path.endswith(end)), self.usual)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rules:
+    """What the guard goes by."""
+
+    hosts: frozenset[Host] = frozenset()  # beside loopback; without a port, any
+    compat_origins: frozenset[str] = frozenset()
+    token: str | None = None
+    bodies: BodyLimits
+
+
+class Refused(Exception):
+    """The request is not let through."""
+
+    def __init__(self, status: int, message: str) -> None:
+        super().__init__(message)
+        self.status = status
+        self.message = message
+
+
+class Guard:
+    """Pure ASGI, around the whole application."""
+
+    def __init__(self, app: ASGIApp, rules: Rules) -> None:
+        self.app = app
+        self.rules = rules
+        self._failures = Failures()
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] not in ("http", "websocket"):
+            await self.app(scope, receive, send)
+            return
+        headers = Headers(scope=scope)
+        send = self._with_headers(scope, send)
+        try:
+            host = check_host(headers, scope, self.rules)
+            check_origin(headers, scope, host, self.rules)
+            if self.rules.token is not None and await self._sign_in(scope, headers, receive, send):
+                return
+            if scope["type"] == "http":
+                check_media_type(headers, scope)
+                receive = limited(receive, headers, self.rules.bodies, scope["path"])
+        except Refused as refusal:
+            await _refuse(scope, receive, send, refusal)
+            return
+        await self.app(scope, receive, send)
+
+    async def _sign_in(self, scope: Scope, headers: Headers, receive: Receive, send: Send) -> bool:
+        """Whether the request was answered here. Raises Refused without the token."""
+        token = self.rules.token
+        assert token is not None
+        if scope["path"] in OPEN_PATHS or _is_preflight(scope, headers):
+            return False
+        client = (scope.get("client") or ("",))[0]
+        if self._failures.too_many(client):
+            raise Refused(429, "too many wrong tokens from this address: try again in a minute")
+        if scope["type"] == "http" and scope["path"] == "/" and scope["method"] == "GET":
+            offered = parse_qs(scope["query_string"].decode("ascii", "replace")).get("token", [""])[0]
+            if offered:
+                if not _same(offered, token):
+                    self._failures.note(client)
+                    raise Refused(401, "this is not the token of this server: see what it printed when it started")
+                await _start_session(scope, receive, send, token)
+                return True
+        if not is_authorised(headers, token):
+            if tokens_in(headers):
+                self._failures.note(client)
+            raise Refused(401, "this server needs its token: send it as Authorization: Bearer ...")
+        return False
+
+    def _with_headers(self, scope: Scope, send: Send) -> Send:
+        """Every response gets what keeps other pages away from it."""
+        sharing = "same-site" if self.rules.compat_origins else "same-origin"
+
+        async def sending(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                headers = MutableHeaders(scope=message)
+                for name, value in _HEADERS.items():
+                    headers.setdefault(name, value)
+                headers.setdefault("cross-origin-resource-policy", sharing)
+                if not scope["path"].startswith("/assets/"):
+                    headers.setdefault("cache-control", "no-store")
+            await send(message)
+
+        return sending
+
+
+# --- rules -----------------------------------------------------------------------------------------------------------
+
+
+def check_host(headers: Headers, scope: Scope, rules: Rules) -> Host:
+    """Raises Refused unless the request means this server, by a name that nobody else can give it."""
+    values = headers.getlist("host")
+    host = host_name(values[0]) if len(values) == 1 else None
+    if host is None:
+        raise Refused(400, "the Host header is missing or malformed")
+    here, port = scope.get("server") or ("", None)
+    named = Host(host.name, host.port or (443 if scope["scheme"] in ("https", "wss") else 80))
+    if host.name in LOOPBACK_NAMES or host.name == here:
+        # An address in digits cannot be rebound, and localhost is resolved by the browser itself.
+        if port is None or named.port == port:
+            return named
+    elif host in rules.hosts or Host(host.name, None) in rules.hosts:
+        return named
+    raise Refused(421, "this server is not called so: add the name to the allowed hosts if it is")
+
+
+def check_origin(headers: Headers, scope: Scope, host: Host, rules: Rules) -> None:
+    """Raises Refused if the request comes from a page that is not ours."""
+    origins = headers.getlist("origin")
+    site = headers.get("sec-fetch-site")
+    compatible = len(origins) == 1 and origins[0] in rules.compat_origins
+    writes = scope["type"] == "websocket" or scope["method"] not in SAFE
+    if origins and (writes or scope["method"] == "OPTIONS"):
+        ours = len(origins) == 1 and origin_host(origins[0]) == host
+        if not (ours or compatible):
+            raise Refused(403, "requests from other web pages are refused")
+    if site in (None, "same-origin", "none") or compatible:
+        return
+    if writes:
+        raise Refused(403, "requests from other web pages are refused")
+    # A link to us may be followed, and a client that is known may show our pictures.
+    followed = headers.get("sec-fetch-mode") == "navigate" and headers.get("sec-fetch-dest") == "document"
+    if not followed and not (site == "same-site" and rules.compat_origins):
+        raise Refused(403, "requests from other web pages are refused")
+
+
+def check_media_type(headers: Headers, scope: Scope) -> None:
+    """Forms that any page can send without being asked are not taken."""
+    if scope["method"] in SAFE:
+        return
+    media_type = headers.get("content-type", "").partition(";")[0].strip().lower()
+    has_body = headers.get("content-length", "0") != "0" or "transfer-encoding" in headers
+    if media_type not in MEDIA_TYPES and (media_type or has_body):
+        raise Refused(415, "send JSON (application/json), or files as multipart/form-data")
+
+
+def is_authorised(headers: Headers, token: str) -> bool:
+    return any(_same(offered, token) for offered in tokens_in(headers)) or _same(_session(headers), session_of(token))
+
+
+def tokens_in(headers: Headers) -> list[str]:
+    """Those that a request brings: in Authorization, or in the sub-protocol of a WebSocket."""
+    scheme, _, bearer = headers.get("authorization", "").partition(" ")
+    found = [bearer.strip()] if scheme.lower() == "bearer" else []
+    protocols = (each.strip() for each in headers.get("sec-websocket-protocol", "").split(","))
+    return found + [each.removeprefix(PROTOCOL) for each in protocols if each.startswith(PROTOCOL)]
+
+
+def session_of(token: str) -> str:
+    """What the cookie holds: it opens this server alone, and does not tell the token."""
+    return hmac.new(token.encode(), b"wanvideo session", hashlib.sha256).hexdigest()
+
+
+def _session(headers: Headers) -> str:
+    try:
+        morsel = SimpleCookie(headers.get("cookie", "")).get(COOKIE)
+    except CookieError:
+        return ""
+    return "" if morsel is None else morsel.value
+
+
+def _same(offered: str, wanted: str) -> bool:
+    return hmac.compare_digest(offered.encode("utf-8", "replace"), wanted.encode())
+
+
+def _is_preflight(scope: Scope, headers: Headers) -> bool:
+    return scope["type"] == "http" and scope["method"] == "OPTIONS" and "access-control-request-method" in headers
+
+
+class Failures:
+    """How often each address has just given a wrong token."""
+
+    def __init__(self) -> None:
+        self._times: dict[str, list[float]] = {}
+
+    def note(self, client: str) -> None:
+        if len(self._times) >= _REMEMBERED:
+            self._times.pop(next(iter(self._times)))
+        self._times[client] = [*self._recent(client), time.monotonic()]
+
+    def too_many(self, client: str) -> bool:
+        return len(self._recent(client)) >= MOST_FAILURES
+
+    def _recent(self, client: str) -> list[float]:
+        since = time.monotonic() - 60
+        return [at for at in self._times.get(client, ()) if at > since]
+
+
+# --- bodies ----------------------------------------------------------------------------------------------------------
+
+
+def limited(receive: Receive, headers: Headers, limits: BodyLimits, path: str) -> Receive:
+    """`receive` that counts, whatever the request claims, and does not wait for ever. Raises Refused if it claims too
+    much."""
+    most = limits.of(path)
+    claimed = headers.get("content-length", "")
+    if claimed.isdecimal() and int(claimed[:20]) > most:
+        raise Refused(413, _too_large(most))
+    deadline = time.monotonic() + limits.seconds + most / LEAST_RATE
+    count, done = 0, False
+
+    async def receiving() -> Message:
+        nonlocal count, done
+        if done:  # what comes now is the end of the connection
+            return await receive()
+        try:
+            async with asyncio.timeout(min(limits.seconds, max(0.0, deadline - time.monotonic()))):
+                message = await receive()
+        except TimeoutError:
+            raise HTTPException(408, "the request did not arrive in time") from None
+        if message["type"] == "http.request":
+            count += len(message.get("body", b""))
+            done = not message.get("more_body", False)
+            if count > most:
+                raise HTTPException(413, _too_large(most))
+        return message
+
+    return receiving
+
+
+def _too_large(most: int) -> str:
+    size = f"{most / 2**20:.0f} MiB" if most >= 2**20 else f"{most / 2**10:.0f} KiB"
+    return f"the request is too large: at most {size} are taken here"
+
+
+# --- answers ---------------------------------------------------------------------------------------------------------
+
+
+async def _refuse(scope: Scope, receive: Receive, send: Send, refusal: Refused) -> None:
+    if scope["type"] == "websocket":
+        await WebSocketClose(code=1008, reason=refusal.message[:100])(scope, receive, send)
+        return
+    headers = {"connection": "close"}
+    if refusal.status == 401:
+        headers["www-authenticate"] = "Bearer"
+    if refusal.status == 429:
+        headers["retry-after"] = "60"
+    await response(refusal.status, problem_for(refusal.status, refusal.message), headers)(scope, receive, send)
+
+
+async def _start_session(scope: Scope, receive: Receive, send: Send, token: str) -> None:
+    """To the address without the token, so that it stays in no history, with a cookie in its place."""
+    answer = response(303, problem_for(303, "signed in", "SIGNED_IN"), {"location": "/"})
+    answer.set_cookie(COOKIE, session_of(token), httponly=True, samesite="strict", secure=scope["scheme"] == "https")
+    await answer(scope, receive, send)
+
+
+def hosts_of(names: Iterable[str]) -> frozenset[Host]:
+    """Of names that were checked."""
+    return frozenset(host for name in names if (host := host_name(name)) is not None)

@@ -1,0 +1,101 @@
+"""This computer, for plans and for people, asked of the system and the driver alone: the server has no torch."""
+
+import os
+import platform
+from collections.abc import Collection
+from dataclasses import dataclass
+from pathlib import Path
+
+import psutil
+
+from wanvideo.errors import InvalidRequest
+from wanvideo.runtime.calibration import load_calibration, usual_calibration_file
+from wanvideo.runtime.hardware import foreign_gpus, host_memory
+from wanvideo.runtime.machine import OLDEST, Calibration, Machine, predict
+from wanvideo.runtime.monitor import Gpu, gpus
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Snapshot:
+    """What the computer does at one moment, in bytes and percent."""
+
+    cpu_percent: float
+    host_total: int
+    host_available: int
+    gpu: Gpu | None  # the one that is used
+
+    @property
+    def host_used(self) -> int:
+        return self.host_total - self.host_available
+
+
+def snapshot() -> Snapshot:
+    """`cpu_percent` counts since the last call."""
+    total, available = host_memory()
+    return Snapshot(
+        cpu_percent=psutil.cpu_percent(interval=None),
+        host_total=total,
+        host_available=available,
+        gpu=used_gpu(),
+    )
+
+
+def used_gpu(device: str = "auto") -> Gpu | None:
+    """The GPU that jobs run on; None: the CPU does everything, by choice or because there is none that can be used."""
+    if device == "cpu":
+        return None
+    usable = [gpu for gpu in gpus() if gpu.capability is None or gpu.capability >= OLDEST]
+    return usable[0] if usable else None
+
+
+def this_machine(device: str, *, memory_limit: int | None = None, own_pids: Collection[int] = ()) -> Machine:
+    """As a plan wants it. What our own workers hold counts as free, since the next job takes its place.
+
+    Raises InvalidRequest for a GPU that is asked for by name and is not there.
+    """
+    total, available = host_memory()
+    gpu = used_gpu(device)
+    if gpu is None:
+        if device not in ("auto", "cpu"):
+            raise InvalidRequest(f"{device} cannot be used: there is no NVIDIA GPU that can; use cpu")
+        return Machine(host_total=total, host_available=available, memory_limit=memory_limit, notes=_why_no_gpu(device))
+    ours = sum(user.nbytes or 0 for user in gpu.users if user.pid in own_pids)
+    return Machine(
+        gpu=gpu.name,
+        index=0,
+        capability=gpu.capability,
+        gpu_total=gpu.total,
+        gpu_free=min(gpu.total, gpu.free + ours),
+        memory_limit=memory_limit,
+        host_total=total,
+        host_available=available,
+        driver=gpu.driver,
+    )
+
+
+def rates_of(machine: Machine) -> Calibration:
+    """What a worker measured here, else what is predicted: the server measures nothing."""
+    return load_calibration(usual_calibration_file(), machine) or predict(machine)
+
+
+def cpu_name() -> str:
+    """Of the processor, as the system calls it."""
+    try:
+        with Path("/proc/cpuinfo").open(encoding="utf-8", errors="replace") as file:
+            names = [line.partition(":")[2].strip() for line in file if line.startswith("model name")]
+    except OSError:
+        names = []
+    return names[0] if names else platform.processor() or platform.machine()
+
+
+def cpu_cores() -> int:
+    """That this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def _why_no_gpu(device: str) -> tuple[str, ...]:
+    if device == "cpu":
+        return ()
+    others = foreign_gpus()
+    seen = f", and {' and '.join(others)} GPUs are not supported" if others else ""
+    return (f"there is no NVIDIA GPU{seen}: the CPU does everything, which only the demo models are quick at",)

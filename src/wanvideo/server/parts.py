@@ -1,0 +1,269 @@
+"""What the addresses work with, made once when the server starts and closed when it stops."""
+
+import shutil
+import time
+from collections.abc import Mapping
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Final
+
+from wanvideo.errors import WanVideoError
+from wanvideo.families.obtain import Offer, offer
+from wanvideo.jobs import queue as jobs
+from wanvideo.jobs.folder import DataFolder
+from wanvideo.jobs.job import Job, State
+from wanvideo.jobs.queue import Filter, Queue
+from wanvideo.jobs.supervisor import Supervisor
+from wanvideo.server.catalog import Catalog
+from wanvideo.server.downloads import Downloads
+from wanvideo.server.errors import Conflict, NotFound
+from wanvideo.server.events.hub import Frame, Hub
+from wanvideo.server.history import Run
+from wanvideo.server.inputs import Inputs
+from wanvideo.server.limits import LimitsFile
+from wanvideo.server.machine import this_machine
+from wanvideo.server.metrics import Metrics
+from wanvideo.server.monitor import Monitor
+from wanvideo.server.prompt import Enhancer
+from wanvideo.server.schemas.system import Check
+from wanvideo.server.settings import Settings
+from wanvideo.weights.download.hub import Hub as ModelHub
+from wanvideo.weights.download.plan import free_bytes
+from wanvideo.weights.entry import ModelEntry
+from wanvideo.weights.lora.library import LoraLibrary
+from wanvideo.weights.pick import Hardware
+from wanvideo.weights.places import Places
+
+API_VERSION: Final = "2.2.0"  # of the contract that existing clients were written for
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sources:
+    """Where models and LoRAs come from; what the command line takes from the environment."""
+
+    places: Places
+    hubs: tuple[ModelHub, ...]
+    library: LoraLibrary
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Line:
+    """What jobs that wait have to know of one another."""
+
+    positions: Mapping[str, int] = field(default_factory=dict)  # by job; 1 is next
+    paused: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Parts:
+    """Everything that lives as long as the server."""
+
+    settings: Settings
+    sources: Sources
+    folder: DataFolder
+    queue: Queue
+    supervisor: Supervisor
+    catalog: Catalog
+    inputs: Inputs
+    limits: LimitsFile
+    downloads: Downloads
+    monitor: Monitor
+    metrics: Metrics
+    hub: Hub
+    enhancer: Enhancer | None
+    closing: ExitStack  # what is to be undone when the server stops
+    started: float = field(default_factory=time.monotonic)
+    estimates: dict[tuple[object, ...], float | None] = field(default_factory=dict)
+
+    # --- life --------------------------------------------------------------------------------------------------------
+
+    def start(self) -> None:
+        """Begin to work: what the last server left is taken up."""
+        self.monitor.start()
+        self.downloads.start()
+        self.supervisor.start()
+
+    def stop(self) -> None:
+        """Let the jobs at work keep their state, and close everything."""
+        self.supervisor.drain(self.settings.drain_seconds)
+        self.downloads.stop()
+        self.monitor.stop()
+        self.closing.close()
+
+    @property
+    def uptime(self) -> float:
+        """Seconds."""
+        return time.monotonic() - self.started
+
+    @property
+    def port(self) -> int:
+        return self.settings.port
+
+    @property
+    def url(self) -> str:
+        return self.settings.url
+
+    # --- jobs --------------------------------------------------------------------------------------------------------
+
+    def job(self, job: str) -> Job:
+        """Raises JobNotFound."""
+        return self.queue.get(job)
+
+    def finished_job(self, job: str) -> Job:
+        """One that has made a video. Raises NotFound."""
+        found = self.queue.get(job)
+        if found.state is not State.SUCCEEDED or found.result is None:
+            raise NotFound(
+                f"job {found.id} is {found.state.value} and has no video", facts={"state": found.state.value}
+            )
+        return found
+
+    def output_of(self, job: Job) -> Path:
+        """Where its video lies, or lay. Never leads out of the folder of outputs."""
+        return self.folder.outputs / Path(str((job.result or {}).get("file", ""))).name
+
+    def output_bytes(self) -> int:
+        """Of all files in the folder of outputs."""
+        return sum(path.lstat().st_size for path in self.folder.outputs.iterdir() if path.is_file())
+
+    def line(self) -> Line:
+        """Of the jobs that wait now."""
+        queued = (job.id for job in self.queue.waiting() if job.state is State.QUEUED)
+        return Line(positions={job: place for place, job in enumerate(queued, 1)}, paused=self.queue.paused)
+
+    def queue_paused(self) -> bool:
+        return self.queue.paused
+
+    def pause_queue(self) -> None:
+        self.queue.pause(True)
+        self._tell_paused(True)
+
+    def resume_queue(self) -> None:
+        self.queue.pause(False)
+        self._tell_paused(False)
+
+    def _tell_paused(self, paused: bool) -> None:
+        self.hub.publish(Frame("queue_update", {"reason": "paused" if paused else "resumed", "paused": paused}))
+
+    def active_jobs(self) -> int:
+        return self.queue.counts()[State.RUNNING]
+
+    def running(self) -> tuple[Job, ...]:
+        return self.queue.page(Filter(states=frozenset({State.RUNNING})), limit=100).jobs
+
+    def loras_in_use(self) -> dict[str, float]:
+        """Strengths by name, of the jobs that run."""
+        return {str(use.source): use.strength for job in self.running() for use in job.spec.request.loras}
+
+    def runs(self) -> list[Run]:
+        """What was measured here, the newest first."""
+        return [_run(each) for each in self.queue.runs(limit=5000)]
+
+    # --- workers -----------------------------------------------------------------------------------------------------
+
+    def workers(self) -> int:
+        """Those that are ready or at work."""
+        return sum(each.state in ("idle", "busy") for each in self.supervisor.workers())
+
+    def worker_restarts(self) -> int:
+        return sum(max(0, each.starts - 1) for each in self.supervisor.workers())
+
+    def worker_pids(self) -> tuple[int, ...]:
+        return tuple(each.pid for each in self.supervisor.workers() if each.pid is not None)
+
+    def release_memory(self) -> int:
+        """Free the GPU now; how many workers were asked."""
+        self.supervisor.unload()
+        return self.workers()
+
+    def is_loaded(self, model: str) -> bool:
+        """Whether a worker holds it, as it last said."""
+        return any(model in (each.beat.get("loaded") or ()) for each in self.supervisor.workers())
+
+    def check_workers(self) -> Check:
+        views = self.supervisor.workers()
+        there = [each for each in views if each.state in ("idle", "busy")]
+        if there:
+            said = ", ".join(f"{each.name} is {each.state}" for each in there)
+        else:
+            said = "; ".join(f"{each.name}: {each.problem or each.state}" for each in views) or "there is none"
+        return Check(name="worker", ok=bool(there), detail=said)
+
+    def check_database(self) -> Check:
+        try:
+            self.queue.counts()
+        except WanVideoError as error:
+            return Check(name="database", ok=False, detail=error.message)
+        return Check(name="database", ok=True, detail="answers")
+
+    # --- the computer ------------------------------------------------------------------------------------------------
+
+    @property
+    def cache(self) -> Path:
+        """Where downloads go."""
+        return cache_of(self.sources.places)
+
+    def hardware(self) -> Hardware:
+        """What there is, for choosing variants."""
+        return hardware_of(self.settings, self.sources.places)
+
+    def free_bytes(self) -> int:
+        """Of the disk that videos go to."""
+        return shutil.disk_usage(self.folder.root).free
+
+    def offer(self, model: str, variant: str | None) -> Offer:
+        return offer_here(self.catalog, self.settings, model, variant)
+
+    def check_unused(self, entry: ModelEntry) -> None:
+        """Raises Conflict if a job that runs uses the model."""
+        if any(job.model in (entry.id, entry.base) for job in self.running()):
+            raise Conflict(f"a job that runs uses {entry.id}: cancel it, or wait", facts={"model": entry.id})
+
+
+def cache_of(places: Places) -> Path:
+    assert places.hub_cache is not None, "the environment always names one"
+    return places.hub_cache
+
+
+def hardware_of(settings: Settings, places: Places) -> Hardware:
+    """What this computer has, for choosing variants."""
+    machine = this_machine(settings.device)
+    return Hardware(
+        gpu=machine.gpu,
+        gpu_total=machine.gpu_total,
+        gpu_free=machine.gpu_free,
+        host_total=machine.host_total,
+        host_available=machine.host_available,
+        disk_free=free_bytes(cache_of(places)),
+    )
+
+
+def offer_here(catalog: Catalog, settings: Settings, model: str, variant: str | None) -> Offer:
+    """What to download of a model for this computer. Raises what `offer` raises, and UnknownModel."""
+    return offer(catalog.families.resolve(model), hardware_of(settings, catalog.places), variant)
+
+
+def package_version() -> str:
+    try:
+        return version("wanvideo")
+    except PackageNotFoundError:
+        return "from source"
+
+
+def _run(run: jobs.Run) -> Run:
+    numbers = run.numbers
+    phases = numbers.get("phases")
+    return Run(
+        model=run.model,
+        outcome=run.outcome.value,
+        at=datetime.fromtimestamp(run.at, UTC),
+        seconds=numbers.get("seconds"),
+        steps=numbers.get("steps"),
+        phases=dict(phases) if isinstance(phases, Mapping) else {},
+        peak_vram=numbers.get("peak_vram"),
+        peak_rss=numbers.get("peak_rss"),
+        error=run.code,
+    )

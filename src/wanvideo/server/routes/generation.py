@@ -1,0 +1,189 @@
+"""Asking for videos: /generation."""
+
+import time
+from collections.abc import Mapping
+from typing import Annotated, Final
+
+from anyio import to_thread
+from fastapi import Header, Query, Request
+from starlette.datastructures import UploadFile
+
+from wanvideo.errors import InvalidRequest
+from wanvideo.server.deps import CatalogDep, PartsDep
+from wanvideo.server.detect import detect
+from wanvideo.server.forecast import plan_view, usual
+from wanvideo.server.forms import body_of, either, parsed
+from wanvideo.server.job_views import adjustment_view, task_view
+from wanvideo.server.model_views import inputs_of, needs_of, resolutions_of
+from wanvideo.server.parts import Line, Parts
+from wanvideo.server.responses import group
+from wanvideo.server.routes.models import make_plan
+from wanvideo.server.routes.queue import TaskIdPath, cancel_or_remove
+from wanvideo.server.schemas.generation import (
+    Detected,
+    Features,
+    GenerationCapabilities,
+    ModelInfo,
+    Requirements,
+    Submit,
+    Submitted,
+)
+from wanvideo.server.schemas.models import PlanBody, PlanView
+from wanvideo.server.schemas.queue import TaskDone, TaskView
+from wanvideo.server.submission import Prepared, prepare
+
+router = group("generation", "/generation")
+
+FILES: Final = ("image", "end_image")
+IDEMPOTENCY: Final = "The same key with the same request gives the jobs that it made before."
+
+
+@router.get("/models/detect")
+def detect_model(
+    catalog: CatalogDep,
+    parts: PartsDep,
+    prompt: Annotated[str, Query(max_length=16 * 1024)] = "",
+    has_image: bool = False,
+    has_end_image: bool = False,
+) -> Detected:
+    """Which model type a request is for, by rules that are named."""
+    types = catalog.wire_entries()
+    found = detect(prompt, types, has_image=has_image, has_end_image=has_end_image)
+    entry = types[found.type]
+    planned = usual(parts, entry)
+    needs = needs_of(entry, catalog.presence(entry).model, parts.hardware())
+    width, height = max(entry.usual_sizes, key=lambda size: size[0] * size[1])
+    return Detected(
+        detected_model_type=found.type,
+        confidence=found.confidence,
+        explanation=[found.rule, f"{entry.id}: good at {entry.good_at}"],
+        requirements=Requirements(
+            requires_image=entry.requires_image,
+            supports_end_image=entry.takes_end_image,
+            estimated_vram_gb=needs.vram_minimum_gb or 0.0,
+            estimated_time_per_frame=0.0 if planned is None else round(planned.plan.seconds / planned.work.frames, 2),
+            max_resolution=f"{width}x{height}",
+            recommended_steps=entry.defaults.steps,
+        ),
+        alternatives=list(found.alternatives),
+    )
+
+
+@router.post("/submit", openapi_extra=either(Submit, FILES))
+async def submit_job(
+    request: Request,
+    parts: PartsDep,
+    idempotency_key: Annotated[str | None, Header(max_length=200, description=IDEMPOTENCY)] = None,
+) -> Submitted:
+    """Make a video, or several: stored before it is answered, and made whatever happens to the server.
+
+    JSON, or a form with the pictures `image` and `end_image`. What a model cannot do literally is adapted, and the
+    answer says how; what cannot be done at all is refused, with what could be.
+    """
+    async with body_of(request, max_files=len(FILES)) as body:
+        asked = parsed(Submit, body.values)
+        if stranger := next((name for name in body.files if name not in FILES), None):
+            raise InvalidRequest(f"{stranger!r:.60} is no picture of a request: send image or end_image")
+        return await to_thread.run_sync(_submit, parts, asked, body.files, idempotency_key)
+
+
+def _submit(parts: Parts, asked: Submit, files: Mapping[str, UploadFile], key: str | None) -> Submitted:
+    """Pictures are decoded and files looked at, so this blocks for some tenths of a second."""
+    most = parts.settings.max_image_bytes
+    names = {"image": asked.image_name or None, "end_image": asked.end_image_name or None}
+    for name, upload in files.items():
+        if upload.size:
+            names[name] = parts.inputs.keep(upload.file, most)
+    prepared = prepare(parts, asked, names["image"], names["end_image"])
+    began = time.time()
+    jobs = parts.queue.submit(prepared.spec, key=key, priority=asked.priority, count=asked.count, held=asked.held)
+    replayed = jobs[0].created < began
+    tasks = [task_view(parts, job, line=Line()) for job in jobs]
+    return Submitted(
+        task_id=tasks[0].id,
+        status=tasks[0].status,
+        message=_message(prepared, len(tasks), replayed=replayed),
+        estimated_time_minutes=tasks[0].estimated_time_minutes,
+        estimated_time=None if prepared.forecast is None else round(prepared.forecast.plan.seconds, 1),
+        task_ids=[task.id for task in tasks],
+        model=prepared.entry.id,
+        model_type=tasks[0].model_type,
+        demo=prepared.entry.demo,
+        reason=prepared.reason,
+        replayed=replayed,
+        adjustments=[adjustment_view(each) for each in prepared.adjustments],
+        plan=None if prepared.forecast is None else plan_view(parts, prepared.entry, prepared.forecast),
+        tasks=tasks,
+    )
+
+
+def _message(prepared: Prepared, count: int, *, replayed: bool) -> str:
+    what = "1 job is" if count == 1 else f"{count} jobs are"
+    said = f"{what} in the queue{' already' if replayed else ''}, made with {prepared.entry.id}"
+    if prepared.entry.demo:
+        said += " (a built-in demo)"
+    if prepared.adjustments:
+        said += f"; {len(prepared.adjustments)} values were changed"
+    return said
+
+
+@router.post("/plan")
+def plan_job(body: PlanBody, parts: PartsDep) -> PlanView:
+    """What a video will take here, before it is asked for: downloads, memory, minutes, and what else there is."""
+    return make_plan(parts, body)
+
+
+@router.get("/capabilities")
+def get_generation_capabilities(catalog: CatalogDep, parts: PartsDep) -> GenerationCapabilities:
+    """What can be asked for here."""
+    types = catalog.wire_entries()
+    settings = parts.settings
+    return GenerationCapabilities.model_validate(
+        {
+            "supported_models": list(types),
+            "models_info": {
+                name: ModelInfo(
+                    id=entry.id,
+                    title=entry.title,
+                    good_at=entry.good_at,
+                    ready=catalog.presence(entry).ready,
+                    demo=entry.demo,
+                    inputs=inputs_of(entry),
+                    resolutions=resolutions_of([entry]),
+                    frames=entry.defaults.frames,
+                    fps=entry.defaults.fps,
+                    steps=entry.defaults.steps,
+                )
+                for name, entry in types.items()
+            },
+            "supported_resolutions": resolutions_of(types.values()),
+            "supported_formats": ["mp4", "png"],
+            "max_steps": max(entry.limits.max_steps for entry in types.values()),
+            "min_steps": 1,
+            "default_steps": types["T2V-A14B"].defaults.steps,
+            "max_prompt_length": settings.max_prompt_bytes,
+            "max_image_size_mb": round(settings.max_image_bytes / 2**20, 1),
+            "supported_image_formats": ["png", "jpeg", "webp"],
+            "features": Features(
+                negative_prompt=True,
+                seed=True,
+                loras=any(entry.takes_loras for entry in types.values()),
+                end_image=any(entry.takes_end_image for entry in types.values()),
+                batches=True,
+                plan=True,
+                resume=True,
+            ),
+        }
+    )
+
+
+@router.get("/{task_id}")
+def get_generation(task_id: TaskIdPath, parts: PartsDep) -> TaskView:
+    """The same as /queue/{id}."""
+    return task_view(parts, parts.job(task_id))
+
+
+@router.delete("/{task_id}")
+def remove_generation(task_id: TaskIdPath, parts: PartsDep) -> TaskDone:
+    """Cancel a job that has not ended, delete one that has."""
+    return cancel_or_remove(parts, task_id)

@@ -1,0 +1,150 @@
+"""Finished videos: /outputs."""
+
+import os
+import re
+import secrets
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path as FilePath
+from typing import Annotated, Any, Final
+
+from fastapi import File, Query, Request, UploadFile
+from fastapi.responses import FileResponse, Response
+
+from wanvideo.jobs.job import State
+from wanvideo.jobs.queue import Filter
+from wanvideo.server.deps import PartsDep
+from wanvideo.server.errors import Gone, NotFound, TooLarge, problem_for, response
+from wanvideo.server.job_views import plain, video_view
+from wanvideo.server.model_views import MB
+from wanvideo.server.parts import Parts
+from wanvideo.server.responses import group
+from wanvideo.server.routes.queue import TaskIdPath
+from wanvideo.server.sandbox import read_media
+from wanvideo.server.schemas.common import Message
+from wanvideo.server.schemas.outputs import MediaView, SettingsView, Videos, VideoView
+from wanvideo.server.submission import settings_to_submit
+
+router = group("outputs", "/outputs")
+
+_ONE_RANGE: Final = re.compile(r"bytes=(?:\d{1,18}-\d{0,18}|-\d{1,18})")
+_VIDEO: Final[dict[int | str, dict[str, Any]]] = {
+    200: {"content": {"video/mp4": {}}},
+    206: {"description": "A part of the file."},
+}
+_BLOCK: Final = 1 << 20
+
+
+@router.get("")
+def list_outputs(
+    parts: PartsDep,
+    limit: Annotated[int, Query(ge=1, le=1000)] = 500,
+    cursor: Annotated[str | None, Query(max_length=200)] = None,
+    model: Annotated[str | None, Query(max_length=100, description="Its id.")] = None,
+    favourite: bool | None = None,
+    text: Annotated[str | None, Query(max_length=200, description="In the prompt.")] = None,
+) -> Videos:
+    """The newest first."""
+    which = Filter(states=frozenset({State.SUCCEEDED}), model=model, favourite=favourite, text=text)
+    page = parts.queue.page(which, limit=limit, cursor=cursor)
+    return Videos(
+        videos=[video_view(parts, job) for job in page.jobs],
+        total_count=parts.queue.counts(which)[State.SUCCEEDED],
+        total_size_mb=round(parts.output_bytes() / MB, 3),
+        next_cursor=page.next,
+    )
+
+
+@router.post("/settings")
+def read_settings_of_file(
+    file: Annotated[UploadFile, File(description="An MP4, PNG, JPEG or WebP file.")], parts: PartsDep
+) -> MediaView:
+    """What a file was made with, read in a process of its own; the file is not kept."""
+    with _stored(file, parts.settings.data_dir / "incoming", parts.settings.max_video_bytes) as path:
+        found = read_media(path)
+    settings = found.get("settings")
+    return MediaView(**{**found, "request": settings_to_submit(settings) if isinstance(settings, dict) else None})
+
+
+@router.get("/{task_id}")
+def get_output(task_id: TaskIdPath, parts: PartsDep) -> VideoView:
+    return video_view(parts, parts.finished_job(task_id))
+
+
+@router.get("/{task_id}/settings")
+def get_output_settings(task_id: TaskIdPath, parts: PartsDep) -> SettingsView:
+    """What a video was made with, and the request that makes it again."""
+    settings = (parts.finished_job(task_id).result or {}).get("settings")
+    if not isinstance(settings, dict):
+        return SettingsView()
+    return SettingsView(settings=plain(settings), request=settings_to_submit(settings))
+
+
+@router.get("/{task_id}/download", response_class=FileResponse, responses=_VIDEO)
+def download_output(task_id: TaskIdPath, parts: PartsDep, request: Request) -> Response:
+    """The file, also in parts (Range)."""
+    return _file(parts, task_id, request, as_attachment=request.query_params.get("attachment") is not None)
+
+
+@router.get("/{task_id}/video", response_class=FileResponse, responses=_VIDEO)
+def get_output_video(task_id: TaskIdPath, parts: PartsDep, request: Request) -> Response:
+    """The same as /outputs/{id}/download."""
+    return _file(parts, task_id, request, as_attachment=False)
+
+
+@router.get("/{task_id}/thumbnail", response_class=FileResponse, responses={200: {"content": {"image/jpeg": {}}}})
+def get_output_thumbnail(task_id: TaskIdPath, parts: PartsDep) -> FileResponse:
+    path = parts.folder.thumbnail(parts.finished_job(task_id).id)
+    if not path.is_file():
+        raise NotFound("this video has no picture")
+    return FileResponse(path, media_type="image/jpeg", headers={"Cache-Control": "private, max-age=86400"})
+
+
+@router.delete("/{task_id}")
+def remove_output(task_id: TaskIdPath, parts: PartsDep) -> Message:
+    """Delete a video, its picture and its job."""
+    parts.queue.delete(parts.finished_job(task_id).id)
+    return Message(message="the video is deleted")
+
+
+# --- files -----------------------------------------------------------------------------------------------------------
+
+
+def _file(parts: Parts, task_id: str, request: Request, *, as_attachment: bool) -> Response:
+    job = parts.finished_job(task_id)
+    path = parts.output_of(job)
+    if not is_plain_file(path):
+        raise Gone("the file of this video was deleted: run the job again with its seed to make the same one")
+    header = request.headers.get("range")
+    if header is not None and not _ONE_RANGE.fullmatch(header.strip().lower().replace(" ", "")):
+        size = path.stat().st_size
+        refused = problem_for(416, "one range of bytes can be asked for", "RANGE_NOT_SATISFIABLE")
+        return response(416, refused, {"Content-Range": f"bytes */{size}"})
+    return FileResponse(
+        path,
+        media_type="image/png" if path.suffix == ".png" else "video/mp4",
+        filename=path.name,
+        content_disposition_type="attachment" if as_attachment else "inline",
+        headers={"Cache-Control": "private, max-age=86400"},
+    )
+
+
+def is_plain_file(path: FilePath) -> bool:
+    """A link that somebody put there is not followed."""
+    return path.is_file() and not path.is_symlink()
+
+
+@contextmanager
+def _stored(upload: UploadFile, folder: FilePath, most: int) -> Iterator[FilePath]:
+    """The upload as a file of ours, for as long as the block runs."""
+    folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+    path = folder / secrets.token_hex(16)
+    try:
+        with open(path, "xb", opener=lambda name, flags: os.open(name, flags, 0o600)) as file:
+            shutil.copyfileobj(upload.file, file, _BLOCK)
+            if file.tell() > most:
+                raise TooLarge(f"a file may have {most / 2**20:.0f} MiB")
+        yield path
+    finally:
+        path.unlink(missing_ok=True)

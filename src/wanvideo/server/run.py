@@ -1,0 +1,74 @@
+"""The server as a process: until it is told to stop."""
+
+import asyncio
+import signal
+import socket
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from types import FrameType
+
+import uvicorn
+
+from wanvideo.server.app import create_app
+from wanvideo.server.build import build
+from wanvideo.server.parts import Parts, Sources
+from wanvideo.server.settings import Settings
+
+MAX_MESSAGE = 64 * 1024  # bytes of a WebSocket message
+KEEP_ALIVE = 30  # seconds
+
+
+def run(settings: Settings, sources: Sources, listener: socket.socket, started: Callable[[], None]) -> None:
+    """Serve on `listener`, which is bound. SIGTERM and SIGINT drain; a second one stops at once.
+
+    Raises what `build` raises, and KeyboardInterrupt at the end if it was SIGINT.
+    """
+    server = _Server(configure(build(settings, sources)), started)
+    asyncio.run(server.serve(sockets=[listener]))
+    if server.interrupted:
+        raise KeyboardInterrupt
+
+
+def configure(parts: Parts) -> uvicorn.Config:
+    return uvicorn.Config(
+        create_app(parts),
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        ws_max_size=MAX_MESSAGE,
+        ws_ping_interval=20.0,
+        ws_ping_timeout=20.0,
+        timeout_keep_alive=KEEP_ALIVE,
+        timeout_graceful_shutdown=2,
+        h11_max_incomplete_event_size=MAX_MESSAGE,
+        lifespan="on",
+    )
+
+
+class _Server(uvicorn.Server):
+    """Says when it is ready, and ends well when it is told to."""
+
+    def __init__(self, config: uvicorn.Config, started: Callable[[], None]) -> None:
+        super().__init__(config)
+        self._tell = started
+        self.interrupted = False  # by the user at the terminal
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        if self.started:
+            self._tell()
+
+    @contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        """As in uvicorn, but without raising the signals again at the end: what was asked for has been done."""
+        before = {number: signal.signal(number, self.handle_exit) for number in (signal.SIGINT, signal.SIGTERM)}
+        try:
+            yield
+        finally:
+            for number, handler in before.items():
+                signal.signal(number, handler)
+
+    def handle_exit(self, sig: int, _frame: FrameType | None) -> None:
+        self.interrupted = self.interrupted or sig == signal.SIGINT
+        self.force_exit = self.should_exit  # the second one
+        self.should_exit = True

@@ -1,0 +1,1 @@
+"""What goes over the wire, as types: OpenAPI is made from these."""

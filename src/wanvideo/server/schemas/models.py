@@ -1,0 +1,468 @@
+"""Models: which there are, how they are, how they do here."""
+
+from typing import Literal
+
+from pydantic import Field
+
+from wanvideo.server.schemas.common import AdjustmentView, Body, LenientBody, Time, Wire
+
+ModelState = Literal["missing", "available", "loaded", "corrupted", "downloading"]
+
+
+class SizeView(Wire):
+    width: int
+    height: int
+
+
+class DefaultsView(Wire):
+    width: int
+    height: int
+    frames: int
+    fps: int
+    steps: int
+    shift: float
+    guidance: float
+    guidance_low: float
+    negative_prompt: str
+    solver: str
+
+
+class LimitsView(Wire):
+    size_multiple: int
+    min_side: int
+    max_area: int
+    max_frames: int
+    max_steps: int
+    max_guidance: float
+
+
+class VariantView(Wire):
+    id: str
+    title: str
+    bytes: int | None = None
+    quantised: bool
+    recommended: bool = Field(description="What suits this computer.")
+    reason: str | None = None
+
+
+class ModelView(Wire):
+    """One model of the catalog."""
+
+    id: str
+    model_type: str = Field(description="The type under which existing clients see it.")
+    title: str
+    family: str
+    demo: bool
+    preset_of: str | None = None
+    inputs: list[str] = Field(description="What a video is made from: text, image, end_image.")
+    image_required: bool
+    good_at: str
+    needs: str
+    licence: str
+    repository: str | None = None
+    state: Literal["ready", "missing", "unusable"]
+    problem: str | None = None
+    precision: str | None = None
+    bytes: int | None = None
+    loaded: bool
+    takes_loras: bool
+    defaults: DefaultsView
+    limits: LimitsView
+    usual_sizes: list[SizeView]
+    variants: list[VariantView]
+    download: "DownloadView | None" = None
+
+
+class Models(Wire):
+    models: list[ModelView]
+    problems: list[str] = Field(description="Families that are installed and cannot be used.")
+
+
+class ModelStatus(Wire):
+    """In the words of existing clients."""
+
+    model_id: str
+    model_type: str
+    status: ModelState
+    is_available: bool
+    is_loaded: bool
+    is_valid: bool
+    size_mb: float
+    model_path: str = Field(description="The name of the repository or preset; not a place.")
+    estimated_vram_usage_mb: float
+    hardware_compatible: bool
+    optimization_applied: bool
+    download_progress: float | None = None
+    error_message: str | None = None
+    demo: bool
+
+
+class ModelsStatus(Wire):
+    models: dict[str, ModelStatus]
+    timestamp: Time
+    total_models: int
+    available_models: int
+
+
+class DownloadBody(LenientBody):
+    model_type: str = Field(max_length=100)
+    variant: str | None = Field(default=None, max_length=40)
+    priority: int = Field(default=0, ge=-1000, le=1000)
+    force_redownload: bool = Field(default=False, description="Hash everything that is here, and fetch what is wrong.")
+
+
+class DownloadStarted(Wire):
+    message: str
+    model_type: str
+    status: Literal["already_available", "download_started", "download_completed", "download_failed", "error"]
+    variant: str | None = None
+    bytes: int | None = None
+    reason: str | None = None
+
+
+class DownloadView(Wire):
+    model_id: str
+    model_type: str
+    variant: str
+    reason: str
+    status: Literal["waiting", "downloading", "verifying", "paused", "done", "failed", "cancelled"]
+    progress: float = Field(description="Percent.")
+    done_bytes: int
+    total_bytes: int | None = None
+    fetched_bytes: int
+    speed_mbps: float = Field(description="10^6 bytes per second.")
+    eta_seconds: float | None = None
+    priority: int
+    retries: int
+    title: str
+    note: str | None = None
+    error: str | None = None
+    error_code: str | None = None
+    can_pause: bool
+    can_resume: bool
+    can_cancel: bool
+    last_update: Time
+
+
+class DownloadViews(Wire):
+    downloads: dict[str, DownloadView]
+    timestamp: Time
+
+
+class ManageBody(LenientBody):
+    model_id: str = Field(max_length=100)
+    action: Literal["pause", "resume", "cancel", "priority"]
+    priority: int | None = Field(default=None, ge=-1000, le=1000)
+    bandwidth_limit_mbps: float | None = Field(default=None, description="Not supported: refused if it is set.")
+
+
+class Managed(Wire):
+    success: bool
+    message: str
+    model_id: str
+    action: str
+    current_status: str
+    progress_percent: float
+
+
+class FaultView(Wire):
+    file: str
+    problem: str
+    missing: bool
+
+
+class VariantHealth(Wire):
+    variant: str
+    health: Literal["missing", "incomplete", "corrupt", "outdated", "present", "ready"]
+    files: int
+    bytes: int
+    faults: list[FaultView]
+
+
+class Verified(Wire):
+    model_type: str
+    model_id: str
+    is_valid: bool
+    deep: bool = Field(description="Every file was hashed, which alone finds a flipped bit.")
+    details: list[VariantHealth]
+    message: str
+
+
+class Validated(Wire):
+    model_type: str
+    integrity_status: Literal["valid", "corrupted", "not_available", "path_not_found", "error"]
+    is_valid: bool
+    message: str
+    missing_files: list[str]
+
+
+class Repairing(Wire):
+    message: str
+    model_id: str
+    repaired: list[str] = Field(description="Damaged files, which are fetched again.")
+    download: DownloadView | None = None
+
+
+class Removed(Wire):
+    message: str
+    model_id: str
+    files: int
+    frees_bytes: int
+    kept: int = Field(description="Files that stay, since other models need them.")
+    dry_run: bool
+
+
+class ModelsSummary(Wire):
+    total_models: int
+    available_models: int
+    missing_models: int
+    corrupted_models: int
+    total_size_mb: float
+    downloads_active: int
+    free_disk_gb: float
+    timestamp: Time
+
+
+class ModelHealth(Wire):
+    """How a model is and how it has done on this computer. What was never measured is left out."""
+
+    model_id: str
+    model_type: str
+    health_status: Literal["healthy", "degraded", "missing", "corrupted"]
+    message: str
+    integrity_score: float | None = Field(default=None, description="Share of files that are as they should be.")
+    availability_score: float = Field(description="1: ready; 0: not.")
+    error_count_24h: int
+    runs_24h: int
+    success_rate_24h: float | None = None
+    last_errors: list[str]
+
+
+class ModelsHealth(Wire):
+    status: Literal["healthy", "degraded", "unhealthy"]
+    models: dict[str, ModelHealth]
+    timestamp: Time
+
+
+class PhaseSeconds(Wire):
+    phase: str
+    mean: float
+    longest: float
+
+
+class Performance(Wire):
+    """Measured on this computer, from the jobs that ran here."""
+
+    model_id: str
+    model_type: str
+    runs: int
+    succeeded: int
+    failed: int
+    cancelled: int
+    success_rate: float | None = None
+    mean_seconds: float | None = None
+    seconds_per_step: float | None = None
+    phases: list[PhaseSeconds]
+    peak_vram_mb: float | None = None
+    peak_ram_mb: float | None = None
+    last_errors: list[str]
+    last_used: Time | None = None
+
+
+class Analytics(Wire):
+    time_period_days: int
+    models: dict[str, Performance]
+    total_runs: int
+    timestamp: Time
+
+
+class Integration(Wire):
+    """Whether jobs can run."""
+
+    status: Literal["ready", "degraded", "unavailable"]
+    workers: int
+    engine: bool = Field(description="PyTorch and the rest of the engine are installed.")
+    message: str
+    models_available: list[str]
+
+
+class CleanupBody(LenientBody):
+    target_space_gb: float | None = Field(default=None, gt=0, le=1_000_000)
+    keep_recent_days: int = Field(default=30, ge=0, le=36_500)
+    dry_run: bool = True
+
+
+class CleanupCandidate(Wire):
+    model_id: str
+    frees_bytes: int
+    last_used: Time | None = None
+    reason: str
+
+
+class Cleanup(Wire):
+    dry_run: bool
+    frees_bytes: int
+    models: list[CleanupCandidate]
+    message: str
+
+
+class SuggestBody(LenientBody):
+    requested_model: str = Field(max_length=100)
+    quality: Literal["low", "medium", "high"] = "medium"
+    speed: Literal["fast", "medium", "slow"] = "medium"
+    resolution: str | None = Field(default=None, pattern=r"^\d{1,5}x\d{1,5}$")
+    max_wait_minutes: float | None = Field(default=None, gt=0)
+
+
+class ModelSuggestion(Wire):
+    model: str
+    model_type: str
+    reason: str
+    ready: bool
+    estimated_seconds: float | None = None
+
+
+class Suggested(Wire):
+    requested_model: str
+    available: bool
+    suggested_model: str | None = None
+    reasons: list[str]
+    alternatives: list[ModelSuggestion]
+    message: str
+
+
+# --- wan-models ------------------------------------------------------------------------------------------------------
+
+
+class HardwareNeeds(Wire):
+    """Bytes of free GPU memory that one usual video needs in the exact tier, from sizes alone."""
+
+    vram_comfortable_gb: float | None = Field(default=None, description="All networks on the GPU at once.")
+    vram_minimum_gb: float | None = Field(default=None, description="One at a time, block by block.")
+    disk_gb: float | None = None
+    fits_this_computer: bool | None = None
+    note: str
+
+
+class Capabilities(Wire):
+    model_id: str
+    model_type: str
+    supported_resolutions: list[str]
+    max_frames: int
+    min_frames: int
+    frame_rule: str
+    supported_fps: list[int]
+    input_types: list[str]
+    output_formats: list[str]
+    quantization_support: list[str]
+    lora_support: bool
+    experts: int
+    defaults: DefaultsView
+    limits: LimitsView
+    good_at: str
+    hardware_requirements: HardwareNeeds
+
+
+class Comparison(Wire):
+    """Only what was measured or planned is compared; what is not known is left out."""
+
+    model_a: str
+    model_b: str
+    performance_difference_percent: float | None = None
+    memory_usage_difference_mb: float | None = None
+    speed_difference_percent: float | None = Field(
+        default=None, description="By how much longer a usual video takes with b than with a, as planned here."
+    )
+    recommendation: str
+    use_cases: dict[str, str]
+    trade_offs: list[str]
+
+
+class ExpectedPerformance(Wire):
+    seconds: float | None = None
+    peak_mb: float | None = None
+    rates: str | None = None
+
+
+class Recommendation(Wire):
+    recommended_model: str
+    model_type: str
+    reasoning: list[str]
+    alternative_models: list[str]
+    hardware_requirements: HardwareNeeds
+    expected_performance: ExpectedPerformance
+    limitations: list[str]
+
+
+class Dashboard(Wire):
+    models: list[ModelView]
+    health: dict[str, ModelHealth]
+    performance: dict[str, Performance]
+    timestamp: Time
+
+
+class WanModelsStatus(Wire):
+    status: Literal["operational", "degraded"]
+    available_models: list[str]
+    api_version: str
+    timestamp: Time
+
+
+# --- plans -----------------------------------------------------------------------------------------------------------
+
+
+class PlanBody(Body):
+    """What to plan for. What is left out gets the model's default."""
+
+    model_type: str = Field(default="auto", max_length=100)
+    variant: str | None = Field(default=None, max_length=40)
+    resolution: str | None = Field(default=None, pattern=r"^\d{1,5}x\d{1,5}$")
+    frames: int | None = Field(default=None, ge=1, le=10_000)
+    seconds: float | None = Field(default=None, gt=0, le=600)
+    steps: int | None = Field(default=None, ge=1, le=1000)
+    image: bool = Field(default=False, description="The video begins with a picture.")
+    tier: Literal["exact", "fast"] | None = None
+    memory_limit_gb: float | None = Field(default=None, ge=1, le=1024)
+
+
+class PlannedPhase(Wire):
+    phase: str
+    seconds: float
+    peak_mb: float
+
+
+class PlanAlternative(Wire):
+    change: str
+    fits: bool
+    seconds: float
+    peak_mb: float
+    short_mb: float
+
+
+class PlanView(Wire):
+    """What a video will take. Predicted, from sizes and rates; nothing is loaded."""
+
+    model: str
+    model_type: str
+    precision: str
+    on_disk: bool
+    download_bytes: int | None = Field(default=None, description="What has to be downloaded first.")
+    fits: bool
+    short_mb: float = Field(description="How much memory is missing.")
+    device: str
+    tier: str
+    width: int
+    height: int
+    frames: int
+    steps: int
+    seconds: float
+    minutes: float
+    peak_mb: float = Field(description="Of GPU memory; of host memory where the CPU does everything.")
+    host_mb: float
+    streamed_blocks: int
+    tile: int | None = None
+    phases: list[PlannedPhase]
+    rates: str
+    notes: list[str]
+    adjustments: list[AdjustmentView]
+    alternatives: list[PlanAlternative]

@@ -1,0 +1,216 @@
+"""The computer and the server itself."""
+
+from typing import Literal
+
+from pydantic import Field
+
+from wanvideo.server.limits import Precision
+from wanvideo.server.schemas.common import Body, LenientBody, Time, Wire
+
+
+class SystemInfo(Wire):
+    """What is wrong, what may become so, and what to do."""
+
+    issues: list[str]
+    warnings: list[str]
+    recommendations: list[str]
+
+
+class Endpoints(Wire):
+    health: str
+    docs: str
+    websocket: str
+    api_base: str
+
+
+class Connectivity(Wire):
+    cors_enabled: bool
+    allowed_origins: list[str]
+    websocket: bool
+
+
+class ServerInfo(Wire):
+    host: str
+    port: int
+    demo: bool = Field(description="The three model types mean the built-in demo models.")
+    pid: int
+
+
+class Health(Wire):
+    """Read by every kind of existing client."""
+
+    status: Literal["healthy", "degraded", "unhealthy"]
+    message: str
+    timestamp: Time
+    version: str
+    api_version: str
+    service: str
+    system: str
+    uptime: float = Field(description="Seconds.")
+    port: int
+    backend_online: bool
+    database_connected: bool
+    gpu_available: bool
+    memory_usage: float = Field(description="Percent of host memory.")
+    gpu_memory_usage: float = Field(description="Percent of GPU memory; 0 without a GPU.")
+    active_tasks: int
+    queue_paused: bool
+    workers: int = Field(description="Workers that are ready or at work.")
+    demo: bool
+    system_info: SystemInfo
+    endpoints: Endpoints
+    connectivity: Connectivity
+    server_info: ServerInfo
+
+
+class RootHealth(Wire):
+    status: str
+    timestamp: Time
+    version: str
+
+
+class ApiHealth(Wire):
+    status: str
+    api_version: str
+
+
+class Alive(Wire):
+    status: Literal["ok"]
+
+
+class Check(Wire):
+    """One thing that must work for jobs to be done."""
+
+    name: str
+    ok: bool
+    detail: str
+
+
+class Ready(Wire):
+    ready: bool
+    checks: list[Check]
+
+
+class Ports(Wire):
+    backend_port: int
+    frontend_port: int
+    status: str
+
+
+class Stats(Wire):
+    """What the computer does at one moment."""
+
+    cpu_percent: float
+    ram_used_gb: float
+    ram_total_gb: float
+    ram_percent: float
+    gpu_percent: float
+    vram_used_mb: float
+    vram_total_mb: float
+    vram_percent: float
+    gpu_celsius: int | None = None
+    timestamp: Time
+
+
+class TimeRange(Wire):
+    start: Time
+    end: Time
+    hours: float
+
+
+class StatsHistory(Wire):
+    stats: list[Stats]
+    total_count: int
+    time_range: TimeRange
+
+
+class OptimizationBody(LenientBody):
+    """Limits that every plan obeys. What is left out stays as it is; null takes a limit away."""
+
+    quantization: Precision | None = Field(default=None, description="int8: 8-bit products, the tier fast.")
+    enable_offload: bool | None = Field(
+        default=None, description="Whether parts of a model may wait outside of the GPU; without, only what fits runs."
+    )
+    vae_tile_size: int | None = Field(default=None, ge=128, le=512, description="Pixels a side.")
+    max_vram_usage_gb: float | None = Field(default=None, ge=1, le=1024)
+
+
+class Optimization(Wire):
+    quantization: Precision
+    enable_offload: bool
+    vae_tile_size: int
+    max_vram_usage_gb: float
+    tile_is_set: bool = Field(description="Otherwise the plan decides.")
+    vram_is_set: bool
+
+
+class OptimizationChanged(Optimization):
+    message: str
+    current_vram_usage_gb: float
+    estimated_vram_savings_gb: float = Field(description="What the limit leaves to others of what is free now.")
+    recommendations: list[str]
+
+
+class GpuView(Wire):
+    index: int
+    name: str
+    driver: str | None = None
+    compute_capability: str | None = None
+    total_mb: float
+    free_mb: float
+    busy_percent: int | None = None
+    celsius: int | None = None
+    supported: bool
+    users: list["GpuUserView"]
+
+
+class GpuUserView(Wire):
+    pid: int
+    name: str | None = None
+    mb: float | None = None
+
+
+class Gpus(Wire):
+    gpus: list[GpuView]
+    used: str | None = Field(default=None, description="The one that jobs run on.")
+    notes: list[str]
+
+
+class HardwareProfile(Wire):
+    cpu_model: str
+    cpu_cores: int
+    total_memory_gb: float
+    available_memory_gb: float
+    gpu_model: str | None = None
+    vram_gb: float
+    free_vram_gb: float
+    compute_capability: str | None = None
+    driver: str | None = None
+    platform_info: str
+    architecture_type: str
+    free_disk_gb: float
+    rates: str = Field(description="For which computer predicted times hold, and whether they were measured here.")
+    optimization_recommendations: list[str]
+
+
+class Diagnostics(Wire):
+    checks: list[Check]
+    versions: dict[str, str]
+    hardware: HardwareProfile
+
+
+class Released(Wire):
+    message: str
+    workers: int
+
+
+class CorsView(Wire):
+    cors_enabled: bool
+    allowed_origins: list[str]
+    origin: str | None = None
+    origin_allowed: bool
+    message: str
+
+
+class NoBody(Body):
+    """An empty object, or nothing."""

@@ -1,0 +1,127 @@
+"""What the operator may set, from the environment or the command line; validated here and passed down."""
+
+import ipaddress
+from pathlib import Path
+from typing import Annotated, Final, Literal, Self
+
+import platformdirs
+from pydantic import Field, SecretStr, field_validator, model_validator
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+
+from wanvideo.server.origins import host_name, is_loopback, is_origin
+
+PREFIX: Final = "WANVIDEO_"
+LEAST_TOKEN: Final = 22  # characters; 128 bits as base64
+
+MIB: Final = 2**20
+GIB: Final = 2**30
+
+# Texts such as "a, b", as environment variables hold them.
+Names = Annotated[tuple[str, ...], NoDecode]
+
+
+class Settings(BaseSettings):
+    """Of one server. Environment variables have the prefix WANVIDEO_."""
+
+    model_config = SettingsConfigDict(env_prefix=PREFIX, frozen=True, extra="ignore", hide_input_in_errors=True)
+
+    # --- where -------------------------------------------------------------------------------------------------------
+    host: str = "127.0.0.1"
+    port: int = Field(default=9000, ge=0, le=65535)  # 0: any free one
+    data_dir: Path = Field(default_factory=lambda: platformdirs.user_data_path("wanvideo", appauthor=False) / "server")
+
+    # --- who ---------------------------------------------------------------------------------------------------------
+    token: SecretStr | None = None
+    insecure: bool = False  # serve other computers without a token
+    allowed_hosts: Names = ()  # further names, with or without a port, under which this server may be called
+    compat_origin: Names = ()  # of another web client, such as http://localhost:3000, which gets CORS
+    root_aliases: bool = False  # /queue, /outputs, /system and /prompt as well as /api/v1/...
+
+    # --- what --------------------------------------------------------------------------------------------------------
+    demo: bool = False  # the three model types mean the demo models
+    fallback: Literal["auto", "demo", "off"] = "auto"
+    device: str = "auto"
+    enhancer_url: str | None = None  # of an OpenAI-compatible server, such as http://localhost:11434/v1
+    enhancer_model: str | None = None
+    enhancer_key: SecretStr | None = None
+
+    # --- how much ----------------------------------------------------------------------------------------------------
+    max_queued: int = Field(default=1000, ge=1)  # jobs that wait
+    max_count: int = Field(default=64, ge=1)  # jobs of one submit
+    max_json_bytes: int = Field(default=256 * 1024, ge=1024)
+    max_image_bytes: int = Field(default=32 * MIB, ge=1024)
+    max_video_bytes: int = Field(default=512 * MIB, ge=1024)  # to read its settings
+    max_lora_bytes: int = Field(default=2 * GIB, ge=1024)
+    max_prompt_bytes: int = Field(default=16 * 1024, ge=1)
+    max_sockets: int = Field(default=2000, ge=1)
+    min_free_bytes: int = Field(default=GIB, ge=0)  # of the disk, below which no job is taken
+    body_seconds: float = Field(default=60.0, gt=0)  # for a request to arrive; uploads get longer, by their size
+    drain_seconds: float = Field(default=10.0, gt=0)
+
+    @field_validator("allowed_hosts", "compat_origin", mode="before")
+    @classmethod
+    def _split(cls, value: object) -> object:
+        return tuple(part.strip() for part in value.split(",") if part.strip()) if isinstance(value, str) else value
+
+    @field_validator("compat_origin")
+    @classmethod
+    def _origins(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        for origin in value:
+            if not is_origin(origin):
+                raise ValueError(f"{origin!r:.100} is no origin: give one such as http://localhost:3000")
+        return value
+
+    @field_validator("allowed_hosts")
+    @classmethod
+    def _hosts(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        for host in value:
+            if host_name(host) is None:
+                raise ValueError(f"{host!r:.100} is no name of a host: give one such as video.example.org")
+        return value
+
+    @field_validator("token")
+    @classmethod
+    def _strong(cls, value: SecretStr | None) -> SecretStr | None:
+        if value is not None and len(value.get_secret_value()) < LEAST_TOKEN:
+            raise ValueError(
+                f"a token has at least {LEAST_TOKEN} characters: python -c 'import secrets; "
+                "print(secrets.token_urlsafe(32))' makes one"
+            )
+        return value
+
+    @model_validator(mode="after")
+    def _not_exposed(self) -> Self:
+        """Other computers are served only those who know the token."""
+        if not self.on_loopback and self.token is None and not self.insecure:
+            raise ValueError(
+                f"{self.host} can be reached from other computers, and there is no token: set {PREFIX}TOKEN, or "
+                "--insecure if everybody who reaches it may use it"
+            )
+        if (self.enhancer_url is None) != (self.enhancer_model is None):
+            raise ValueError("an enhancer needs both its address and the name of its model")
+        return self
+
+    @property
+    def on_loopback(self) -> bool:
+        return is_loopback(self.host)
+
+    @property
+    def url(self) -> str:
+        """Where a browser on this computer finds the server."""
+        try:
+            address = ipaddress.ip_address(self.host)
+        except ValueError:
+            return f"http://{self.host}:{self.port}"
+        if address.is_unspecified:
+            return f"http://localhost:{self.port}"
+        return f"http://[{self.host}]:{self.port}" if address.version == 6 else f"http://{self.host}:{self.port}"
+
+    @property
+    def warnings(self) -> list[str]:
+        """What the operator should know before anybody uses the server."""
+        said = []
+        if not self.on_loopback and self.token is None:
+            said.append(f"{self.host} is open to other computers without a token: whoever reaches it may use it")
+        if not self.on_loopback and self.token is not None:
+            said.append("the token travels over http in the clear: put a proxy with TLS in front of the server")
+        return said

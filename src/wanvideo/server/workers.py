@@ -1,0 +1,57 @@
+"""Which workers there are, and what starts them."""
+
+import os
+from collections.abc import Mapping
+from functools import partial
+from typing import Any
+
+from wanvideo.errors import InvalidRequest, WanVideoError
+from wanvideo.failure import failure_of, worker_lost
+from wanvideo.jobs.executor import MakeExecutor
+from wanvideo.jobs.folder import DataFolder
+from wanvideo.jobs.job import Job
+from wanvideo.jobs.supervisor import MOST_DEATHS
+from wanvideo.runtime.machine import OLDEST
+from wanvideo.runtime.monitor import gpus
+from wanvideo.server.parts import Sources
+from wanvideo.server.settings import Settings
+from wanvideo.worker.handle import WorkerHandle
+from wanvideo.worker.settings import WorkerSettings
+
+
+def workers_of(settings: Settings, sources: Sources, folder: DataFolder) -> Mapping[str, MakeExecutor]:
+    """One for each GPU that can be used, by its device; without any, one for the CPU."""
+    return {
+        device: partial(
+            WorkerHandle,
+            WorkerSettings(data=folder, places=sources.places, library=sources.library, device=device),
+            log=folder.logs / f"worker-{device.replace(':', '-')}.log",
+        )
+        for device in devices_of(settings.device)
+    }
+
+
+def devices_of(device: str) -> list[str]:
+    """As PyTorch names them. Raises InvalidRequest for a name that it does not know."""
+    if device == "auto":
+        return [f"cuda:{index}" for index in range(_usable_gpus())] or ["cpu"]
+    if device == "cpu" or device == "cuda" or device.removeprefix("cuda:").isdecimal():
+        return [device]
+    raise InvalidRequest(f"no device is called {device!r:.60}: use auto, cpu, cuda or cuda:N")
+
+
+def _usable_gpus() -> int:
+    """How many PyTorch will see: CUDA_VISIBLE_DEVICES, which NVML passes over, may leave some out."""
+    there = sum(gpu.capability is None or gpu.capability >= OLDEST for gpu in gpus())
+    visible = os.environ.get("CUDA_VISIBLE_DEVICES")
+    if visible is None:
+        return there
+    return min(there, sum(bool(name.strip()) and name.strip() != "-1" for name in visible.split(",")))
+
+
+def describe(job: Job, how: str, known: Mapping[str, Any]) -> Mapping[str, Any]:
+    """What a supervisor knows of a job that its worker did not end, as a failure."""
+    error = known.get("error")
+    if isinstance(error, WanVideoError):
+        return failure_of(error, phase="download", model=job.model).to_json()
+    return worker_lost(how, known, model=job.model, attempts=MOST_DEATHS).to_json()

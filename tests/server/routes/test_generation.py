@@ -1,0 +1,160 @@
+"""Asking for videos."""
+
+from io import BytesIO
+from typing import Any
+
+import pytest
+from PIL import Image
+
+from tests.server.serving import Serving
+
+SUBMIT = "/api/v1/generation/submit"
+
+
+def picture(width: int = 64, height: int = 64) -> bytes:
+    file = BytesIO()
+    Image.new("RGB", (width, height), "teal").save(file, "JPEG")
+    return file.getvalue()
+
+
+def refused(server: Serving, status: int, **fields: Any) -> Any:
+    answer = server.client.post(SUBMIT, json={"model_type": "T2V-A14B", "prompt": "a circle"} | fields)
+    assert answer.status_code == status, answer.text
+    body = answer.json()
+    assert body["detail"] == body["message"]
+    assert body["error"] == body["code"]
+    assert isinstance(body["suggestions"], list)
+    return body
+
+
+def test_what_the_old_client_sends_is_taken(idle: Serving) -> None:
+    sent = {
+        "model_type": "T2V-A14B",
+        "prompt": "a small red circle moves left",
+        "resolution": "1280x720",
+        "steps": 50,
+        "lora_path": "",
+        "lora_strength": 1.0,
+    }
+    answer = idle.post(SUBMIT, sent)
+    assert answer["status"] == "pending"
+    assert isinstance(answer["message"], str)
+    assert answer["estimated_time_minutes"] >= 0
+    assert answer["demo"] is True
+    assert answer["adjustments"][0]["field"] == "size"
+    task = idle.get(f"/api/v1/queue/{answer['task_id']}")
+    assert (task["model_type"], task["steps"], task["resolution"]) == ("T2V-A14B", 50, "160x96")
+
+
+@pytest.mark.parametrize("spelling", ["t2v-A14B", "T2V_a14b", "Wan2.2-T2V-A14B", "t2v", "t2v-A14B@2.2.0", "auto"])
+def test_a_model_has_many_names(idle: Serving, spelling: str) -> None:
+    assert idle.submit(model_type=spelling)["model"] == "t2v-A14B-demo"
+
+
+def test_the_names_of_older_forms_are_understood(idle: Serving) -> None:
+    sent = {"modelType": "T2V-A14B", "prompt": "x", "loraPath": "slanted", "loraStrength": 0, "num_frames": 9}
+    task = idle.post(SUBMIT, sent)["tasks"][0]
+    assert (task["lora_path"], task["lora_strength"], task["frames"]) == ("slanted", 0, 9)
+
+
+def test_a_picture_comes_in_a_form(idle: Serving) -> None:
+    form = {"model_type": "I2V-A14B", "prompt": "it moves", "resolution": "128x128", "steps": "2", "lora_path": ""}
+    files = {"image": ("x.jpg", picture(), "image/jpeg"), "end_image": ("y.jpg", picture(), "image/jpeg")}
+    answer = idle.client.post(SUBMIT, data=form, files=files)
+    assert answer.status_code == 200, answer.text
+    task = answer.json()["tasks"][0]
+    assert task["image_path"] == task["end_image_path"]
+    assert "/" not in task["image_path"]
+    again = idle.submit(model_type="I2V-A14B", image_name=task["image_path"])
+    assert again["tasks"][0]["image_path"] == task["image_path"]
+
+
+def test_many_videos_come_from_one_request(idle: Serving) -> None:
+    tasks = idle.submit(count=3, seed=7)["tasks"]
+    assert [task["seed"] for task in tasks] == [7, 8, 9]
+    drawn = idle.submit(count=2)["tasks"]
+    assert drawn[0]["seed"] is not None
+
+
+def test_the_same_key_makes_jobs_once(idle: Serving) -> None:
+    body = {"model_type": "T2V-A14B", "prompt": "a circle"}
+    first, second = (idle.client.post(SUBMIT, json=body, headers={"Idempotency-Key": "k1"}).json() for _ in range(2))
+    assert first["task_ids"] == second["task_ids"]
+    assert (first["replayed"], second["replayed"]) == (False, True)
+    other = idle.client.post(SUBMIT, json=body | {"prompt": "a square"}, headers={"Idempotency-Key": "k1"})
+    assert other.status_code == 422
+    assert other.json()["code"] == "IDEMPOTENCY_CONFLICT"
+
+
+@pytest.mark.parametrize(
+    ("fields", "code"),
+    [
+        ({"prompt": "  "}, "INPUT_PROMPT"),
+        ({"prompt": "a\0b"}, "INPUT_PROMPT"),
+        ({"prompt": "x" * 17_000}, "INPUT_PROMPT"),
+        ({"model_type": "nope"}, "MODEL_UNKNOWN"),
+        ({"model_type": "I2V-A14B"}, "INPUT_IMAGE_REQUIRED"),
+        ({"resolution": "8x8"}, "INPUT_SIZE"),
+        ({"resolution": "big"}, "INVALID_REQUEST"),
+        ({"steps": 0}, "INVALID_REQUEST"),
+        ({"steps": "many"}, "INVALID_REQUEST"),
+        ({"frames": 9999}, "INPUT_FRAMES"),
+        ({"image_name": "../../etc/passwd"}, "INPUT_IMAGE_BAD"),
+        ({"lora_path": "/etc/passwd", "lora_policy": "fail"}, "LORA_NOT_FOUND"),
+        ({"loras": [{"name": "slanted", "strength": 99}]}, "INVALID_REQUEST"),
+        ({"count": 65}, "INVALID_REQUEST"),
+        ({"solver": "magic"}, "INVALID_REQUEST"),
+    ],
+)
+def test_what_cannot_be_done_is_refused_in_words(idle: Serving, fields: dict[str, Any], code: str) -> None:
+    assert refused(idle, 422, **fields)["code"] == code
+
+
+def test_a_picture_for_a_model_of_text_is_refused_with_one_that_takes_it(idle: Serving) -> None:
+    name = idle.parts.inputs.keep(BytesIO(picture()), 1 << 20)
+    body = refused(idle, 422, image_name=name)
+    assert body["code"] == "INPUT_IMAGE_NOT_TAKEN"
+    assert "i2v" in body["message"]
+
+
+def test_a_lora_that_is_not_there_is_left_out_and_said(idle: Serving) -> None:
+    answer = idle.submit(lora_path="/etc/passwd")
+    assert answer["tasks"][0]["loras"] == []
+    assert answer["adjustments"][0]["used"] == "left out"
+
+
+@pytest.mark.parametrize("body", ["", "[]", "nope", "{", '"x"', "[" * 100_000])
+def test_what_is_no_json_object_is_a_bad_request(idle: Serving, body: str) -> None:
+    answer = idle.client.post(SUBMIT, content=body, headers={"Content-Type": "application/json"})
+    assert answer.status_code == 400
+    assert answer.json()["code"] == "BAD_REQUEST"
+
+
+def test_a_file_that_is_no_picture_is_refused(idle: Serving) -> None:
+    form = {"model_type": "I2V-A14B", "prompt": "it moves"}
+    answer = idle.client.post(SUBMIT, data=form, files={"image": ("x.png", b"<svg onload=alert(1)>", "image/png")})
+    assert answer.status_code == 422
+    assert answer.json()["code"] == "INPUT_IMAGE_BAD"
+
+
+def test_the_type_is_detected_by_a_rule(idle: Serving) -> None:
+    found = idle.get("/api/v1/generation/models/detect", prompt="a heron", has_image="false", has_end_image="false")
+    assert found["detected_model_type"] == "T2V-A14B"
+    assert found["explanation"][0].startswith("rule")
+    assert 0 <= found["confidence"] <= 1
+    assert found["requirements"]["requires_image"] is False
+    assert (
+        idle.get("/api/v1/generation/models/detect", prompt="x", has_image="true")["detected_model_type"] == "I2V-A14B"
+    )
+
+
+def test_a_plan_says_what_a_video_takes(idle: Serving) -> None:
+    plan = idle.post("/api/v1/generation/plan", {"model_type": "t2v-A14B-demo", "frames": 9, "steps": 4})
+    assert (plan["frames"], plan["steps"], plan["fits"]) == (9, 4, True)
+    assert plan["seconds"] > 0
+
+
+def test_capabilities_are_those_of_the_catalog(idle: Serving) -> None:
+    found = idle.get("/api/v1/generation/capabilities")
+    assert found["supported_models"] == ["T2V-A14B", "I2V-A14B", "TI2V-5B"]
+    assert found["models_info"]["TI2V-5B"]["demo"] is True

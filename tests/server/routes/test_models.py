@@ -1,0 +1,106 @@
+"""Models, over HTTP."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.server.serving import Serving, no_workers, serving
+
+MODELS = "/api/v1/models"
+WAN = "/api/v1/wan-models"
+
+
+def test_the_status_has_the_old_words(idle: Serving) -> None:
+    found = idle.get(f"{MODELS}/status")
+    assert found["available_models"] == 3
+    status = found["models"]["t2v-A14B-demo"]
+    assert (status["status"], status["is_available"], status["demo"]) == ("available", True, True)
+    assert idle.get(f"{MODELS}/status/T2V-A14B")["model_id"] == "t2v-A14B-demo"
+    assert idle.get(f"{MODELS}/status/detailed")["total_models"] == len(idle.parts.catalog.entries)
+
+
+def test_the_catalog_says_what_is_here_and_what_to_get(idle: Serving) -> None:
+    models = {model["id"]: model for model in idle.get(MODELS)["models"]}
+    assert models["ti2v-5B"]["state"] == "missing"
+    assert any(variant["recommended"] for variant in models["ti2v-5B"]["variants"])
+    assert models["ti2v-5B-demo"]["state"] == "ready"
+    assert idle.get(f"{MODELS}/wan2.1-t2v-1.3b")["id"] == "wan2.1-t2v-1.3B"
+
+
+def test_the_three_types_are_the_real_models_without_the_demo(tmp_path: Path) -> None:
+    with serving(tmp_path, workers=no_workers, demo=False) as server:
+        found = server.get(f"{MODELS}/status")["models"]
+        assert found["t2v-A14B"]["status"] == "missing"
+        assert "wan models pull" in found["t2v-A14B"]["error_message"]
+        answer = server.client.post("/api/v1/generation/submit", json={"model_type": "T2V-A14B", "prompt": "x"})
+        assert answer.json()["code"] == "GPU_UNSUPPORTED"
+        assert "t2v-A14B-demo" in answer.json()["message"]
+        assert server.submit(model_type="auto")["demo"] is True
+        health = server.get("/api/v1/system/health")["system_info"]
+        assert any("demo" in said for said in (*health["warnings"], *health["recommendations"]))
+
+
+@pytest.mark.parametrize(
+    "path",
+    ["summary", "health", "analytics", "integration/status", "download/progress", "status/i2v"],
+)
+def test_every_question_about_models_has_an_answer(idle: Serving, path: str) -> None:
+    assert idle.get(f"{MODELS}/{path}")
+
+
+@pytest.mark.parametrize(
+    "path",
+    ["capabilities/T2V-A14B", "health/ti2v-5b", "performance/i2v-A14B", "compare/t2v/ti2v", "recommend", "dashboard",
+     "status"],
+)  # fmt: skip
+def test_every_question_about_wan_models_has_an_answer(idle: Serving, path: str) -> None:
+    assert idle.get(f"{WAN}/{path}")
+
+
+def test_nothing_is_said_to_be_measured_that_was_not(idle: Serving) -> None:
+    found = idle.get(f"{WAN}/performance/T2V-A14B")
+    assert found["runs"] == 0
+    assert "seconds_per_step" not in found
+    assert "success_rate" not in found
+
+
+def test_a_recommendation_has_its_rules(idle: Serving) -> None:
+    found = idle.get(f"{WAN}/recommend", use_case="animate a photo", speed_priority="high")
+    assert any(reason.startswith("rule") for reason in found["reasoning"])
+    assert found["recommended_model"] == "i2v-A14B-demo"  # nothing else fits without a GPU
+    assert found["limitations"]
+
+
+def test_a_substitute_takes_the_same_inputs(idle: Serving) -> None:
+    found = idle.post(f"{MODELS}/fallback/suggest", {"requested_model": "i2v-A14B", "quality": "high"})
+    assert found["suggested_model"] in ("ti2v-5B-demo", "i2v-A14B-demo")
+
+
+def test_what_comes_with_the_package_needs_no_download(idle: Serving) -> None:
+    assert idle.post(f"{MODELS}/download", {"model_type": "T2V-A14B"})["status"] == "already_available"
+    assert idle.post(f"{MODELS}/validate/T2V-A14B")["integrity_status"] == "valid"
+    assert idle.post(f"{MODELS}/verify/T2V-A14B")["is_valid"] is True
+    assert idle.post(f"{MODELS}/validate/wan2.1-t2v-1.3B")["integrity_status"] == "not_available"
+    assert idle.post(f"{MODELS}/cleanup")["models"] == []
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "body", "status"),
+    [
+        ("GET", "nope", None, 404),
+        ("GET", "status/nope", None, 404),
+        ("POST", "download", {"model_type": "nope"}, 422),
+        ("POST", "download/manage", {"model_id": "t2v", "action": "pause"}, 404),
+        ("POST", "download/manage", {"model_id": "t2v", "action": "rm"}, 422),
+        ("GET", "download/progress/t2v", None, 404),
+        ("DELETE", "ti2v-5B-demo", None, 409),
+        ("POST", "repair/ti2v-5B", {}, 409),
+        ("POST", "plan", {"model_type": "t2v", "frames": 0}, 422),
+    ],
+)
+def test_what_cannot_be_done_is_said(idle: Serving, method: str, path: str, body: Any, status: int) -> None:
+    answer = idle.client.request(method, f"{MODELS}/{path}", json=body)
+    assert answer.status_code == status, answer.text
+    assert answer.json()["message"]
+    assert str(idle.parts.settings.data_dir.parent) not in answer.text

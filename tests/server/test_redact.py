@@ -1,0 +1,23 @@
+"""Messages without places."""
+
+import pytest
+
+from wanvideo.server.redact import redacted, without_folders
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("/home/me/secret/model.safetensors is damaged", "model.safetensors is damaged"),
+        ("in '/data/a/b': no", "in 'b': no"),
+        ("see https://huggingface.co/Wan-AI/x for more", "see https://huggingface.co/Wan-AI/x for more"),
+        ("24/30 frames, 5 GB/s, and/or", "24/30 frames, 5 GB/s, and/or"),
+        ("~/models/wan/x.gguf", "x.gguf"),
+    ],
+)
+def test_folders_are_left_out(text: str, shown: str) -> None:
+    assert without_folders(text) == shown
+
+
+def test_facts_too() -> None:
+    assert redacted({"path": "/home/me/x.png", "bytes": 3, "none": None}) == {"path": "x.png", "bytes": 3, "none": None}
