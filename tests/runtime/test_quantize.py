@@ -6,7 +6,7 @@ from wanvideo.kernels.eight_bit import FP8, INT8, Rounded
 from wanvideo.models.config import TransformerConfig
 from wanvideo.models.transformer import Attention, WanTransformer
 from wanvideo.runtime.lora import applied
-from wanvideo.runtime.quantize import LINEARS, EightBitLinear, quantize
+from wanvideo.runtime.quantize import LINEARS, EightBitLinear, kind_for, quantize
 from wanvideo.weights.lora.tensors import Delta
 from wanvideo.weights.quantized import QuantizedLinear
 
@@ -57,6 +57,27 @@ def test_weights_that_are_float8_already_are_taken_as_they_are() -> None:
     assert isinstance(new, EightBitLinear)
     assert new.weight.data_ptr() == stored.data_ptr()
     assert new.scale.unique().item() == scale.item()
+
+
+def test_weights_in_other_8_bit_numbers_are_rounded_anew() -> None:
+    model = network()
+    old = attention_of(model).q
+    stored = QuantizedLinear(old.weight.to(FP8), None, old.bias, kind="F8_E4M3", dtype=torch.float32)
+    model.set_submodule("blocks.0.self_attn.q", stored)
+    quantize(model, INT8)
+    new = model.get_submodule("blocks.0.self_attn.q")
+    assert isinstance(new, EightBitLinear)
+    assert new.weight.dtype == INT8
+    torch.testing.assert_close(new.weight * new.scale, stored.weight, rtol=0, atol=float(new.scale.max()) / 1.9)
+
+
+@pytest.mark.parametrize(("capability", "kind"), [((7, 5), INT8), ((8, 6), INT8), ((8, 9), FP8), ((9, 0), FP8)])
+def test_a_gpu_without_float8_gets_int8(
+    capability: tuple[int, int], kind: torch.dtype, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(torch.cuda, "get_device_capability", lambda _: capability)
+    assert kind_for(torch.device("cuda", 0)) is kind
+    assert kind_for(torch.device("cpu")) is FP8
 
 
 def test_a_lora_goes_beside_a_quantised_layer_and_away_again() -> None:

@@ -12,6 +12,8 @@ from wanvideo.kernels.backend import has_kernel
 FP8: Final = torch.float8_e4m3fn
 INT8: Final = torch.int8
 LARGEST: Final = {FP8: 448.0, INT8: 127.0}
+_AT_ONCE: Final = 8192  # rows whose sums exist at a time
+_LEAST: Final = 17  # rows that PyTorch multiplies on a GPU
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -48,8 +50,35 @@ def multiply(x: Rounded, weight: Tensor, scale: Tensor, bias: Tensor | None) -> 
     if not x.values.is_cuda:
         out = F.linear(rows.float(), weight.float()) * x_scale * scale.T
         out = (out if bias is None else out + bias.float()).to(x.dtype)
+    elif x.values.dtype == INT8:
+        out = int8_product(rows, x_scale, weight, scale, bias, x.dtype)
     else:
         out = torch._scaled_mm(
             rows, weight.T, scale_a=x_scale, scale_b=scale.T, bias=bias, out_dtype=x.dtype, use_fast_accum=True
         )
     return out.unflatten(0, x.values.shape[:-1])  # type: ignore[no-any-return]
+
+
+def int8_product(
+    rows: Tensor, row_scale: Tensor, weight: Tensor, scale: Tensor, bias: Tensor | None, dtype: torch.dtype
+) -> Tensor:
+    """int8 rows [M, K] times weight [N, K] transposed, scales [M, 1] and [N, 1], plus bias [N] -> [M, N].
+
+    The sums are whole numbers of 32 bits, which exist for some rows at a time.
+    """
+    out = torch.empty((rows.shape[0], weight.shape[0]), dtype=dtype, device=rows.device)
+    parts = -(-rows.shape[0] // _AT_ONCE)
+    pieces = zip(rows.tensor_split(parts), row_scale.tensor_split(parts), out.tensor_split(parts), strict=True)
+    for piece, piece_scale, target in pieces:
+        count = piece.shape[0]
+        if count < _LEAST:
+            piece = F.pad(piece, (0, 0, 0, _LEAST - count))
+        sums = torch._int_mm(piece, weight.T)[:count]
+        if has_kernel(sums):
+            from wanvideo.kernels.eight_bit_triton import scale_sums_
+
+            scale_sums_(sums, piece_scale, scale, bias, target)
+            continue
+        product = sums * piece_scale * scale.T
+        target.copy_(product if bias is None else product + bias.float())
+    return out

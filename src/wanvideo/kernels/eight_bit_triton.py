@@ -33,6 +33,20 @@ def _round_rows(x_ptr, out_ptr, scale_ptr, dim, gelu: tl.constexpr, block: tl.co
     tl.store(out_ptr + row * dim + channel, to_8bit(x / scale, out_ptr.dtype.element_ty), mask=inside)
 
 
+@triton.jit
+def _scale_sums(
+    sums_ptr, row_scale_ptr, scale_ptr, bias_ptr, out_ptr, dim, has_bias: tl.constexpr, block: tl.constexpr
+):
+    row = tl.program_id(0).to(tl.int64)
+    column = tl.program_id(1) * block + tl.arange(0, block)
+    inside = column < dim
+    sums = tl.load(sums_ptr + row * dim + column, mask=inside, other=0).to(tl.float32)
+    out = sums * tl.load(row_scale_ptr + row) * tl.load(scale_ptr + column, mask=inside, other=0.0)
+    if has_bias:
+        out += tl.load(bias_ptr + column, mask=inside, other=0.0).to(tl.float32)
+    tl.store(out_ptr + row * dim + column, out.to(out_ptr.dtype.element_ty), mask=inside)
+
+
 def round_rows_triton(x: Tensor, kind: torch.dtype, *, gelu: bool) -> tuple[Tensor, Tensor]:
     """As `round_rows`."""
     x = x.contiguous()
@@ -42,6 +56,14 @@ def round_rows_triton(x: Tensor, kind: torch.dtype, *, gelu: bool) -> tuple[Tens
         x, out, scale, x.shape[-1], gelu=gelu, block=block, num_warps=16 if block > 8192 else 8
     )
     return out, scale
+
+
+def scale_sums_(sums: Tensor, row_scale: Tensor, scale: Tensor, bias: Tensor | None, out: Tensor) -> None:
+    """Writes sums int32 [M, N] times row_scale [M, 1] and scale [N, 1], plus bias [N], to out [M, N]."""
+    rows, dim = sums.shape
+    _scale_sums[rows, triton.cdiv(dim, 2048)](
+        sums, row_scale, scale, scale if bias is None else bias, out, dim, has_bias=bias is not None, block=2048
+    )
 
 
 def empty_rows(x: Tensor, kind: torch.dtype) -> tuple[Tensor, Tensor]:

@@ -15,14 +15,16 @@ from wanvideo.kernels.eight_bit import FP8, INT8, Rounded, multiply, round_rows
 from wanvideo.kernels.norm import gated_residual
 from wanvideo.kernels.norm_eight_bit import gated_residual_norm, norm_modulate, residual_norm_modulate
 from wanvideo.models.transformer import Attention, Block, FeedForward, WanTransformer
+from wanvideo.runtime.machine import FLOAT8
 from wanvideo.weights.quantized import QuantizedLinear
+from wanvideo.weights.stored import EIGHT_BIT
 
 # Of a block. The text has 512 tokens, a video tens of thousands.
 LINEARS: Final = (
     "self_attn.q", "self_attn.k", "self_attn.v", "self_attn.o", "cross_attn.q", "cross_attn.o", "ffn.0", "ffn.2",
 )  # fmt: skip
 _AFTER_NORMS: Final = ("self_attn.q", "self_attn.k", "self_attn.v", "cross_attn.q", "ffn.0")  # of these
-_STORED: Final = {FP8: "F8_E4M3", INT8: "I8"}  # as files call them
+_AS_STORED: Final = {FP8: "F8_E4M3", INT8: "I8"}  # as files call them
 
 
 class EightBitLinear(nn.Module):
@@ -90,12 +92,17 @@ class EightBitBlock(Block):
         return gated_residual(x, self.ffn(h), gate2, first)
 
 
+def kind_for(device: torch.device) -> torch.dtype:
+    """The 8-bit numbers that a GPU has units for: float8 from Ada on, int8 before. A CPU rounds as recent GPUs do."""
+    return INT8 if device.type == "cuda" and torch.cuda.get_device_capability(device) < FLOAT8 else FP8
+
+
 def quantize(transformer: WanTransformer, kind: torch.dtype = FP8, device: torch.device | None = None) -> None:
     """Replace the Linears of the blocks of `transformer` by 8-bit ones, one after the other, and their blocks.
 
     kind: FP8 or INT8.
     device: where to compute; the weights come to lie where they were. What is stored in that kind with scales already
-    is taken as it is; what is stored in other 8-bit types, or fewer bits, stays as it is.
+    is taken as it is, what is stored in other 8-bit types is rounded anew; GGUF's blocks stay as they are.
     """
     for index, block in enumerate(transformer.blocks):
         assert isinstance(block, Block)
@@ -107,11 +114,11 @@ def quantize(transformer: WanTransformer, kind: torch.dtype = FP8, device: torch
 
 
 def _quantized(old: nn.Module, kind: torch.dtype, device: torch.device | None) -> EightBitLinear | None:
-    if isinstance(old, QuantizedLinear) and old.kind == _STORED[kind]:
+    if isinstance(old, QuantizedLinear) and old.kind == _AS_STORED[kind]:
         scale = torch.ones(1, 1) if old.scale is None else old.scale
         scale = scale.float().reshape(-1, 1).expand(old.stored.shape[0], 1).contiguous()
         return EightBitLinear(old.stored, scale.to(old.stored.device), old.bias)
-    if type(old) is not nn.Linear:
+    if not (type(old) is nn.Linear or (isinstance(old, QuantizedLinear) and old.kind in EIGHT_BIT)):
         return None
     weight = old.weight.detach()
     rows = round_rows(weight.to(device or weight.device), kind)
