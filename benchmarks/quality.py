@@ -35,6 +35,8 @@ from benchmarks.judge.scene import ATTRIBUTES
 from benchmarks.judge.trials import SCENES, Given, Trial, trials
 from benchmarks.similarity import ssim
 from wanvideo.families.protocol import LoadOptions
+from wanvideo.kernels.eight_bit import INT8
+from wanvideo.pipelines.pipeline import Pipeline
 
 MODELS: Final = ("t2v-A14B-demo", "ti2v-5B-demo")
 POINT: Final = 0.01  # of the clips: what a recommended dial may lose
@@ -47,6 +49,7 @@ class Dial:
     name: str
     request: Mapping[str, Any] = field(default_factory=dict)  # fields of GenerationRequest
     load: Mapping[str, Any] = field(default_factory=dict)  # arguments of wanvideo.load
+    kind: torch.dtype | None = None  # of 8-bit numbers, instead of what suits the device
     only_decode: bool = False  # it starts from the latents of the exact run
     models: tuple[str, ...] = MODELS
     most: int = SCENES  # clips, for what is slow
@@ -56,6 +59,7 @@ class Dial:
 EXACT: Final = Dial(name="exact")
 DIALS: Final = (
     Dial(name="fast", load={"tier": "fast"}),
+    Dial(name="fast, in int8", load={"tier": "fast"}, kind=INT8),
     Dial(name="step cache 0.05", request={"step_cache": 0.05}, recommended=True),
     Dial(name="step cache 0.1", request={"step_cache": 0.1}),
     Dial(name="step cache 0.15", request={"step_cache": 0.15}),
@@ -164,7 +168,7 @@ def make(trial: Trial, dial: Dial, resume: wanvideo.Checkpoint | None = None, de
     request = wanvideo.GenerationRequest(prompt=trial.scene.caption, seed=trial.seed, **dial.request)
     frames: list[NDArray[np.uint8]] = []
     checkpoint, reused, steps, seconds = resume, 0, 1, 0.0
-    for event in _pipeline(trial.model, device, tuple(dial.load.items())).generate(request, resume=resume):
+    for event in _pipeline(trial.model, device, tuple(dial.load.items()), dial.kind).generate(request, resume=resume):
         match event:
             case wanvideo.Checkpoint():
                 checkpoint = event
@@ -182,9 +186,15 @@ def make(trial: Trial, dial: Dial, resume: wanvideo.Checkpoint | None = None, de
 
 
 @cache
-def _pipeline(model: str, device: str, options: tuple[tuple[str, Any], ...]) -> wanvideo.VideoPipeline:
+def _pipeline(
+    model: str, device: str, options: tuple[tuple[str, Any], ...], kind: torch.dtype | None
+) -> wanvideo.VideoPipeline:
     usual = {"device": device} | ({"dtype": "float32"} if device == "cpu" else {})
-    return wanvideo.load(model, **(usual | dict(options)))
+    pipeline = wanvideo.load(model, **(usual | dict(options)))
+    if kind is not None:
+        assert isinstance(pipeline, Pipeline)
+        pipeline._parts.kind = kind  # it has loaded nothing
+    return pipeline
 
 
 def _right(trial: Trial, frames: NDArray[np.uint8]) -> bool:

@@ -19,8 +19,6 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from importlib import import_module
-from importlib.util import find_spec
 from typing import Any, Final
 
 import torch
@@ -51,21 +49,21 @@ def main() -> None:
     vae = random_vae(config, dtype)
     latents = random_latents(config, options.frames, options.height, options.width)
     if not options.no_check:
-        report("check", **agreement(vae, latents[:, :, : config.latent_frames(CHECKED_FRAMES)], options.own_kernel))
+        report("check", **agreement(vae, latents[:, :, : config.latent_frames(CHECKED_FRAMES)]))
     if options.encode:
         video = torch.rand(1, 3, options.frames, options.height, options.width, device="cuda") * 2 - 1
         flops = encode_flops(config, options.frames, options.height, options.width)
-        encoder = FusedEncoder(vae, own_kernel=options.own_kernel)
+        encoder = FusedEncoder(vae)
         report("encode", **measure(lambda: encoder.encode(video), flops, options.repeats))
         del video
     flops = decode_flops(config, latents)
     if options.decoder_only:
         vae.encoder.to("meta")
     for group in options.group or [GROUP]:
-        decoder = FusedDecoder(vae, group=group, own_kernel=options.own_kernel)
+        decoder = FusedDecoder(vae, group=group)
         estimate = decode_bytes(config, options.height, options.width, dtype.itemsize, group=group)
         measured = measure(lambda d=decoder: drain(d.stream(latents)), flops, options.repeats)  # type: ignore[misc]
-        report("decode", group=group, own_kernel=options.own_kernel, **measured, estimated_gib=round(estimate / GIB, 2))
+        report("decode", group=group, **measured, estimated_gib=round(estimate / GIB, 2))
         if options.profile:
             profile(decoder, latents)
         del decoder
@@ -94,7 +92,6 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--group", type=int, action="append", help="frames a stage takes at a time; may be repeated")
     parser.add_argument("--tile", type=int, help="also in tiles of this many pixels a side")
     parser.add_argument("--budget", type=float, action="append", help="also in the tiles planned for this many GiB")
-    parser.add_argument("--own-kernel", action="store_true", help="convolve with our own kernel, not with cuDNN")
     parser.add_argument("--encode", action="store_true")
     parser.add_argument("--plain", action="store_true", help="also the plain network")
     parser.add_argument("--peer", action="store_true", help="also diffusers' autoencoder")
@@ -173,7 +170,7 @@ def measure(run: Callable[[], object], flops: int, repeats: int) -> dict[str, An
 
 
 @torch.no_grad()
-def agreement(vae: WanVAE, latents: Tensor, own_kernel: bool) -> dict[str, float]:
+def agreement(vae: WanVAE, latents: Tensor) -> dict[str, float]:
     """How far the plain and the fused network in its type are from the plain one in float32, in dB."""
     dtype = vae.conv2.weight.dtype
     tf32, torch.backends.cudnn.allow_tf32 = torch.backends.cudnn.allow_tf32, False
@@ -181,7 +178,7 @@ def agreement(vae: WanVAE, latents: Tensor, own_kernel: bool) -> dict[str, float
     torch.backends.cudnn.allow_tf32 = tf32
     vae.to(dtype)
     plain = vae.decode(latents)
-    fused = torch.cat(list(FusedDecoder(vae, own_kernel=own_kernel).stream(latents)), dim=2)
+    fused = torch.cat(list(FusedDecoder(vae).stream(latents)), dim=2)
     return {
         "std": round(float(exact.std()), 4),
         "plain_psnr": psnr(plain, exact),
@@ -253,7 +250,7 @@ class _Spent:
         return float(sum(begin.elapsed_time(end) for begin, end in self.events))
 
 
-CONVOLUTIONS: Final = ("conv3d", "conv2d", "convolve_triton")
+CONVOLUTIONS: Final = ("conv3d", "conv2d")
 
 
 @contextmanager
@@ -262,8 +259,6 @@ def _watched(seen: Callable[[str, Callable[..., Any], tuple[Any, ...], dict[str,
     places: list[tuple[Any, str]] = [(kernels, "conv3d"), (kernels, "add_"), (F, "linear")]
     places += [(fused_vae, name) for name in ("conv3d", "conv2d", "norm_silu", "add_", "join_phases")]
     places += [(F, "scaled_dot_product_attention")]
-    if find_spec("triton") is not None:
-        places.append((import_module("wanvideo.kernels.vae_conv_triton"), "convolve_triton"))
     originals = [(place, name, getattr(place, name)) for place, name in places]
     for place, name, original in originals:
         setattr(place, name, lambda *a, _name=name, _original=original, **k: seen(_name, _original, a, k))
@@ -311,7 +306,7 @@ def profile(decoder: FusedDecoder, latents: Tensor) -> None:
 
 
 def time_convolutions(config: VAEConfig, options: argparse.Namespace, dtype: torch.dtype) -> None:
-    """Time every distinct convolution of the fused decoder by cuDNN, and by our kernel in tiles of several sizes."""
+    """Time every distinct convolution of the fused decoder by cuDNN."""
     shapes: dict[tuple[Any, ...], int] = {}
     vae = random_vae(config, dtype)
     latents = random_latents(config, 9, options.height, options.width)
@@ -323,7 +318,7 @@ def time_convolutions(config: VAEConfig, options: argparse.Namespace, dtype: tor
         return original(*args, **kwargs)
 
     with _watched(noted), torch.no_grad():
-        drain(FusedDecoder(vae, group=(options.group or [GROUP])[0], own_kernel=False).stream(latents))
+        drain(FusedDecoder(vae, group=(options.group or [GROUP])[0]).stream(latents))
     del vae
     for (name, shape, weight_shape, padding), calls in shapes.items():
         x = torch.randn(shape, device="cuda", dtype=dtype)
@@ -336,31 +331,6 @@ def time_convolutions(config: VAEConfig, options: argparse.Namespace, dtype: tor
         ms = milliseconds(lambda c=convolve, x=x, w=weight, m=more: c(x, w, **m))  # type: ignore[misc]
         facts: dict[str, Any] = {"x": shape, "weight": weight_shape, "calls_in_9_frames": calls}
         report(name, **facts, ms=round(ms, 3), tflop_per_s=round(flops / ms / 1e9, 1))
-        if find_spec("triton") is not None and weight_shape[0] % 32 == 0 and weight_shape[1] % 32 == 0:
-            if weight.dim() == 4:
-                weight = weight.unsqueeze(2).contiguous(memory_format=torch.channels_last_3d)
-            time_own_convolution(x, weight, result, flops, facts)
-
-
-def time_own_convolution(x: Tensor, weight: Tensor, expected: Tensor, flops: int, facts: dict[str, Any]) -> None:
-    from triton.errors import TritonError
-
-    from wanvideo.kernels.vae_conv_triton import Tiles, choose_tiles, convolve_triton
-
-    pixels = x if weight.shape[-1] == 1 else kernels.with_border(x)
-    usual = choose_tiles(weight.shape[1], weight.shape[0])
-    others = [Tiles(128, 256, usual.channels, 8, 3), Tiles(128, 128, usual.channels, 8, 4)]
-    others += [Tiles(128, 128, usual.channels, 4, 4), Tiles(256, 128, usual.channels, 8, 3)]
-    others += [Tiles(128, 64, usual.channels, 4, 5), Tiles(256, 64, usual.channels, 8, 4)]
-    for tiles in dict.fromkeys([usual, *others]):
-        try:
-            result = convolve_triton(pixels, weight, tiles=tiles)
-        except TritonError as error:  # more shared memory than there is
-            report("own", **facts, tiles=tiles, error=str(error)[:80])
-            continue
-        wrong = float((result - expected).abs().max() / expected.abs().max())
-        ms = milliseconds(lambda p=pixels, w=weight, t=tiles: convolve_triton(p, w, tiles=t))  # type: ignore[misc]
-        report("own", **facts, tiles=tiles, ms=round(ms, 3), tflop_per_s=round(flops / ms / 1e9, 1), error=wrong)
 
 
 def milliseconds(run: Callable[[], object], repeats: int = 10) -> float:

@@ -6,16 +6,17 @@ from pathlib import Path
 
 SRC = Path(__file__).parents[1] / "src"
 NEED_TRITON = {
-    "wanvideo.kernels.vae_conv_triton",
     "wanvideo.kernels.vae_triton",
     "wanvideo.weights.gguf_kernels",
 }  # which is not everywhere
+RUN_BY_OTHERS = {"wanvideo.jobs.migrations.env"}  # by Alembic, which gives it what it works on
 MODULES = sorted(
     {
         ".".join(path.relative_to(SRC).with_suffix("").parts).removesuffix(".__init__")
         for path in (SRC / "wanvideo").rglob("*.py")
     }
     - NEED_TRITON
+    - RUN_BY_OTHERS
 )
 
 ENGINE = ("torch", "safetensors", "tokenizers", "ftfy", "av")  # the extra of that name
@@ -45,7 +46,16 @@ LIGHT = (
     *(
         name
         for name in MODULES
-        if name.startswith(("wanvideo.media", "wanvideo.cli", "wanvideo.families", "wanvideo.testing"))
+        if name.startswith(
+            (
+                "wanvideo.media",
+                "wanvideo.cli",
+                "wanvideo.families",
+                "wanvideo.testing",
+                "wanvideo.jobs",
+                "wanvideo.server",
+            )
+        )
     ),
 )
 

@@ -16,7 +16,7 @@ from wanvideo.kernels.attention import EXACT, FAST, attention_backends
 from wanvideo.models.transformer import WanTransformer
 from wanvideo.pipelines.pipeline import Pipeline
 from wanvideo.request import Tier
-from wanvideo.runtime.quantize import quantize_fp8
+from wanvideo.runtime.quantize import kind_for, quantize
 from wanvideo.runtime.streaming import Arena, BlockStream
 
 
@@ -24,9 +24,7 @@ from wanvideo.runtime.streaming import Arena, BlockStream
 def in_tier(model: WanTransformer, tier: Tier) -> Iterator[None]:
     """Turn a model with full weights into one of this tier, in place, which computes in it while the block runs."""
     if tier is Tier.FAST:
-        if next(model.parameters()).is_cuda and torch.cuda.get_device_capability() < (8, 9):
-            raise SkipPart("this GPU has no units for float8")
-        quantize_fp8(model)
+        quantize(model, kind_for(next(model.parameters()).device))
     with attention_backends(*(FAST if tier is Tier.FAST else EXACT)):
         yield
 

@@ -100,11 +100,11 @@ def test_attention_for_hopper_is_attention(name: str, most: float, batch: int, l
 
 @pytest.mark.gpu
 def test_every_implementation_that_is_here_passes_its_own_test() -> None:
-    from wanvideo.kernels.attention import _HOPPER, _TOLERANCE, Backend, self_test
+    from wanvideo.kernels.attention import _TOLERANCE, Backend, self_test
 
     device = torch.device("cuda")
     ours = [Backend.SDPA, Backend.EIGHT_BIT]
     if torch.cuda.get_device_capability() == (9, 0):
-        ours += _HOPPER
+        ours += [Backend.HOPPER, Backend.HOPPER_8BIT]
     with torch.no_grad():
         assert all(self_test(backend, device) < _TOLERANCE[backend] for backend in ours)

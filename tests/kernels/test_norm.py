@@ -1,11 +1,15 @@
 """Each kernel gives what its twin in PyTorch gives, but for the rounding of the last bit."""
 
+from typing import Any
+
 import pytest
 import torch
 from torch import Tensor
 
-from wanvideo.kernels import norm
+from tests.kernels.rounding import assert_rounded_alike
+from wanvideo.kernels import norm, norm_eight_bit
 from wanvideo.kernels.backend import without_kernels
+from wanvideo.kernels.eight_bit import FP8, INT8
 
 B, L, D, FIRST = 2, 9, 320, 4
 
@@ -72,6 +76,27 @@ def test_gated_residual(device: torch.device, rows: int) -> None:
     with without_kernels():
         right = norm.gated_residual(x, update, gate, FIRST)
     torch.testing.assert_close(add_gated(x, update, gate, FIRST), right, rtol=1e-6, atol=1e-6)
+
+
+@pytest.mark.parametrize("kind", [FP8, INT8])
+@pytest.mark.parametrize("rows", [1, 2])
+def test_what_is_rounded_at_once_is_as_its_twin(device: torch.device, rows: int, kind: torch.dtype) -> None:
+    from wanvideo.kernels.norm_triton import residual_norm_rounded
+
+    x, update = stream(device)
+    shift, scale, gate, *_ = vectors(device, rows)
+    weight, bias = torch.randn(2, D, device=device)
+    how: dict[str, Any] = {"eps": 1e-6, "kind": kind, "dtype": torch.bfloat16}
+    with without_kernels():
+        alone = norm_eight_bit.norm_modulate(x, shift, scale, FIRST, **how)
+        sums, added = norm_eight_bit.residual_norm_modulate(x, update, shift, scale, FIRST, **how)
+        all_sums, gated = norm_eight_bit.gated_residual_norm(sums, update, gate, FIRST, weight, bias, **how)
+    vectors_of = ((None, None, scale, shift), (update, None, scale, shift), (update, gate, weight, bias))
+    for args, right in zip(vectors_of, (alone, added, gated), strict=True):
+        values, scales = residual_norm_rounded(x, *args, FIRST, eps=1e-6, kind=kind, modulated=args[2] is scale)
+        torch.testing.assert_close(scales, right.scale)
+        assert_rounded_alike(values, right.values)
+    torch.testing.assert_close(x, all_sums, rtol=1e-6, atol=1e-6)
 
 
 def test_the_first_frame_has_its_own_row() -> None:

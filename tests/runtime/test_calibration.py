@@ -126,8 +126,10 @@ def test_every_named_machine_has_rates_and_says_whether_they_were_measured() -> 
 def test_an_unknown_card_gets_a_guess_that_says_so() -> None:
     guess = predict(GPU)
     assert not guess.measured
-    assert guess.fp8_tflops == guess.bf16_tflops
-    assert predict(replace(GPU, capability=(12, 0))).fp8_tflops > guess.bf16_tflops
+    assert guess.fp8_tflops > guess.bf16_tflops
+    assert guess.attention_8bit_tflops == guess.attention_tflops, "without float8 it stays in 16 bits"
+    recent = predict(replace(GPU, capability=(12, 0)))
+    assert recent.attention_8bit_tflops > recent.attention_tflops
 
 
 @pytest.mark.gpu

@@ -11,7 +11,7 @@ from torch import Tensor
 from wanvideo.models.config import TransformerConfig
 from wanvideo.models.transformer import WanTransformer
 from wanvideo.runtime.lora import applied
-from wanvideo.runtime.quantize import quantize_fp8
+from wanvideo.runtime.quantize import quantize
 from wanvideo.runtime.streaming import Arena, BlockStream, large_tensors, slab_bytes, spread
 from wanvideo.weights.lora.tensors import Delta
 
@@ -103,7 +103,7 @@ def test_weights_are_in_host_memory_once() -> None:
 
 def test_float8_weights_pass_through_as_well() -> None:
     model, given = network(), inputs("cpu")
-    quantize_fp8(model)
+    quantize(model)
     wanted = copy.deepcopy(model)(*given)
     stream = streamed(model, arena_for(model, 3))
     assert torch.equal(model(*given), wanted)

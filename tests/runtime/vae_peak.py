@@ -7,6 +7,7 @@ need no scratch memory, so that the bytes alive after every operation are those 
 import sys
 import weakref
 from collections.abc import Callable
+from functools import partial
 from types import ModuleType
 from typing import Any
 
@@ -18,7 +19,6 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
 from wanvideo.kernels import vae as kernels
-from wanvideo.runtime import fused_vae
 
 
 class Alive(TorchDispatchMode):
@@ -52,15 +52,11 @@ def peak_bytes(monkeypatch: pytest.MonkeyPatch, run: Callable[[], object]) -> in
     silent = ModuleType("wanvideo.kernels.vae_triton")
     for name in ("norm_silu_triton", "add_triton_", "add_averaged_triton_", "join_phases_triton"):
         setattr(silent, name, lambda *_: None)
-    product = ModuleType("wanvideo.kernels.vae_conv_triton")
-    product.convolve_triton = _product  # type: ignore[attr-defined]
     with monkeypatch.context() as patch:
-        for module in (silent, product):
-            patch.setitem(sys.modules, module.__name__, module)
+        patch.setitem(sys.modules, silent.__name__, silent)
         patch.setattr(kernels, "_use_triton", lambda x: x.device.type == "meta")
-        patch.setattr(kernels, "conv3d", _conv3d)
-        patch.setattr(fused_vae, "conv3d", _conv3d)
-        patch.setattr(fused_vae, "conv2d", _conv2d)
+        patch.setattr(F, "conv3d", partial(_convolution, layout=torch.channels_last_3d))
+        patch.setattr(F, "conv2d", partial(_convolution, layout=torch.channels_last))
         patch.setattr(F, "scaled_dot_product_attention", lambda q, _k, _v: torch.empty_like(q))
         alive = Alive()
         with alive, torch.no_grad():
@@ -68,18 +64,20 @@ def peak_bytes(monkeypatch: pytest.MonkeyPatch, run: Callable[[], object]) -> in
     return alive.peak
 
 
-def _conv3d(
-    x: Tensor, weight: Tensor, bias: Tensor | None = None, *, stride: tuple[int, int, int] = (1, 1, 1)
+def _convolution(
+    x: Tensor,
+    weight: Tensor,
+    bias: Tensor | None = None,
+    stride: int | tuple[int, ...] = 1,
+    padding: int | tuple[int, ...] = 0,
+    *,
+    layout: torch.memory_format,
 ) -> Tensor:
-    frames = (x.shape[0] - weight.shape[2]) // stride[0] + 1
-    return x.new_empty(frames, *x.shape[1:3], weight.shape[0])
-
-
-def _conv2d(x: Tensor, weight: Tensor, bias: Tensor | None = None, *, stride: int = 1, padding: int = 0) -> Tensor:
-    height, width = ((side + 2 * padding - weight.shape[2]) // stride + 1 for side in x.shape[1:3])
-    return x.new_empty(x.shape[0], height, width, weight.shape[0])
-
-
-def _product(window: Tensor, weight: Tensor, *, bias: Tensor | None, added: Tensor | None) -> Tensor:
-    frames, height, width, _ = window.shape
-    return window.new_empty(frames - 2, height - 2, width - 1, weight.shape[0])
+    """What a convolution gives, without the copies that it makes on this device alone."""
+    axes = x.dim() - 2
+    strides, paddings = ((each,) * axes if isinstance(each, int) else each for each in (stride, padding))
+    sides = (
+        (side + 2 * pad - kernel) // step + 1
+        for side, kernel, step, pad in zip(x.shape[2:], weight.shape[2:], strides, paddings, strict=True)
+    )
+    return torch.empty((x.shape[0], weight.shape[0], *sides), dtype=x.dtype, device=x.device, memory_format=layout)

@@ -6,7 +6,6 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -78,8 +77,10 @@ def serving(
     listener.bind(("127.0.0.1", 0))
     port = listener.getsockname()[1]
     chosen = Settings(data_dir=tmp / "data", port=port, **{"demo": True, "min_free_bytes": 0} | settings)
-    app = create_app(chosen, sources(tmp, hubs=hubs), make=partial(build, workers=workers))
-    config = uvicorn.Config(app, log_config=None, ws_max_size=MAX_MESSAGE, lifespan="on", timeout_graceful_shutdown=1)
+    parts = build(chosen, sources(tmp, hubs=hubs), workers=workers)
+    config = uvicorn.Config(
+        create_app(parts), log_config=None, ws_max_size=MAX_MESSAGE, lifespan="on", timeout_graceful_shutdown=1
+    )
     server = uvicorn.Server(config)
     thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
     thread.start()
@@ -89,7 +90,7 @@ def serving(
             time.sleep(0.01)
         url = f"http://127.0.0.1:{port}"
         with httpx2.Client(base_url=url, timeout=30) as client:
-            yield Serving(url=url, parts=app.state.parts, client=client)
+            yield Serving(url=url, parts=parts, client=client)
     finally:
         server.should_exit = True
         thread.join(30)

@@ -99,10 +99,9 @@ def test_a_form_of_another_page_changes_nothing(idle: Serving) -> None:
 def test_a_second_server_on_the_same_folder_is_refused_with_the_reason(tmp_path: Path) -> None:
     from wanvideo.errors import DataFolderInUse
     from wanvideo.server.build import build
-    from wanvideo.server.metrics import Metrics
 
     with serving(tmp_path, workers=no_workers) as server, pytest.raises(DataFolderInUse, match="in use"):
-        build(server.parts.settings, server.parts.sources, Metrics("test"), workers=no_workers)
+        build(server.parts.settings, server.parts.sources, workers=no_workers)
 
 
 def test_jobs_and_limits_outlive_the_server(tmp_path: Path) -> None:

@@ -28,7 +28,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Serving]:
 @pytest.fixture(scope="module")
 def frames(server: Serving) -> list[dict[str, Any]]:
     """What a client with all topics is told while a video is made."""
-    told = []
+    told: list[dict[str, Any]] = []
     with connect(f"{server.url.replace('http', 'ws')}/ws", proxy=None) as socket:
         for topic in ("generation_progress", "previews"):
             socket.send(json.dumps({"type": "subscribe", "data": {"topic": topic}}))

@@ -26,7 +26,7 @@ class Backend(StrEnum):
     HOPPER = "hopper"  # our own, on GPUs of compute capability 9.0
     FLASH3 = "flash3"  # the package flash_attn_interface, on Hopper
     HOPPER_8BIT = "hopper, 8-bit"  # our own there, with 8-bit products
-    EIGHT_BIT = "8-bit"  # our own: 8-bit products
+    EIGHT_BIT = "8-bit"  # our own: 8-bit products, on GPUs that have float8
     SAGE = "sage"  # the package sageattention: 8-bit products
 
 
@@ -135,7 +135,10 @@ _IMPLEMENTATIONS: Final[Mapping[Backend, Callable[[Tensor, Tensor, Tensor], Tens
     Backend.SDPA: _sdpa, Backend.HOPPER: _hopper, Backend.FLASH3: _flash3,
     Backend.HOPPER_8BIT: _hopper_8bit, Backend.EIGHT_BIT: _8bit, Backend.SAGE: _sage,
 }  # fmt: skip
-_HOPPER: Final = (Backend.HOPPER, Backend.HOPPER_8BIT)
+# For which compute capabilities our own are; before Ada there is no float8.
+_OURS: Final[Mapping[Backend, Callable[[tuple[int, int]], bool]]] = {
+    Backend.HOPPER: (9, 0).__eq__, Backend.HOPPER_8BIT: (9, 0).__eq__, Backend.EIGHT_BIT: (8, 9).__le__,
+}  # fmt: skip
 _PACKAGES: Final[Mapping[Backend, str]] = {Backend.FLASH3: "flash_attn_interface", Backend.SAGE: "sageattention"}
 
 
@@ -152,7 +155,7 @@ def _works(backend: Backend, device: torch.device) -> bool:
     """Whether it is here and gives the right answer; what is wrong with it is logged, once."""
     if (package := _PACKAGES.get(backend)) is not None and find_spec(package) is None:
         return False
-    if backend in _HOPPER and (device.type != "cuda" or torch.cuda.get_device_capability(device) != (9, 0)):
+    if backend in _OURS and (device.type != "cuda" or not _OURS[backend](torch.cuda.get_device_capability(device))):
         return False
     try:
         error = self_test(backend, device)

@@ -13,17 +13,11 @@ import triton.language as tl
 from torch import Tensor
 from triton.tools.tensor_descriptor import TensorDescriptor
 
+from wanvideo.kernels.eight_bit_triton import to_8bit
+
 BLOCK: Final = 128  # tokens
 HEAD: Final = 128  # channels of a head
 _LARGEST: Final = {torch.int8: 127.0, torch.float8_e4m3fn: 448.0}
-
-
-@triton.jit
-def _to_8bit(x, out: tl.constexpr):
-    """Rounded to nearest; casts to whole numbers cut."""
-    if out == tl.int8:
-        return tl.where(x >= 0, x + 0.5, x - 0.5).to(tl.int8)
-    return x.to(out)
 
 
 @triton.jit
@@ -50,7 +44,7 @@ def _quantize_tokens(
         tl.store(scale_ptr + bn * (padded // block) + tile, scale)
         x = x / scale
     target = out_ptr + (bn * padded + token[:, None]) * head + channel[None, :]
-    tl.store(target, _to_8bit(x, out_ptr.dtype.element_ty))
+    tl.store(target, to_8bit(x, out_ptr.dtype.element_ty))
 
 
 @triton.jit

@@ -34,21 +34,18 @@ def norm_silu(
     out: Tensor | None = None,
     kept: Tensor | None = None,
     silu: bool = True,
-    border: bool = False,
 ) -> Tensor:
     """silu(norm(x + bias) * gamma) over the channels of x [T, H, W, C], computed in float32 and rounded once.
 
     out: where the result goes. kept: the last frames of it, as many as that has, go there too.
-    border: the frames of out and kept are larger, with the zeros that `convolve` wants.
     """
     out = torch.empty_like(x) if out is None else out
     if _use_triton(x):
         from wanvideo.kernels.vae_triton import norm_silu_triton
 
-        norm_silu_triton(x, gamma, bias, out, kept, silu, border)
+        norm_silu_triton(x, gamma, bias, out, kept, silu)
         return out
-    y = norm_silu_torch(x, gamma, bias, silu)
-    out.copy_(with_border(y) if border else y)
+    out.copy_(norm_silu_torch(x, gamma, bias, silu))
     if kept is not None:
         kept.copy_(out[-kept.shape[0] :])
     return out
@@ -160,37 +157,11 @@ def duplicated_torch(x: Tensor, channels: int, time: int) -> Tensor:
 # --- convolutions ----------------------------------------------------------------------------------------------------
 
 
-def convolve(
-    window: Tensor, weight: Tensor, *, border: bool, bias: Tensor | None = None, added: Tensor | None = None
-) -> Tensor:
-    """The convolution of window [2 + T, H, W, C] -> [T, H, W, O], plus `added` of that shape, plus bias.
-
-    border: the window is [2 + T, H + 2, W + 1, C], with zeros around the picture, and our own kernel convolves.
-    """
-    if border and _use_triton(window):
-        from wanvideo.kernels.vae_conv_triton import convolve_triton
-
-        return convolve_triton(window, weight, bias=bias, added=added)
-    if border:
-        window = window[:, 1:-1, :-1].contiguous()
+def convolve(window: Tensor, weight: Tensor, *, bias: Tensor | None = None, added: Tensor | None = None) -> Tensor:
+    """The convolution of window [2 + T, H, W, C] -> [T, H, W, O], plus `added` of that shape, plus bias."""
     if added is None:
         return conv3d(window, weight, bias)
     return add_(conv3d(window, weight), added, bias)
-
-
-def with_border(x: Tensor) -> Tensor:
-    """x [T, H, W, C] -> [T, H + 2, W + 1, C], with rows of zeros above and below and a column of them behind."""
-    return F.pad(x, (0, 0, 0, 1, 1, 1))
-
-
-def suits_own_kernel(weight: Tensor) -> bool:
-    """Whether `convolve` may be asked to use our own kernel: what it needs of sizes, types and the GPU."""
-    outs, ins = weight.shape[:2]
-    if ins % 32 or outs % 32 or weight.shape[-1] != 3:
-        return False
-    if not weight.is_cuda:
-        return True  # where its twin runs
-    return weight.dtype.itemsize == 2 and has_kernel(weight) and torch.cuda.get_device_capability(weight.device)[0] >= 9
 
 
 def conv3d(
@@ -212,15 +183,19 @@ def conv2d(x: Tensor, weight: Tensor, bias: Tensor | None = None, *, stride: int
 
 
 def _align(x: Tensor, weight: Tensor, bias: Tensor | None) -> tuple[Tensor, Tensor, Tensor | None, int]:
-    """With zeros for the channels that the tensor cores of a GPU want, of the pixels' 3 or 12; how many are meant."""
+    """With zeros for the channels that the tensor cores of a GPU want, of the pixels' 3 or 12; how many are meant.
+
+    Only what has too few channels is padded: `F.pad` copies even if there is nothing to add.
+    """
     outs, ins = weight.shape[:2]
-    if not x.is_cuda or x.dtype.itemsize != 2 or (outs % _ALIGNED == 0 and ins % _ALIGNED == 0):
-        return x, weight, bias, outs
     more_in, more_out = -ins % _ALIGNED, -outs % _ALIGNED
+    if x.device.type == "cpu" or x.dtype.itemsize != 2 or not (more_in or more_out):
+        return x, weight, bias, outs
     channels_last = torch.channels_last_3d if weight.dim() == 5 else torch.channels_last
     weight = F.pad(weight, (0, 0) * (weight.dim() - 2) + (0, more_in, 0, more_out))
-    bias = None if bias is None else F.pad(bias, (0, more_out))
-    return F.pad(x, (0, more_in)), weight.contiguous(memory_format=channels_last), bias, outs
+    bias = F.pad(bias, (0, more_out)) if bias is not None and more_out else bias
+    x = F.pad(x, (0, more_in)) if more_in else x
+    return x, weight.contiguous(memory_format=channels_last), bias, outs
 
 
 def _frames(y: Tensor, channels: int) -> Tensor:

@@ -15,22 +15,14 @@ _TILE = 4096  # numbers per program: 32 for each thread of four warps
 
 @triton.jit
 def _norm_silu(
-    x, gamma, bias, out, kept, rows, first_kept, height, width, border: tl.constexpr,
+    x, gamma, bias, out, kept, rows, first_kept,
     channels: tl.constexpr, root: tl.constexpr, has_bias: tl.constexpr, has_kept: tl.constexpr, silu: tl.constexpr,
     tile_rows: tl.constexpr, tile_channels: tl.constexpr,
 ):  # fmt: skip
     row = tl.program_id(0) * tile_rows + tl.arange(0, tile_rows)[:, None]
     channel = tl.arange(0, tile_channels)[None, :]
     inside = (row < rows) & (channel < channels)
-    if border:  # `row` counts the pixels of the result, zeros included
-        line, column = row // (width + 1), row % (width + 1)
-        frame, y = line // (height + 2), line % (height + 2) - 1
-        source = (frame * height + y) * width + column
-        picture = inside & (y >= 0) & (y < height) & (column < width)
-    else:
-        source = row
-        picture = inside
-    value = tl.load(x + source.to(tl.int64) * channels + channel, mask=picture, other=0.0).to(tl.float32)
+    value = tl.load(x + row.to(tl.int64) * channels + channel, mask=inside, other=0.0).to(tl.float32)
     if has_bias:
         value += tl.load(bias + channel, mask=channel < channels, other=0.0).to(tl.float32)
     square = tl.sum(value * value, axis=1)[:, None]
@@ -38,8 +30,6 @@ def _norm_silu(
     value *= tl.load(gamma + channel, mask=channel < channels, other=0.0).to(tl.float32)
     if silu:
         value *= tl.sigmoid(value)
-    if border:
-        value = tl.where(picture, value, 0.0)
     rounded = value.to(out.dtype.element_ty)
     tl.store(out + row.to(tl.int64) * channels + channel, rounded, mask=inside)
     if has_kept:
@@ -48,18 +38,17 @@ def _norm_silu(
 
 
 def norm_silu_triton(
-    x: Tensor, gamma: Tensor, bias: Tensor | None, out: Tensor, kept: Tensor | None, silu: bool, border: bool
+    x: Tensor, gamma: Tensor, bias: Tensor | None, out: Tensor, kept: Tensor | None, silu: bool
 ) -> None:
     _require_packed(x, out, kept)
-    _, height, width, channels = x.shape
-    rows = out.numel() // channels
+    channels = x.shape[-1]
+    rows = x.numel() // channels
     tile_channels = triton.next_power_of_2(channels)
     tile_rows = max(1, _TILE // tile_channels)
     first_kept = rows - (0 if kept is None else kept.numel() // channels)
     with _device(x):
         _norm_silu[(triton.cdiv(rows, tile_rows),)](
             x, gamma, gamma if bias is None else bias, out, out if kept is None else kept, rows, first_kept,
-            height, width, border=border,
             channels=channels, root=channels**0.5, has_bias=bias is not None, has_kept=kept is not None, silu=silu,
             tile_rows=tile_rows, tile_channels=tile_channels,
         )  # fmt: skip

@@ -14,7 +14,7 @@ from wanvideo.models.vae import WanVAE
 from wanvideo.pipelines.device import DTYPES
 from wanvideo.request import Tier
 from wanvideo.runtime.placement import MemoryPlan, Placement, Source
-from wanvideo.runtime.quantize import quantize_fp8
+from wanvideo.runtime.quantize import kind_for, quantize
 from wanvideo.runtime.streaming import Arena, BlockStream
 from wanvideo.sampling.guidance import Expert
 from wanvideo.weights.folder import ModelFolder
@@ -45,6 +45,7 @@ class Parts:
         tier: Tier = Tier.EXACT,
     ) -> None:
         self.folder, self.device, self.dtype, self.vae_dtype, self.tier = folder, device, dtype, vae_dtype, tier
+        self.kind = kind_for(device)  # of 8-bit numbers in the tier fast
         self.plan: MemoryPlan | None = None
         self._loaded: dict[Part, nn.Module] = {}  # on the device, or on the CPU to work there
         self._waiting: dict[Part, tuple[WanTransformer, BlockStream]] = {}  # transformers in host memory
@@ -214,7 +215,7 @@ class Parts:
 
     def _in_tier(self, transformer: WanTransformer) -> WanTransformer:
         if self.tier is Tier.FAST:
-            quantize_fp8(transformer, self.device)
+            quantize(transformer, self.kind, self.device)
         return transformer
 
 

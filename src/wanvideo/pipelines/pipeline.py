@@ -34,7 +34,7 @@ from wanvideo.runtime.calibration import load_calibration, usual_calibration_fil
 from wanvideo.runtime.cpu import fitting_threads
 from wanvideo.runtime.fused_vae import decoder, encode
 from wanvideo.runtime.hardware import this_machine
-from wanvideo.runtime.machine import FP8, predict
+from wanvideo.runtime.machine import predict
 from wanvideo.runtime.placement import MemoryPlan
 from wanvideo.runtime.plan import plan
 from wanvideo.runtime.tiling import decode_tiled, encode_tiled
@@ -96,7 +96,7 @@ class Pipeline(VideoPipeline):
             tier=tier,
         )
         if tier is Tier.FAST and where.type == "cuda":
-            _require_float8(where, self._parts.dtype)
+            _require_bfloat16(self._parts.dtype)
         self._vae_dtype = None if vae_dtype is None else str(self._parts.vae_dtype).removeprefix("torch.")
         self.tier, self.memory_limit = tier, memory_limit
         self._colours: LatentColours | None = None
@@ -364,16 +364,9 @@ class Pipeline(VideoPipeline):
         )
 
 
-def _require_float8(device: torch.device, dtype: torch.dtype) -> None:
+def _require_bfloat16(dtype: torch.dtype) -> None:
     if dtype is not torch.bfloat16:
-        raise InvalidRequest(f"tier fast computes in bfloat16 beside float8, not in {dtype}: leave dtype out")
-    capability = torch.cuda.get_device_capability(device)
-    if capability < FP8:
-        raise InvalidRequest(
-            f"tier fast multiplies float8 numbers, and {torch.cuda.get_device_name(device)} has no units for them "
-            f"(compute capability {capability[0]}.{capability[1]}, needed is {FP8[0]}.{FP8[1]}): use tier exact",
-            suggestions=("tier exact",),
-        )
+        raise InvalidRequest(f"tier fast computes in bfloat16 beside 8-bit numbers, not in {dtype}: leave dtype out")
 
 
 def _does_not_fit(plan: MemoryPlan, request: ResolvedRequest) -> NotEnoughMemory:

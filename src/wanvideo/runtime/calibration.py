@@ -132,7 +132,7 @@ def _measure_gpu(machine: Machine, device: "torch.device", start: Calibration) -
     return replace(
         start,
         bf16_tflops=bf16,
-        fp8_tflops=(_fp8_matmul(device, 8192) if machine.has_fp8 else None) or bf16,
+        fp8_tflops=_8bit_matmul(device, 8192, has_fp8=machine.has_fp8) or bf16,
         attention_tflops=attention,
         attention_8bit_tflops=attention * gain,
         memory_gbs=_copy(device),
@@ -170,15 +170,21 @@ def _matmul(device: "torch.device", dtype: "torch.dtype", side: int) -> float:
     return 2 * side**3 / _seconds(lambda: a @ b, device) / 1e12
 
 
-def _fp8_matmul(device: "torch.device", side: int) -> float | None:
-    """TFLOP/s; None where this torch does not multiply 8-bit floats on this GPU."""
+def _8bit_matmul(device: "torch.device", side: int, *, has_fp8: bool) -> float | None:
+    """TFLOP/s in float8, or int8 where there is none; None where this torch does not multiply them on this GPU."""
     import torch
 
-    a, b = (torch.randn(side, side, device=device).to(torch.float8_e4m3fn) for _ in range(2))
+    a, b = (torch.randn(side, side, device=device) for _ in range(2))
+    if has_fp8:
+        a, b = a.to(torch.float8_e4m3fn), b.to(torch.float8_e4m3fn)
+    else:
+        a, b = a.mul_(30).to(torch.int8), b.mul_(30).to(torch.int8)
     one = torch.ones((), device=device)
 
     def work() -> object:
-        return torch._scaled_mm(a, b.t(), one, one, out_dtype=torch.bfloat16, use_fast_accum=True)
+        if has_fp8:
+            return torch._scaled_mm(a, b.t(), one, one, out_dtype=torch.bfloat16, use_fast_accum=True)
+        return torch._int_mm(a, b.t())
 
     try:
         return 2 * side**3 / _seconds(work, device) / 1e12

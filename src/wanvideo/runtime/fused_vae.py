@@ -12,7 +12,6 @@ What is computed is described in `models.vae`, whose results these are but for r
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from itertools import chain
-from typing import Final
 
 import torch
 import torch.nn.functional as F
@@ -27,7 +26,6 @@ from wanvideo.kernels.vae import (
     join_phases,
     norm_silu,
     phase_weight,
-    suits_own_kernel,
 )
 from wanvideo.models.vae import (
     CausalConv3d,
@@ -45,8 +43,6 @@ from wanvideo.models.vae import (
     unfold_pixels,
 )
 from wanvideo.runtime.vae_memory import GROUP
-
-OWN_KERNEL: Final = False  # until it has been measured to be faster
 
 
 def prepare(module: nn.Module) -> None:
@@ -75,7 +71,6 @@ def encode(vae: WanVAE, video: Tensor) -> Tensor:
 class _Past:
     """The last frames [n, H, W, C] that each temporal layer of one coder has seen of one clip."""
 
-    own_kernel: bool  # convolve with ours where it can, not with cuDNN
     frames: dict[nn.Module, Tensor] = field(default_factory=dict)
 
     def window(self, conv: CausalConv3d, x: Tensor) -> Tensor:
@@ -86,25 +81,15 @@ class _Past:
         return window
 
     def norm_silu(self, norm: ChannelNorm, x: Tensor, bias: Tensor | None, conv: CausalConv3d) -> Tensor:
-        """The same for silu(norm(x + bias)), as `convolve` wants it."""
-        border = self._border(conv)
-        window, kept = self._room(conv, x, border)
-        norm_silu(x, norm.gamma, bias=bias, out=window[conv.history :], kept=kept, border=border)
+        """The same for silu(norm(x + bias))."""
+        window, kept = self._room(conv, x)
+        norm_silu(x, norm.gamma, bias=bias, out=window[conv.history :], kept=kept)
         return window
 
-    def convolve(self, conv: CausalConv3d, window: Tensor, *, bias: Tensor | None, added: Tensor | None) -> Tensor:
-        """A window of `norm_silu` -> [T, H, W, O]; bias is that of `conv`, or None if it is added later."""
-        return convolve(window, conv.weight, border=self._border(conv), bias=bias, added=added)
-
-    def _border(self, conv: CausalConv3d) -> bool:
-        return self.own_kernel and suits_own_kernel(conv.weight)
-
-    def _room(self, conv: CausalConv3d, x: Tensor, border: bool = False) -> tuple[Tensor, Tensor]:
+    def _room(self, conv: CausalConv3d, x: Tensor) -> tuple[Tensor, Tensor]:
         """A window that begins with the past, and the part of the past that is to become the last frames of x."""
         history, new = conv.history, min(conv.history, x.shape[0])
         count, height, width, channels = x.shape
-        if border:
-            height, width = height + 2, width + 1
         past = self.frames.get(conv)
         if past is None:
             past = self.frames[conv] = x.new_zeros(history, height, width, channels)
@@ -121,12 +106,12 @@ def _block(block: ResidualBlock, x: Tensor, past: _Past) -> Tensor:
     assert isinstance(norm2, ChannelNorm)
     assert isinstance(conv1, CausalConv3d)
     assert isinstance(conv2, CausalConv3d)
-    h = past.convolve(conv1, past.norm_silu(norm1, x, None, conv1), bias=None, added=None)
+    h = convolve(past.norm_silu(norm1, x, None, conv1), conv1.weight)
     window = past.norm_silu(norm2, h, conv1.bias, conv2)
     del h
     if isinstance(block.shortcut, CausalConv3d):
         x = F.linear(x, block.shortcut.weight.flatten(1), block.shortcut.bias)
-    return past.convolve(conv2, window, bias=conv2.bias, added=x)
+    return convolve(window, conv2.weight, bias=conv2.bias, added=x)
 
 
 def _attention(layer: FrameAttention, x: Tensor) -> Tensor:
@@ -151,7 +136,7 @@ def _head(coder: Encoder | Decoder, x: Tensor, past: _Past) -> Tensor:
     norm, _, conv = coder.head
     assert isinstance(norm, ChannelNorm)
     assert isinstance(conv, CausalConv3d)
-    return past.convolve(conv, past.norm_silu(norm, x, None, conv), bias=conv.bias, added=None)
+    return convolve(past.norm_silu(norm, x, None, conv), conv.weight, bias=conv.bias)
 
 
 def _picture_conv(layer: Upsample | Downsample) -> nn.Conv2d:
@@ -197,10 +182,10 @@ def _up_stages(decoder: Decoder) -> Iterator[_UpStage]:
 class FusedDecoder:
     """Decodes clips with the weights of one autoencoder, which it shares."""
 
-    def __init__(self, vae: WanVAE, *, group: int = GROUP, own_kernel: bool = OWN_KERNEL) -> None:
-        """group: frames that a stage takes at a time. own_kernel: convolve with ours where it can, not with cuDNN."""
+    def __init__(self, vae: WanVAE, *, group: int = GROUP) -> None:
+        """group: frames that a stage takes at a time."""
         prepare(vae.decoder)
-        self.vae, self.group, self.own_kernel = vae, group, own_kernel
+        self.vae, self.group = vae, group
         self.stages = list(_up_stages(vae.decoder))
 
     def stream(self, latents: Tensor) -> Iterator[Tensor]:
@@ -225,7 +210,7 @@ class FusedDecoder:
 
     def _frames(self, z: Tensor) -> Iterator[Tensor]:
         """z [T, h, w, C] -> the decoder's output, a few frames at a time."""
-        decoder, past = self.vae.decoder, _Past(self.own_kernel)
+        decoder, past = self.vae.decoder, _Past()
         x: Iterable[Tensor] = (
             _middle(decoder, conv3d(past.window(decoder.conv1, latent), decoder.conv1.weight, decoder.conv1.bias), past)
             for latent in z.split(1)
@@ -303,10 +288,9 @@ def _doubled_in_time(up: Upsample, h: Tensor, start: bool, past: _Past) -> list[
 class FusedEncoder:
     """Encodes clips with the weights of one autoencoder, which it shares."""
 
-    def __init__(self, vae: WanVAE, *, own_kernel: bool = OWN_KERNEL) -> None:
-        """own_kernel: as of `FusedDecoder`."""
+    def __init__(self, vae: WanVAE) -> None:
         prepare(vae.encoder)
-        self.vae, self.own_kernel = vae, own_kernel
+        self.vae = vae
 
     @torch.no_grad()
     def encode(self, video: Tensor) -> Tensor:
@@ -316,7 +300,7 @@ class FusedEncoder:
 
     def _clip(self, video: Tensor) -> Tensor:
         """One clip [3, F, H, W] -> the mean of its latents [z, T, h, w]."""
-        config, conv, past = self.vae.config, self.vae.conv1, _Past(self.own_kernel)
+        config, conv, past = self.vae.config, self.vae.conv1, _Past()
         latents = []
         for chunk in (video[:, :1], *video[:, 1:].split(config.temporal_stride, dim=1)):
             if chunk.shape[1] == 0:

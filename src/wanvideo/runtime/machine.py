@@ -10,7 +10,7 @@ from wanvideo.errors import InvalidRequest
 
 GIB: Final = 2**30
 OLDEST: Final = (7, 5)  # Turing: the first with tensor cores for 8-bit integers, and the oldest that CUDA 13 supports
-FP8: Final = (8, 9)  # Ada: the first that multiplies 8-bit floats
+FLOAT8: Final = (8, 9)  # Ada: the first that multiplies 8-bit floats
 BF16: Final = (8, 0)  # Ampere
 
 
@@ -37,7 +37,7 @@ class Machine:
 
     @property
     def has_fp8(self) -> bool:
-        return self.capability is not None and self.capability >= FP8
+        return self.capability is not None and self.capability >= FLOAT8
 
 
 # --- named machines --------------------------------------------------------------------------------------------------
@@ -89,7 +89,7 @@ class Calibration:
     name: str  # of the GPU or the processor
     measured: bool  # on such a card; else predicted
     bf16_tflops: float  # linear layers of the transformers in the exact tier; on a CPU, float32
-    fp8_tflops: float  # the same in the fast tier; as bf16 where there are no 8-bit units
+    fp8_tflops: float  # the same in the fast tier: float8, or int8 where there is none; as bf16 on a CPU
     attention_tflops: float
     attention_8bit_tflops: float
     memory_gbs: float  # device memory, read and written
@@ -112,8 +112,8 @@ H100: Final = Calibration(
     measured=True,
     bf16_tflops=760,
     fp8_tflops=1450,
-    attention_tflops=590,
-    attention_8bit_tflops=720,
+    attention_tflops=605,
+    attention_8bit_tflops=740,
     memory_gbs=2950,
     h2d_gbs=54.6,
     vae_tflops=275,
@@ -122,11 +122,11 @@ H100: Final = Calibration(
 )
 
 
-def _predicted(name: str, *, bf16: float, eight_bit: float | None, memory: float) -> Calibration:
+def _predicted(name: str, *, bf16: float, eight_bit: float, memory: float, has_fp8: bool = True) -> Calibration:
     """From the dense peaks of a GeForce's datasheet, PCIe 4.0 x16 and an NVMe disk.
 
     Three quarters of the peak are what large matrices reach; attention in 16 bits reaches nine tenths of that, and in 8
-    bits gains 1.6 where there are units for it. For the decode, the share of what linear layers reach is an H100's.
+    bits gains 1.6 where there is float8. For the decode, the share of what linear layers reach is an H100's.
     """
     linear = 0.75 * bf16
     attention = 0.9 * linear
@@ -134,9 +134,9 @@ def _predicted(name: str, *, bf16: float, eight_bit: float | None, memory: float
         name=name,
         measured=False,
         bf16_tflops=linear,
-        fp8_tflops=linear if eight_bit is None else 0.75 * eight_bit,
+        fp8_tflops=0.75 * eight_bit,
         attention_tflops=attention,
-        attention_8bit_tflops=1.6 * attention,
+        attention_8bit_tflops=1.6 * attention if has_fp8 else attention,
         memory_gbs=0.85 * memory,
         h2d_gbs=24,
         vae_tflops=linear * H100.vae_tflops / H100.bf16_tflops,
@@ -154,7 +154,7 @@ KNOWN: Final[Mapping[str, Calibration]] = MappingProxyType(
             _predicted("NVIDIA GeForce RTX 4080", bf16=97.5, eight_bit=195, memory=716),
             _predicted("NVIDIA GeForce RTX 4080 SUPER", bf16=104, eight_bit=209, memory=736),
             _predicted("NVIDIA GeForce RTX 4090", bf16=165, eight_bit=330, memory=1008),
-            _predicted("NVIDIA GeForce RTX 3090", bf16=71, eight_bit=None, memory=936),
+            _predicted("NVIDIA GeForce RTX 3090", bf16=71, eight_bit=284, memory=936, has_fp8=False),
         )
     }
 )
@@ -166,8 +166,7 @@ def predict(machine: Machine) -> Calibration:
         return cpu_calibration(platform.processor() or platform.machine() or "this CPU", tflops=0.2, measured=False)
     if known := KNOWN.get(machine.gpu):
         return known
-    eight_bit = 80.0 if machine.has_fp8 else None
-    return _predicted(machine.gpu, bf16=40, eight_bit=eight_bit, memory=400)
+    return _predicted(machine.gpu, bf16=40, eight_bit=80, memory=400, has_fp8=machine.has_fp8)
 
 
 def cpu_calibration(name: str, *, tflops: float, measured: bool, attention: float | None = None) -> Calibration:

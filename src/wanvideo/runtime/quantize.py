@@ -5,104 +5,121 @@ product. Sums, norms, the residual stream and all that is not in a block stay as
 the text, whose products are small.
 """
 
-import weakref
 from typing import Final
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from wanvideo.kernels.fp8 import FP8, LARGEST, multiply, quantize_rows
-from wanvideo.models.transformer import FeedForward, WanTransformer
+from wanvideo.kernels.eight_bit import FP8, INT8, Rounded, multiply, round_rows
+from wanvideo.kernels.norm import gated_residual
+from wanvideo.kernels.norm_eight_bit import gated_residual_norm, norm_modulate, residual_norm_modulate
+from wanvideo.models.transformer import Attention, Block, FeedForward, WanTransformer
+from wanvideo.runtime.machine import FLOAT8
 from wanvideo.weights.quantized import QuantizedLinear
+from wanvideo.weights.stored import EIGHT_BIT
 
 # Of a block. The text has 512 tokens, a video tens of thousands.
 LINEARS: Final = (
     "self_attn.q", "self_attn.k", "self_attn.v", "self_attn.o", "cross_attn.q", "cross_attn.o", "ffn.0", "ffn.2",
 )  # fmt: skip
+_AFTER_NORMS: Final = ("self_attn.q", "self_attn.k", "self_attn.v", "cross_attn.q", "ffn.0")  # of these
+_AS_STORED: Final = {FP8: "F8_E4M3", INT8: "I8"}  # as files call them
 
 
-class Rows:
-    """Quantises what goes into a Linear; for several that are given the same tensor one after the other, once."""
-
-    def __init__(self) -> None:
-        self._of: weakref.ref[Tensor] | None = None
-        self._made: tuple[Tensor, Tensor] | None = None
-
-    def __call__(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        if self._of is None or self._of() is not x or self._made is None:
-            self._made = None  # before more memory is asked for
-            self._made = quantize_rows(x.flatten(0, -2))
-            self._of = weakref.ref(x)
-        return self._made
-
-    def forget(self) -> None:
-        self._of = self._made = None
-
-
-class Fp8Linear(nn.Module):
-    """Like `nn.Linear`, with a float8 weight [N, K], a scale [N, 1] for each of its rows, and float8 inputs."""
+class EightBitLinear(nn.Module):
+    """Like `nn.Linear`, with an 8-bit weight [N, K], a scale [N, 1] for each of its rows, and inputs rounded alike."""
 
     weight: Tensor
     scale: Tensor
 
-    def __init__(self, weight: Tensor, scale: Tensor, bias: nn.Parameter | None, rows: Rows) -> None:
+    def __init__(self, weight: Tensor, scale: Tensor, bias: nn.Parameter | None) -> None:
         super().__init__()
+        self.kind = weight.dtype
         self.register_buffer("weight", weight)
         self.register_buffer("scale", scale)
         self.bias = bias
-        self.rows = rows
 
-    def forward(self, x: Tensor) -> Tensor:
-        return self._multiply(x, *self.rows(x))
+    def forward(self, x: Tensor | Rounded) -> Tensor:
+        """x [..., K] -> [..., N]."""
+        rows = x if isinstance(x, Rounded) else round_rows(x, self.kind)
+        return multiply(rows, self.weight, self.scale, self.bias)
 
     def of_gelu(self, x: Tensor) -> Tensor:
         """Of gelu(x)."""
-        self.rows.forget()
-        return self._multiply(x, *quantize_rows(x.flatten(0, -2), gelu=True))
-
-    def _multiply(self, x: Tensor, rows: Tensor, scale: Tensor) -> Tensor:
-        out = multiply(rows, scale, self.weight, self.scale, self.bias, x.dtype)
-        return out.unflatten(0, x.shape[:-1])  # type: ignore[no-any-return]
+        return multiply(round_rows(x, self.kind, gelu=True), self.weight, self.scale, self.bias)
 
 
-class Fp8FeedForward(FeedForward):
-    """The GELU between the Linears joins the rounding to float8."""
+class EightBitFeedForward(FeedForward):
+    """The GELU between the Linears joins the rounding to 8 bits."""
 
     def __init__(self, *layers: nn.Module) -> None:
         nn.Sequential.__init__(self, *layers)
 
-    def forward(self, x: Tensor) -> Tensor:
+    def forward(self, x: Tensor | Rounded) -> Tensor:
         up, _, down = self
         hidden = up(x)
-        if isinstance(down, Fp8Linear):
+        if isinstance(down, EightBitLinear):
             return down.of_gelu(hidden)
         return down(F.gelu(hidden, approximate="tanh"))  # type: ignore[no-any-return]
 
 
-def quantize_fp8(transformer: WanTransformer, device: torch.device | None = None) -> None:
-    """Replace the Linears of the blocks of `transformer` by float8 ones, one after the other.
+class EightBitBlock(Block):
+    """The norms before the Linears join the rounding to 8 bits, unless something else reads them, such as a LoRA."""
 
-    device: where to compute; the weights come to lie where they were. What is stored in float8 with scales already is
-    taken as it is; what is stored in other 8-bit types, or fewer bits, stays as it is.
+    self_attn: Attention
+    cross_attn: Attention
+
+    def __init__(self, block: Block, kind: torch.dtype) -> None:
+        nn.Module.__init__(self)
+        self.kind = kind
+        for name, child in block.named_children():
+            self.add_module(name, child)
+        self.modulation = block.modulation
+
+    def forward(self, x: Tensor, text: Tensor, time: Tensor, rope: Tensor, first: int, length: int) -> Tensor:
+        """As `Block`."""
+        if any(type(self.get_submodule(name)) is not EightBitLinear for name in _AFTER_NORMS):
+            return super().forward(x, text, time, rope, first, length)
+        shift1, scale1, gate1, shift2, scale2, gate2 = (self.modulation.float() + time).unbind(2)
+        eps, kind, dtype, norm3 = self.norm3.eps, self.kind, text.dtype, self.norm3
+        h = norm_modulate(x, shift1, scale1, first, eps=eps, kind=kind, dtype=dtype)
+        update = self.self_attn(h, h, rope, length)
+        x, h = gated_residual_norm(x, update, gate1, first, norm3.weight, norm3.bias, eps=eps, kind=kind, dtype=dtype)
+        update = self.cross_attn(h, text)
+        x, h = residual_norm_modulate(x, update, shift2, scale2, first, eps=eps, kind=kind, dtype=dtype)
+        del update
+        return gated_residual(x, self.ffn(h), gate2, first)
+
+
+def kind_for(device: torch.device) -> torch.dtype:
+    """The 8-bit numbers that a GPU has units for: float8 from Ada on, int8 before. A CPU rounds as recent GPUs do."""
+    return INT8 if device.type == "cuda" and torch.cuda.get_device_capability(device) < FLOAT8 else FP8
+
+
+def quantize(transformer: WanTransformer, kind: torch.dtype = FP8, device: torch.device | None = None) -> None:
+    """Replace the Linears of the blocks of `transformer` by 8-bit ones, one after the other, and their blocks.
+
+    kind: FP8 or INT8.
+    device: where to compute; the weights come to lie where they were. What is stored in that kind with scales already
+    is taken as it is, what is stored in other 8-bit types is rounded anew; GGUF's blocks stay as they are.
     """
-    rows = Rows()
-    for block in transformer.blocks:
+    for index, block in enumerate(transformer.blocks):
+        assert isinstance(block, Block)
         for name in LINEARS:
-            old = block.get_submodule(name)
-            if (new := _quantized(old, rows, device)) is not None:
+            if (new := _quantized(block.get_submodule(name), kind, device)) is not None:
                 block.set_submodule(name, new)
-        block.set_submodule("ffn", Fp8FeedForward(*block.get_submodule("ffn").children()))
+        block.set_submodule("ffn", EightBitFeedForward(*block.ffn.children()))
+        transformer.blocks[index] = EightBitBlock(block, kind)
 
 
-def _quantized(old: nn.Module, rows: Rows, device: torch.device | None) -> Fp8Linear | None:
-    if isinstance(old, QuantizedLinear) and old.kind == "F8_E4M3":
+def _quantized(old: nn.Module, kind: torch.dtype, device: torch.device | None) -> EightBitLinear | None:
+    if isinstance(old, QuantizedLinear) and old.kind == _AS_STORED[kind]:
         scale = torch.ones(1, 1) if old.scale is None else old.scale
         scale = scale.float().reshape(-1, 1).expand(old.stored.shape[0], 1).contiguous()
-        return Fp8Linear(old.stored, scale.to(old.stored.device), old.bias, rows)
-    if type(old) is not nn.Linear:
+        return EightBitLinear(old.stored, scale.to(old.stored.device), old.bias)
+    if not (type(old) is nn.Linear or (isinstance(old, QuantizedLinear) and old.kind in EIGHT_BIT)):
         return None
     weight = old.weight.detach()
-    wide = weight.to(device or weight.device).float()
-    scale = wide.abs().amax(1, keepdim=True).clamp_min(1e-12) / LARGEST
-    return Fp8Linear((wide / scale).to(FP8).to(weight.device), scale.to(weight.device), old.bias, rows)
+    rows = round_rows(weight.to(device or weight.device), kind)
+    return EightBitLinear(rows.values.to(weight.device), rows.scale.to(weight.device), old.bias)

@@ -1,6 +1,6 @@
-"""The application: everything made once, put together, and closed again."""
+"""The application: addresses, and what every request goes through."""
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 import anyio.to_thread
@@ -9,11 +9,10 @@ from fastapi.routing import APIRoute
 from starlette.middleware.cors import CORSMiddleware
 
 from wanvideo.server import errors
-from wanvideo.server.build import build
 from wanvideo.server.events import socket
 from wanvideo.server.guard import BodyLimits, Guard, Rules, hosts_of
 from wanvideo.server.metrics import Metrics, Timing
-from wanvideo.server.parts import Parts, Sources, package_version
+from wanvideo.server.parts import Parts, package_version
 from wanvideo.server.routes import (
     generation,
     health,
@@ -34,17 +33,13 @@ GROUPS = (generation, queue, outputs, models, wan_models, lora, prompt, system, 
 ALIASED = (queue, outputs, system, prompt, generation)
 
 
-def create_app(
-    settings: Settings, sources: Sources, *, make: Callable[[Settings, Sources, Metrics], Parts] = build
-) -> FastAPI:
-    """The server as an ASGI application. Nothing is opened before it starts."""
-    metrics = Metrics(package_version())
+def create_app(parts: Parts) -> FastAPI:
+    """The server as an ASGI application. It starts to work, and closes the parts, with the ASGI server around it."""
+    settings = parts.settings
 
     @asynccontextmanager
-    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+    async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
         anyio.to_thread.current_default_thread_limiter().total_tokens = THREADS
-        parts = await anyio.to_thread.run_sync(make, settings, sources, metrics)
-        app.state.parts = parts
         parts.hub.open()
         await anyio.to_thread.run_sync(parts.start)
         try:
@@ -62,6 +57,7 @@ def create_app(
         redoc_url=None,
         generate_unique_id_function=_operation_id,
     )
+    app.state.parts = parts
     errors.install(app)
     app.include_router(health.router)
     app.include_router(thumbnails.router)
@@ -73,7 +69,7 @@ def create_app(
     if settings.root_aliases:
         for module in ALIASED:
             app.include_router(module.router, include_in_schema=False)
-    _surround(app, settings, metrics)
+    _surround(app, settings, parts.metrics)
     return app
 
 

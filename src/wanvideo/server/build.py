@@ -20,7 +20,7 @@ from wanvideo.server.inputs import Inputs
 from wanvideo.server.limits import LimitsFile
 from wanvideo.server.metrics import Metrics, Reading
 from wanvideo.server.monitor import Monitor, Sample
-from wanvideo.server.parts import Parts, Sources, offer_here
+from wanvideo.server.parts import Parts, Sources, offer_here, package_version
 from wanvideo.server.preparing import Preparing
 from wanvideo.server.prompt import Enhancer
 from wanvideo.server.settings import Settings
@@ -29,7 +29,7 @@ from wanvideo.server.workers import describe, workers_of
 Workers = Callable[[Settings, Sources, DataFolder], Mapping[str, MakeExecutor]]
 
 
-def build(settings: Settings, sources: Sources, metrics: Metrics, *, workers: Workers = workers_of) -> Parts:
+def build(settings: Settings, sources: Sources, *, workers: Workers = workers_of) -> Parts:
     """Open everything; nothing works yet. Raises DataFolderInUse, StorageFailed, and whatever else is in the way."""
     with ExitStack() as closing:
         folder = DataFolder(settings.data_dir)
@@ -61,7 +61,7 @@ def build(settings: Settings, sources: Sources, metrics: Metrics, *, workers: Wo
             limits=LimitsFile(settings.data_dir / "limits.json"),
             downloads=downloads,
             monitor=Monitor(lambda sample: _tell_sample(hub, sample)),
-            metrics=metrics,
+            metrics=Metrics(package_version()),
             hub=hub,
             enhancer=enhancer_of(settings),
             closing=closing.pop_all(),
@@ -69,7 +69,7 @@ def build(settings: Settings, sources: Sources, metrics: Metrics, *, workers: Wo
     parts.closing.callback(queue.subscribe(lambda change: _tell_change(parts, change)))
     downloads.subscribe(lambda before, after: _tell_download(parts, before, after))
     downloads.subscribe(lambda _before, after: preparing.changed(after))
-    metrics.watch(lambda: _readings(parts))
+    parts.metrics.watch(lambda: _readings(parts))
     return parts
 
 

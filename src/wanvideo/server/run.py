@@ -3,13 +3,15 @@
 import asyncio
 import signal
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from types import FrameType
 
 import uvicorn
 
 from wanvideo.server.app import create_app
-from wanvideo.server.parts import Sources
+from wanvideo.server.build import build
+from wanvideo.server.parts import Parts, Sources
 from wanvideo.server.settings import Settings
 
 MAX_MESSAGE = 64 * 1024  # bytes of a WebSocket message
@@ -17,14 +19,19 @@ KEEP_ALIVE = 30  # seconds
 
 
 def run(settings: Settings, sources: Sources, listener: socket.socket, started: Callable[[], None]) -> None:
-    """Serve on `listener`, which is bound. SIGTERM and SIGINT drain; a second one stops at once."""
-    server = _Server(configure(settings, sources), started)
+    """Serve on `listener`, which is bound. SIGTERM and SIGINT drain; a second one stops at once.
+
+    Raises what `build` raises, and KeyboardInterrupt at the end if it was SIGINT.
+    """
+    server = _Server(configure(build(settings, sources)), started)
     asyncio.run(server.serve(sockets=[listener]))
+    if server.interrupted:
+        raise KeyboardInterrupt
 
 
-def configure(settings: Settings, sources: Sources) -> uvicorn.Config:
+def configure(parts: Parts) -> uvicorn.Config:
     return uvicorn.Config(
-        create_app(settings, sources),
+        create_app(parts),
         log_config=None,
         access_log=False,
         server_header=False,
@@ -39,18 +46,29 @@ def configure(settings: Settings, sources: Sources) -> uvicorn.Config:
 
 
 class _Server(uvicorn.Server):
-    """Says when it is ready, and ends its children when it is told twice."""
+    """Says when it is ready, and ends well when it is told to."""
 
     def __init__(self, config: uvicorn.Config, started: Callable[[], None]) -> None:
         super().__init__(config)
         self._tell = started
+        self.interrupted = False  # by the user at the terminal
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)
         if self.started:
             self._tell()
 
-    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
-        if sig == signal.SIGTERM and self.should_exit:
-            self.force_exit = True
-        super().handle_exit(sig, frame)
+    @contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        """As in uvicorn, but without raising the signals again at the end: what was asked for has been done."""
+        before = {number: signal.signal(number, self.handle_exit) for number in (signal.SIGINT, signal.SIGTERM)}
+        try:
+            yield
+        finally:
+            for number, handler in before.items():
+                signal.signal(number, handler)
+
+    def handle_exit(self, sig: int, _frame: FrameType | None) -> None:
+        self.interrupted = self.interrupted or sig == signal.SIGINT
+        self.force_exit = self.should_exit  # the second one
+        self.should_exit = True

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
+from typing import Any
 
 from tests.server.serving import Serving, no_workers, serving
 
@@ -56,7 +57,7 @@ def language_model(answer: bytes) -> Iterator[tuple[str, list[dict[str, object]]
 def test_a_language_model_of_the_operator_is_asked(tmp_path: Path) -> None:
     said = {"choices": [{"message": {"content": "<think>hm</think> A grey heron glides over a lake."}}]}
     with language_model(json.dumps(said).encode()) as (url, asked):
-        chosen = {"enhancer_url": url, "enhancer_model": "small", "enhancer_key": "sk-secret"}
+        chosen: dict[str, Any] = {"enhancer_url": url, "enhancer_model": "small", "enhancer_key": "sk-secret"}
         with serving(tmp_path, workers=no_workers, **chosen) as server:
             made = server.post(f"{PROMPT}/enhance", {"prompt": "a heron"})
             by_rule = server.post(f"{PROMPT}/enhance", {"prompt": "a heron", "options": {"use_rules": True}})
