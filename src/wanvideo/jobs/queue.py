@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Final
 
-from sqlalchemy import Connection, Select, and_, delete, func, insert, or_, select, update
+from sqlalchemy import Connection, Select, and_, delete, func, insert, or_, select, tuple_, update
 from sqlalchemy.exc import IntegrityError
 
 from wanvideo.errors import IdempotencyConflict, InvalidRequest, JobConflict, JobNotFound, QueueFull
@@ -120,6 +120,18 @@ class Queue:
         more = len(jobs) > limit
         last = jobs[limit - 1] if more else None
         return Page(jobs=tuple(jobs[:limit]), next=None if last is None else f"{last.created!r}:{last.id}")
+
+    def after(self, job: str | None, *, limit: int, oldest_first: bool = False) -> Page:
+        """The jobs that come after one in time, or before it. Raises JobNotFound."""
+        order = [JOBS.c.created, JOBS.c.id] if oldest_first else [JOBS.c.created.desc(), JOBS.c.id.desc()]
+        query = select(JOBS).order_by(*order).limit(limit + 1)
+        with self.database.read() as connection:
+            if job is not None:
+                seen = self._get(connection, job)
+                place, seen_place = tuple_(JOBS.c.created, JOBS.c.id), tuple_(seen.created, seen.id)
+                query = query.where(place > seen_place if oldest_first else place < seen_place)
+            jobs = [self._job(row) for row in connection.execute(query)]
+        return Page(jobs=tuple(jobs[:limit]), next=jobs[limit - 1].id if len(jobs) > limit else None)
 
     def waiting(self) -> tuple[Job, ...]:
         """In the order in which they will run; held ones are where they would be."""

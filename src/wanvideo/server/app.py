@@ -24,6 +24,7 @@ from wanvideo.server.routes import (
     recovery,
     system,
     thumbnails,
+    videos,
     wan_models,
 )
 from wanvideo.server.settings import Settings
@@ -66,6 +67,7 @@ def create_app(parts: Parts) -> FastAPI:
     app.include_router(socket.sockets)
     for module in GROUPS:
         app.include_router(module.router, prefix="/api/v1")
+    app.include_router(videos.router)
     if settings.root_aliases:
         for module in ALIASED:
             app.include_router(module.router, include_in_schema=False)
@@ -97,6 +99,7 @@ def rules_of(settings: Settings) -> Rules:
             usual=settings.max_json_bytes,
             paths={
                 "/generation/submit": image,
+                "/v1/videos": image,
                 "/lora/upload": settings.max_lora_bytes + settings.max_json_bytes,
                 "/outputs/settings": settings.max_video_bytes + settings.max_json_bytes,
             },

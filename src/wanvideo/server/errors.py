@@ -151,6 +151,21 @@ def response(status: int, problem: Problem, headers: Mapping[str, str] | None = 
     return JSONResponse(problem.model_dump(mode="json", exclude_none=True), status_code=status, headers=headers)
 
 
+_TYPES: Final = {401: "authentication_error", 403: "permission_error", 404: "not_found_error", 429: "rate_limit_error"}
+
+
+def answer(scope: Scope, status: int, problem: Problem, headers: Mapping[str, str] | None = None) -> JSONResponse:
+    """In the form of the address: under /v1, clients of OpenAI's API read an envelope of theirs."""
+    if not str(scope["path"]).startswith("/v1/"):
+        return response(status, problem, headers)
+    status = 400 if status == 422 else status
+    kind = "server_error" if status >= 500 else _TYPES.get(status, "invalid_request_error")
+    faults = (problem.facts or {}).get("faults")
+    param = faults[0].get("field") if isinstance(faults, list) and faults else None
+    error = {"message": problem.message, "type": kind, "param": param, "code": problem.code}
+    return JSONResponse({"error": error}, status_code=status, headers=headers)
+
+
 def install(app: FastAPI) -> None:
     """Let every error of the application have the one form."""
     app.add_exception_handler(WanVideoError, _ours)
@@ -165,17 +180,18 @@ async def _ours(request: Request, error: Exception) -> JSONResponse:
     if status == 500:
         return unexpected(request.scope, error)
     headers = {"Retry-After": "5"} if status in (429, 503) else None
-    return response(status, problem_of(error), headers)
+    return answer(request.scope, status, problem_of(error), headers)
 
 
-async def _invalid(_request: Request, error: Exception) -> JSONResponse:
+async def _invalid(request: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, RequestValidationError)
     faults = [_fault(each) for each in error.errors()[:20]]
     message = "; ".join(
         fault["message"] if not fault["field"] else f"{fault['field']}: {fault['message']}" for fault in faults
     )
     problem = problem_for(422, message or "the request is not valid", "INVALID_REQUEST")
-    return response(422, problem.model_copy(update={"category": "input", "facts": {"faults": faults}}))
+    problem = problem.model_copy(update={"category": "input", "facts": {"faults": faults}})
+    return answer(request.scope, 422, problem)
 
 
 def _fault(error: Mapping[str, Any]) -> dict[str, str]:
@@ -184,11 +200,11 @@ def _fault(error: Mapping[str, Any]) -> dict[str, str]:
     return {"field": ".".join(where), "message": without_folders(str(error["msg"]))[:300]}
 
 
-async def _http(_request: Request, error: Exception) -> JSONResponse:
+async def _http(request: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, HTTPException)
     known = isinstance(error.detail, str) and error.detail != HTTPStatus(error.status_code).phrase
     message = error.detail if known else _SAID.get(error.status_code, HTTPStatus(error.status_code).phrase)
-    return response(error.status_code, problem_for(error.status_code, str(message)), error.headers)
+    return answer(request.scope, error.status_code, problem_for(error.status_code, str(message)), error.headers)
 
 
 _SAID: Final = {
@@ -203,7 +219,7 @@ def unexpected(scope: Scope, error: Exception) -> JSONResponse:
     log.error("internal error", error_id=error_id, method=scope["method"], path=scope["path"], exc_info=error)
     message = f"something went wrong in the server; its log says more under {error_id}"
     problem = problem_for(500, message, "INTERNAL").model_copy(update={"error_id": error_id})
-    return response(500, problem)
+    return answer(scope, 500, problem)
 
 
 class LastStop:

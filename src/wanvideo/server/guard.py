@@ -20,6 +20,7 @@ from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from starlette.websockets import WebSocketClose
 
+from wanvideo.server import errors
 from wanvideo.server.errors import problem_for, response
 from wanvideo.server.origins import LOOPBACK_NAMES, Host, host_name, origin_host
 
@@ -305,7 +306,8 @@ async def _refuse(scope: Scope, receive: Receive, send: Send, refusal: Refused) 
         headers["www-authenticate"] = "Bearer"
     if refusal.status == 429:
         headers["retry-after"] = "60"
-    await response(refusal.status, problem_for(refusal.status, refusal.message), headers)(scope, receive, send)
+    said = errors.answer(scope, refusal.status, problem_for(refusal.status, refusal.message), headers)
+    await said(scope, receive, send)
 
 
 async def _start_session(scope: Scope, receive: Receive, send: Send, token: str) -> None:

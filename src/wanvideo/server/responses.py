@@ -8,7 +8,7 @@ from fastapi.routing import APIRoute
 
 from wanvideo.server.schemas.common import Problem
 
-_SAID: Final = {
+SAID: Final = {
     400: "The request cannot be understood, or not in this state.",
     401: "The token of the server is missing.",
     403: "The request comes from another web page.",
@@ -27,7 +27,7 @@ _SAID: Final = {
 }
 
 ERRORS: Final[dict[int | str, dict[str, Any]]] = {
-    status: {"model": Problem, "description": said} for status, said in _SAID.items()
+    status: {"model": Problem, "description": said} for status, said in SAID.items()
 }
 
 

@@ -84,13 +84,13 @@ def get_output_settings(task_id: TaskIdPath, parts: PartsDep) -> SettingsView:
 @router.get("/{task_id}/download", response_class=FileResponse, responses=_VIDEO)
 def download_output(task_id: TaskIdPath, parts: PartsDep, request: Request) -> Response:
     """The file, also in parts (Range)."""
-    return _file(parts, task_id, request, as_attachment=request.query_params.get("attachment") is not None)
+    return file_response(parts, task_id, request, as_attachment=request.query_params.get("attachment") is not None)
 
 
 @router.get("/{task_id}/video", response_class=FileResponse, responses=_VIDEO)
 def get_output_video(task_id: TaskIdPath, parts: PartsDep, request: Request) -> Response:
     """The same as /outputs/{id}/download."""
-    return _file(parts, task_id, request, as_attachment=False)
+    return file_response(parts, task_id, request, as_attachment=False)
 
 
 @router.get("/{task_id}/thumbnail", response_class=FileResponse, responses={200: {"content": {"image/jpeg": {}}}})
@@ -111,7 +111,8 @@ def remove_output(task_id: TaskIdPath, parts: PartsDep) -> Message:
 # --- files -----------------------------------------------------------------------------------------------------------
 
 
-def _file(parts: Parts, task_id: str, request: Request, *, as_attachment: bool) -> Response:
+def file_response(parts: Parts, task_id: str, request: Request, *, as_attachment: bool) -> Response:
+    """The file of a finished job. Raises NotFound, Gone."""
     job = parts.finished_job(task_id)
     path = parts.output_of(job)
     if not is_plain_file(path):
