@@ -147,11 +147,11 @@ class Attempt:
         self.tell({"type": "phase", "phase": "load", "step": 0, "steps": 0})
         pipeline = self.models.get(model, wanted)
         resolved = self.families.adapt(model.entry, self._request, library=self.settings.library)
-        name = file_name(resolved.prompt, resolved.seed, self.job, still=resolved.frames == 1)
+        name = file_name(resolved.prompt if spec.embed else "", resolved.seed, self.job, still=resolved.frames == 1)
         path = self.settings.data.outputs / name
         state = self._state()
         events = generate_to_file(
-            _Announcing(pipeline, tuple(refused)), self._request, path, resume=state, previews=True
+            _Announcing(pipeline, tuple(refused)), self._request, path, resume=state, previews=True, embed=spec.embed
         )
         with closing(events):
             try:
