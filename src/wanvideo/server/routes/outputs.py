@@ -95,10 +95,7 @@ def get_output_video(task_id: TaskIdPath, parts: PartsDep, request: Request) -> 
 
 @router.get("/{task_id}/thumbnail", response_class=FileResponse, responses={200: {"content": {"image/jpeg": {}}}})
 def get_output_thumbnail(task_id: TaskIdPath, parts: PartsDep) -> FileResponse:
-    path = parts.folder.thumbnail(parts.finished_job(task_id).id)
-    if not path.is_file():
-        raise NotFound("this video has no picture")
-    return FileResponse(path, media_type="image/jpeg", headers={"Cache-Control": "private, max-age=86400"})
+    return thumbnail_response(parts, parts.finished_job(task_id).id)
 
 
 @router.delete("/{task_id}")
@@ -129,6 +126,14 @@ def file_response(parts: Parts, task_id: str, request: Request, *, as_attachment
         content_disposition_type="attachment" if as_attachment else "inline",
         headers={"Cache-Control": "private, max-age=86400"},
     )
+
+
+def thumbnail_response(parts: Parts, task_id: str) -> FileResponse:
+    """The picture of a video. Raises NotFound."""
+    path = parts.folder.thumbnail(task_id)
+    if not is_plain_file(path):
+        raise NotFound("there is no such picture")
+    return FileResponse(path, media_type="image/jpeg", headers={"Cache-Control": "private, max-age=86400"})
 
 
 def is_plain_file(path: FilePath) -> bool:
