@@ -13,6 +13,7 @@ import httpx2
 import pytest
 from PIL import Image
 
+from tests.hub.loopback import LoopbackHub, running_hub
 from tests.server.attacks.serving import Attacked, attacked
 from tests.server.attacks.slots import Slot, slots
 
@@ -65,8 +66,20 @@ def listener() -> Iterator[Listener]:
 
 
 @pytest.fixture(scope="session")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Attacked]:
-    limits = {"WANVIDEO_BODY_SECONDS": "2", "WANVIDEO_MAX_QUEUED": "400", "WANVIDEO_MAX_SOCKETS": "50"}
+def hub() -> Iterator[LoopbackHub]:
+    """The hub that the server knows, in the hands of somebody else."""
+    with running_hub() as hub:
+        yield hub
+
+
+@pytest.fixture(scope="session")
+def server(tmp_path_factory: pytest.TempPathFactory, hub: LoopbackHub) -> Iterator[Attacked]:
+    limits = {
+        "WANVIDEO_BODY_SECONDS": "2",
+        "WANVIDEO_MAX_QUEUED": "400",
+        "WANVIDEO_MAX_SOCKETS": "50",
+        "HF_ENDPOINT": hub.endpoint,
+    }
     home = tmp_path_factory.mktemp("attacked")
     (home / "canary.txt").write_text(CANARY)
     with attacked(home, **limits) as server:
@@ -76,7 +89,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Attacked]:
 @pytest.fixture(scope="session")
 def made(server: Attacked) -> dict[str, Any]:
     """A finished video, from a photo that says where it was taken; then the queue is paused."""
-    form = {"model_type": "I2V-A14B", "prompt": "a circle", "steps": "1", "frames": "5", "seed": "1"}
+    form = {"model_type": "i2v-A14B-demo", "prompt": "a circle", "steps": "1", "frames": "5", "seed": "1"}
     answer = server.client.post("/api/v1/generation/submit", data=form, files={"image": ("me.jpg", photo())})
     task = answer.json()["task_id"]
     end = time.monotonic() + 60

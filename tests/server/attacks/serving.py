@@ -43,7 +43,7 @@ class Attacked:
 
     def submit(self, **fields: Any) -> httpx2.Response:
         """A job that waits for ever, unless it is asked for otherwise."""
-        usual = {"model_type": "T2V-A14B", "prompt": "a circle", "steps": 2, "frames": 5, "held": True}
+        usual = {"model_type": "t2v-A14B-demo", "prompt": "a circle", "steps": 2, "frames": 5, "held": True}
         return self.client.post("/api/v1/generation/submit", json=usual | fields)
 
     def stored(self) -> list[Any]:
@@ -113,8 +113,8 @@ def filled(path: str, parameters: Sequence[Mapping[str, Any]]) -> str:
 
 @contextmanager
 def attacked(home: Path, *options: str, **environment: str) -> Iterator[Attacked]:
-    """`wan serve` with the demo models, under the loosest of umasks, with secrets in its environment."""
-    command = [*WAN, "serve", "--demo", "--port", "0", "--data-dir", str(home / "server"), "--json", *options]
+    """`wan serve` under the loosest of umasks, with secrets in its environment."""
+    command = [*WAN, "serve", "--port", "0", "--data-dir", str(home / "server"), "--json", *options]
     own = {name: value for name, value in os.environ.items() if not name.startswith(("WAN", "HF_", "HUGGING"))}
     places = {"HOME": str(home), "HF_HOME": str(home / "hf"), "XDG_DATA_HOME": str(home / "share")}
     usual = {"HF_TOKEN": HUB_TOKEN, "HF_ENDPOINT": "http://127.0.0.1:9", "WANVIDEO_MIN_FREE_BYTES": "0"}

@@ -71,7 +71,7 @@ def test_a07_only_pictures_come_back_and_clean(server: Attacked) -> None:
     page = b"<html><script>alert(1)</script></html>"
     svg = b'<svg xmlns="http://www.w3.org/2000/svg" onload="alert(1)"/>'
     for upload in (page, svg, b"GIF89a" + page, b"\xef\xbb\xbf" + page, b"<?xml version='1.0'?>" + page):
-        form = {"model_type": "I2V-A14B", "prompt": "a circle", "held": "true"}
+        form = {"model_type": "i2v-A14B-demo", "prompt": "a circle", "held": "true"}
         files = {"image": ("x.png", upload, "image/png")}
         answer = server.client.post("/api/v1/generation/submit", data=form, files=files)
         assert (answer.status_code, answer.json()["category"]) == (422, "input")
@@ -87,7 +87,7 @@ def test_a07_a_picture_that_is_also_a_page_is_stored_as_a_picture_alone(server: 
     text.add_text("Comment", script.decode())
     file = io.BytesIO()
     Image.new("RGB", (64, 64)).save(file, "PNG", pnginfo=text)
-    form = {"model_type": "I2V-A14B", "prompt": "a circle", "held": "true"}
+    form = {"model_type": "i2v-A14B-demo", "prompt": "a circle", "held": "true"}
     files = {"image": (f"{MARKUP}.html", file.getvalue() + script, "text/html")}
     answer = server.client.post("/api/v1/generation/submit", data=form, files=files)
     assert answer.status_code == 200
@@ -100,7 +100,7 @@ def test_a12_no_address_is_fetched_for_a_client(server: Attacked, tried: list[Tr
     assert any(each.text == listener.url for each in tried)
     for url in (listener.url, "file:///etc/passwd", "data:text/html;base64,PHNjcmlwdD4=", "ftp://127.0.0.1/x"):
         for body in ({"input_reference": {"image_url": url}}, {"input_reference_url": url}, {"image_url": url}):
-            answer = server.client.post("/v1/videos", json={"prompt": "a circle", "model": "i2v-A14B"} | body)
+            answer = server.client.post("/v1/videos", json={"prompt": "a circle", "model": "i2v-A14B-demo"} | body)
             assert answer.status_code == 400, (url, body)
     assert listener.calls == []
 
