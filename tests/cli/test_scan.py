@@ -97,4 +97,4 @@ def test_a_tree_is_converted_to_a_whole_model(wan: Wan, comfy: Path, tmp_path: P
 def test_an_unknown_type_is_refused(wan: Wan, tmp_path: Path) -> None:
     ended = wan("models", "convert", tmp_path, tmp_path / "out", "--dtype", "fp4")
     assert ended.code == 2
-    assert "give bf16 or fp8" in ended.err
+    assert "give bf16, fp8 or int8" in ended.err

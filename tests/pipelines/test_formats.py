@@ -6,17 +6,21 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 
+from tests.pipelines.placed import planned
 from tests.weights import dialects as d
 from tests.weights.test_finding import HIGH, LOW, comfy
+from wanvideo.kernels.eight_bit import FP8, INT8
 from wanvideo.pipelines.architecture import architecture_of
 from wanvideo.pipelines.memory import count_weights
 from wanvideo.pipelines.pipeline import Pipeline
 from wanvideo.request import GenerationRequest, Tier
+from wanvideo.runtime.placement import Source
 from wanvideo.weights.convert import Target, convert_model
 from wanvideo.weights.finding import find
 from wanvideo.weights.folder import ModelFolder, open_folder
-from wanvideo.weights.places import Places
+from wanvideo.weights.places import Added, Places
 
 __all__ = ["comfy"]  # a fixture
 REQUEST = GenerationRequest(prompt="a red circle", width=64, height=64, frames=5, steps=3, seed=4)
@@ -61,6 +65,30 @@ def test_a_converted_model_makes_the_same_video(made: tuple[Places, np.ndarray[A
     for _ in convert_model(d.SPEC, found(places, "fp16"), tmp_path / "out", Target.BF16):
         pass
     assert np.abs(frames(open_folder(tmp_path / "out")) - expected).max() <= 1  # the last bit of a sum
+
+
+@pytest.mark.parametrize(("target", "kind"), [(Target.FP8, FP8), (Target.INT8, INT8)])
+def test_a_model_converted_to_8_bits_streams_in_the_tier_fast_from_its_files(
+    made: tuple[Places, np.ndarray[Any, Any]],
+    target: Target,
+    kind: torch.dtype,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    places, expected = made
+    for _ in convert_model(d.SPEC, found(places, "fp16"), tmp_path / "out", target):
+        pass
+    folder = found(Places(added=(Added(path=tmp_path / "out"),)), target.value)
+    videos = []
+    for source in (None, Source.MAPPED):
+        with Pipeline(d.SPEC, folder, device="cpu", tier=Tier.FAST) as pipeline:
+            pipeline._parts.kind = kind
+            if source is not None:
+                planned(monkeypatch, pipeline, source=source)
+            videos.append(pipeline(REQUEST).frames.astype(np.int16))
+    resident, streamed = videos
+    assert np.array_equal(resident, streamed)
+    assert np.abs(resident - expected).mean() < 4
 
 
 def test_quantised_weights_count_as_they_are_stored(made: tuple[Places, np.ndarray[Any, Any]]) -> None:

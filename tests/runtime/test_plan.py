@@ -180,6 +180,35 @@ def test_both_experts_are_pinned_if_host_memory_has_room(case: str, profile: str
     assert "predicted" in decided.rates
 
 
+@pytest.mark.parametrize(
+    ("profile", "precision", "remedy"),
+    [
+        ("rtx-4080-64gb", "fp16", "fp8"),
+        ("rtx-4080-64gb", "fp8", None),
+        ("rtx-3090", "fp16", "int8"),
+        ("rtx-3090", "fp8", "int8"),
+        ("rtx-3090", "int8", None),
+    ],
+)
+def test_weights_that_are_rounded_while_they_are_loaded_need_host_memory(
+    profile: str, precision: str, remedy: str | None
+) -> None:
+    architecture = A14B if precision == "fp16" else replace(A14B_FP8, precision=precision)
+    machine = replace(PROFILES[profile], host_available=24 * GIB)
+    decided = plan(architecture, AT_720, machine, predict(machine), tier=Tier.FAST)
+    assert decided.transformer.source is Source.MAPPED
+    assert decided.fits == (remedy is None)
+    if remedy is None:
+        assert decided.remedy is None
+    else:
+        assert f"wan models convert t2v-A14B FOLDER --dtype {remedy}" in (decided.remedy or "")
+        assert "of disk" in (decided.remedy or "")
+        assert "rounds" in " ".join(decided.notes)
+    roomy = replace(machine, host_available=64 * GIB)
+    assert plan(architecture, AT_720, roomy, predict(roomy), tier=Tier.FAST).fits
+    assert plan(architecture, AT_720, machine, predict(machine)).fits
+
+
 def test_streaming_takes_the_longer_of_computing_and_copying() -> None:
     machine = replace(PROFILES["h100"], memory_limit=10 * GIB)
     free, slow = (plan(A14B, AT_480, machine, replace(H100, h2d_gbs=gbs)) for gbs in (54.6, 5.0))

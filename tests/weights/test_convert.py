@@ -49,14 +49,15 @@ def test_gguf_becomes_what_it_means_rounded_to_bfloat16(tmp_path: Path) -> None:
         assert weight_of(model, name).equal(weight_of(meant, name).bfloat16().float())
 
 
-def test_float8_is_written_with_one_scale_per_row_and_read_back(tmp_path: Path) -> None:
+@pytest.mark.parametrize(("target", "bound"), [(Target.FP8, 0.05), (Target.INT8, 0.02)])
+def test_8_bits_are_written_with_one_scale_per_row_and_read_back(tmp_path: Path, target: Target, bound: float) -> None:
     source = d.write(tmp_path / "wan.safetensors", TENSORS)
-    part = converted(source, tmp_path / "out", Target.FP8)
+    part = converted(source, tmp_path / "out", target)
     model = load_transformer(part, device=CPU, dtype=torch.float32)
     assert sum(isinstance(module, QuantizedLinear) for module in model.modules()) == 2 * len(d.BLOCK_LINEARS)
-    assert relative_error(output(model), output(reference(TENSORS))) < 0.05
+    assert relative_error(output(model), output(reference(TENSORS))) < bound
     assert read_transformer_config(tmp_path / "out" / "config.json") == d.TRANSFORMER
-    assert part.precision == "fp8"
+    assert part.precision == target
 
 
 def test_float8_that_is_float8_already_is_not_rounded_again(tmp_path: Path) -> None:

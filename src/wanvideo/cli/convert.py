@@ -24,12 +24,12 @@ def convert(
         str, typer.Argument(metavar="SRC", help="A weight file, a model's folder in any layout, or a model's name.")
     ],
     out: Annotated[Path, typer.Argument(metavar="OUT", help="The folder to write; it must not exist yet.")],
-    dtype: Annotated[str, typer.Option("--dtype", metavar="bf16|fp8", help="What to write weights as.")] = "bf16",
+    dtype: Annotated[str, typer.Option("--dtype", metavar="bf16|fp8|int8", help="What to write weights as.")] = "bf16",
     json: Annotated[bool, typer.Option("--json", help="JSON lines.")] = False,
 ) -> None:
-    """Write a checkpoint as a Diffusers folder in bfloat16 or float8."""
-    if dtype not in ("bf16", "fp8"):
-        raise UsageFault(f"--dtype is {dtype!r:.60}: give bf16 or fp8")
+    """Write a checkpoint as a Diffusers folder in bfloat16, float8 or int8."""
+    if dtype not in ("bf16", "fp8", "int8"):
+        raise UsageFault(f"--dtype is {dtype!r:.60}: give bf16, fp8 or int8")
     output, path = Output(json=json), Path(source).expanduser()
     from wanvideo.weights.convert import Target
 

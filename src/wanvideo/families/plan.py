@@ -161,7 +161,7 @@ def _subject(
         return entry, architecture_in_catalog(entry, chosen), False
     if not isinstance(model, WanModel):
         raise InvalidRequest(f"{model.entry.id} is of the family {model.entry.family}, which cannot be planned for")
-    return model.entry, architecture_of(model.folder, model.entry.id), True
+    return model.entry, architecture_of(model.folder, model.entry.base or model.entry.id), True
 
 
 def _resolved(

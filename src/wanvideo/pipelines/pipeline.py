@@ -355,7 +355,7 @@ class Pipeline(VideoPipeline):
         # Seconds are not what is asked for here: nothing has to be measured.
         rates = load_calibration(usual_calibration_file(), machine) or predict(machine)
         return plan(
-            architecture_of(self._parts.folder, self.spec.id),
+            architecture_of(self._parts.folder, self.spec.base or self.spec.id),
             work_of(self.spec, request),
             machine,
             rates,
@@ -371,6 +371,12 @@ def _require_bfloat16(dtype: torch.dtype) -> None:
 
 def _does_not_fit(plan: MemoryPlan, request: ResolvedRequest) -> NotEnoughMemory:
     size = f"{request.width}x{request.height}, {request.frames} frames"
+    if plan.remedy is not None:
+        return NotEnoughMemory(
+            f"{request.model} does not fit here: {'; '.join(plan.notes)}. {plan.remedy[0].upper()}{plan.remedy[1:]}",
+            suggestions=(plan.remedy,),
+            facts={"short_bytes": plan.short_bytes, "peak_bytes": plan.peak_bytes, "cap_bytes": plan.cap_bytes},
+        )
     command = f"wan plan {request.model} --size {request.width}x{request.height} --frames {request.frames}"
     return NotEnoughMemory(
         f"{size} of {request.model} does not fit here, even block by block: {'; '.join(plan.notes)}. "

@@ -39,6 +39,11 @@ class Machine:
     def has_fp8(self) -> bool:
         return self.capability is not None and self.capability >= FLOAT8
 
+    @property
+    def eight_bit(self) -> str:
+        """How a model is stored that the tier fast takes as it is: "fp8" or, before Ada, "int8"."""
+        return "fp8" if self.has_fp8 else "int8"
+
 
 # --- named machines --------------------------------------------------------------------------------------------------
 

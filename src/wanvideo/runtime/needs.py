@@ -58,6 +58,20 @@ class Needs:
         return self.architecture.experts * self.architecture.blocks * self.slab
 
     @property
+    def rounded(self) -> bool:
+        """Whether weights become others while they are loaded, so that no file can take the place of host memory."""
+        other = self.architecture.precision in ("fp8", "int8") and self.architecture.precision != self.machine.eight_bit
+        return self.tier is Tier.FAST and (self.architecture.block.matrices > 0 or other)
+
+    @property
+    def converted_bytes(self) -> int:
+        """On disk, of this model with the matrices of all blocks in 8 bits."""
+        one, text = self.architecture, self.architecture.text_block.times(self.architecture.text_blocks)
+        transformer = one.block.times(one.blocks).nbytes(2, Tier.FAST) + one.rest.nbytes(2)
+        text_encoder = text.nbytes(2, Tier.FAST) + one.text_rest.nbytes(2)
+        return one.experts * transformer + text_encoder + 4 * one.vae_parameters
+
+    @property
     def host_room(self) -> int:
         """Bytes of host memory that may be used."""
         return max(0, self.machine.host_available - self.model.host_reserve)

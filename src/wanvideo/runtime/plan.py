@@ -106,10 +106,13 @@ def _on_gpu(needs: Needs) -> MemoryPlan:
     )
     host_bytes, available = needs.host_bytes(pinned, text, vae), needs.machine.host_available
     short, short_of_host = max(0, needs.with_margin(denoising) - needs.cap), max(0, host_bytes - available)
+    too_large = needs.rounded and blocks.source is Source.MAPPED
+    if too_large:
+        short_of_host = max(short_of_host, needs.pool + needs.model.host_base - needs.host_room)
     notes = [
         *needs.machine.notes,
         _about_blocks(needs, blocks),
-        *_about_source(needs, blocks),
+        *((_about_rounding(needs),) if too_large else _about_source(needs, blocks)),
         *_about_text(needs, text),
         *_about_vae(needs, vae),
     ]
@@ -118,7 +121,7 @@ def _on_gpu(needs: Needs) -> MemoryPlan:
             f"denoising needs {_gib(denoising)} with every block streamed, and {_gib(needs.cap)} are there: "
             f"{_gib(short)} too little"
         )
-    if short_of_host:
+    if short_of_host and not too_large:
         notes.append(f"{_gib(host_bytes)} of host memory are needed, and {_gib(available)} are available")
     return MemoryPlan(
         tier=needs.tier,
@@ -134,6 +137,7 @@ def _on_gpu(needs: Needs) -> MemoryPlan:
         short_bytes=max(short, short_of_host),
         rates=needs.rates.origin,
         notes=tuple(notes),
+        remedy=_convert(needs) if too_large else None,
     )
 
 
@@ -297,6 +301,24 @@ def _about_source(needs: Needs, blocks: BlockPlacement) -> Iterator[str]:
     yield (
         f"{what} would take {needed} of host memory, and {room} may be used: what is not on the GPU is read from the "
         f"disk {when}"
+    )
+
+
+def _about_rounding(needs: Needs) -> str:
+    needed, room = _gib(needs.pool + needs.model.host_base), _gib(needs.host_room)
+    return (
+        f"the tier fast rounds the {needs.architecture.precision} weights of this model to 8 bits while it loads them, "
+        f"and they would take {needed} of host memory, of which {room} may be used: only what a file holds in "
+        f"{needs.machine.eight_bit} can come from the disk block by block"
+    )
+
+
+def _convert(needs: Needs) -> str:
+    dtype = needs.machine.eight_bit
+    return (
+        f"convert the model once, which takes {_gib(needs.converted_bytes)} of disk: `wan models convert "
+        f"{needs.architecture.name} FOLDER --dtype {dtype} && wan models add FOLDER`, and ask for variant {dtype}; "
+        "or use tier exact"
     )
 
 

@@ -17,7 +17,6 @@ from wanvideo.kernels.norm_eight_bit import gated_residual_norm, norm_modulate, 
 from wanvideo.models.transformer import Attention, Block, FeedForward, WanTransformer
 from wanvideo.runtime.machine import FLOAT8
 from wanvideo.weights.quantized import QuantizedLinear
-from wanvideo.weights.stored import EIGHT_BIT
 
 # Of a block. The text has 512 tokens, a video tens of thousands.
 LINEARS: Final = (
@@ -25,6 +24,7 @@ LINEARS: Final = (
 )  # fmt: skip
 _AFTER_NORMS: Final = ("self_attn.q", "self_attn.k", "self_attn.v", "cross_attn.q", "ffn.0")  # of these
 _AS_STORED: Final = {FP8: "F8_E4M3", INT8: "I8"}  # as files call them
+_ROUNDED_ANEW: Final = {FP8: ("I8",), INT8: ("F8_E4M3", "F8_E5M2")}
 
 
 class EightBitLinear(nn.Module):
@@ -102,7 +102,7 @@ def quantize(transformer: WanTransformer, kind: torch.dtype = FP8, device: torch
 
     kind: FP8 or INT8.
     device: where to compute; the weights come to lie where they were. What is stored in that kind with scales already
-    is taken as it is, what is stored in other 8-bit types is rounded anew; GGUF's blocks stay as they are.
+    is taken as it is, int8 and float8 in each other's place are rounded anew; GGUF's blocks stay as they are.
     """
     for index, block in enumerate(transformer.blocks):
         assert isinstance(block, Block)
@@ -118,7 +118,7 @@ def _quantized(old: nn.Module, kind: torch.dtype, device: torch.device | None) -
         scale = torch.ones(1, 1) if old.scale is None else old.scale
         scale = scale.float().reshape(-1, 1).expand(old.stored.shape[0], 1).contiguous()
         return EightBitLinear(old.stored, scale.to(old.stored.device), old.bias)
-    if not (type(old) is nn.Linear or (isinstance(old, QuantizedLinear) and old.kind in EIGHT_BIT)):
+    if not (type(old) is nn.Linear or (isinstance(old, QuantizedLinear) and old.kind in _ROUNDED_ANEW[kind])):
         return None
     weight = old.weight.detach()
     rows = round_rows(weight.to(device or weight.device), kind)

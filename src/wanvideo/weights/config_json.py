@@ -39,13 +39,14 @@ _TEXT_ENCODER_FIXED: Final[Mapping[str, object]] = {
 
 # Beside float8 weights that we wrote ourselves. Others refuse a method that they do not know, as they should.
 FP8_ROWS: Final[Mapping[str, object]] = {"quant_method": "wanvideo", "format": "float8_e4m3fn", "scales": "row"}
+INT8_ROWS: Final[Mapping[str, object]] = {**FP8_ROWS, "format": "int8"}
 
 
 def read_transformer_config(path: Path) -> TransformerConfig:
     """Raises ModelMismatch if the file describes another network; so do the other two."""
     f = _Fields(path, read_json(path))
     f.require(_TRANSFORMER_FIXED)
-    f.check("quantization_config", f.values.get("quantization_config") in (None, FP8_ROWS), "null")
+    f.check("quantization_config", f.values.get("quantization_config") in (None, FP8_ROWS, INT8_ROWS), "null")
     patch = f.integers("patch_size", (1, 2, 2))
     head_dim = f.integer("attention_head_dim", 128)
     f.check("patch_size", patch == (1, 2, 2), "[1, 2, 2]")
@@ -109,7 +110,7 @@ def read_vae_config(path: Path) -> VAEConfig:
 def read_text_encoder_config(path: Path) -> TextEncoderConfig:
     f = _Fields(path, read_json(path))
     f.require(_TEXT_ENCODER_FIXED)
-    f.check("quantization_config", f.values.get("quantization_config") in (None, FP8_ROWS), "null")
+    f.check("quantization_config", f.values.get("quantization_config") in (None, FP8_ROWS, INT8_ROWS), "null")
     num_buckets = f.integer("relative_attention_num_buckets", 32)
     max_distance = f.integer("relative_attention_max_distance", 128)
     f.check("relative_attention_num_buckets", num_buckets % 4 == 0, "a multiple of 4")

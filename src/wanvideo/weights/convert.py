@@ -1,4 +1,4 @@
-"""Any checkpoint that we read -> the Diffusers layout, in bfloat16 or float8.
+"""Any checkpoint that we read -> the Diffusers layout, in bfloat16, float8 or int8.
 
 One tensor at a time is in memory. What is written appears under its name when all of it is on the disk, or not at all.
 """
@@ -20,7 +20,7 @@ from wanvideo.errors import DiskFull, InvalidRequest
 from wanvideo.models.config import TextEncoderConfig, TransformerConfig
 from wanvideo.models.transformer import keeps_fp32
 from wanvideo.weights.catalog import ModelSpec
-from wanvideo.weights.config_json import FP8_ROWS, config_json
+from wanvideo.weights.config_json import FP8_ROWS, INT8_ROWS, config_json
 from wanvideo.weights.dequantize import decode
 from wanvideo.weights.folder import ModelFolder
 from wanvideo.weights.layout import Layout
@@ -31,9 +31,8 @@ from wanvideo.weights.stored import QUANTISED, Parameter, sort_out
 from wanvideo.weights.tokenizer import PromptTokenizer
 from wanvideo.weights.variants import Part
 
-_FP8: Final = "F8_E4M3"
 _NAMES: Final[Mapping[torch.dtype, str]] = {dtype: name for name, dtype in DTYPES.items()}
-_LARGEST_FP8: Final = torch.finfo(torch.float8_e4m3fn).max
+_LARGEST: Final = {torch.float8_e4m3fn: 448.0, torch.int8: 127.0}
 _SMALLEST_SCALE: Final = 1e-12  # of a row of zeros
 
 
@@ -42,6 +41,10 @@ class Target(StrEnum):
 
     BF16 = "bf16"
     FP8 = "fp8"  # the layers of their blocks, with one scale per row; the rest is bfloat16
+    INT8 = "int8"  # the same in whole numbers, for GPUs that have no float8
+
+
+_EIGHT_BIT: Final = {Target.FP8: torch.float8_e4m3fn, Target.INT8: torch.int8}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -135,7 +138,8 @@ def _write_network(part: NetworkPart[Any], folder: Path, target: Target, *, name
     parameters = check_whole(part)
     outputs = _outputs(part, parameters, target)
     is_scaled = any(output.role == "scale" for output in outputs)
-    quantised = {"quantization_config": FP8_ROWS} if is_scaled else {}
+    rows = INT8_ROWS if target is Target.INT8 else FP8_ROWS
+    quantised = {"quantization_config": rows} if is_scaled else {}
     _write_json(folder / "config.json", config_json(part.config) | quantised)
     stem = "model" if isinstance(part.config, TextEncoderConfig) else "diffusion_pytorch_model"
     total, done = sum(output.nbytes for output in outputs), 0
@@ -156,10 +160,11 @@ def _outputs(part: NetworkPart[Any], parameters: Mapping[str, Parameter], target
     for official in by_place:
         info = parameters[official].tensor.info
         name = keys.to_diffusers(official) or official
-        as_fp8 = target is Target.FP8 and _is_matrix_of_block(part, official, info.shape)
-        dtype = torch.float8_e4m3fn if as_fp8 else _dtype(part, official, info.dtype)
+        is_matrix = _is_matrix_of_block(part, official, info.shape)
+        eight_bit = _EIGHT_BIT.get(target) if is_matrix else None
+        dtype = eight_bit or _dtype(part, official, info.dtype)
         outputs.append(_Output(name=name, official=official, dtype=dtype, shape=info.shape))
-        if as_fp8:
+        if eight_bit is not None:
             scale = name.removesuffix("weight") + "weight_scale"
             shape = (info.shape[0], 1)
             outputs.append(_Output(name=scale, official=official, dtype=torch.float32, shape=shape, role="scale"))
@@ -201,16 +206,17 @@ def _write_tensors(file: BinaryIO, parameters: Mapping[str, Parameter], outputs:
 
 
 def _values(output: _Output, stored: Tensor, kind: str, scale: Tensor | None) -> Iterator[Tensor]:
-    """The tensor as written, with its scales if it becomes float8. What is float8 already is not rounded again."""
-    if output.dtype != torch.float8_e4m3fn:
+    """The tensor as written, with its scales if it becomes 8-bit. What is of that type already is not rounded again."""
+    if output.dtype not in _LARGEST:
         yield decode(stored, kind, scale, output.dtype)
-    elif kind == _FP8:
+    elif kind == _NAMES[output.dtype]:
         yield stored
         yield torch.ones(stored.shape[0], 1) if scale is None else scale.expand(stored.shape[0], 1)
     else:
         weight = decode(stored, kind, scale, torch.float32)
-        rows = (weight.abs().amax(1, keepdim=True) / _LARGEST_FP8).clamp(min=_SMALLEST_SCALE)
-        yield (weight / rows).to(torch.float8_e4m3fn)
+        rows = (weight.abs().amax(1, keepdim=True) / _LARGEST[output.dtype]).clamp(min=_SMALLEST_SCALE)
+        weight = weight / rows
+        yield (weight if output.dtype.is_floating_point else weight.round()).to(output.dtype)
         yield rows
 
 
