@@ -1,11 +1,13 @@
 """Servers for the tests of a module; nothing of this computer's settings."""
 
+import logging
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from tests.server.serving import Serving, no_workers, serving
+from wanvideo.server import logs
 
 
 @pytest.fixture(autouse=True, scope="session")
@@ -17,6 +19,17 @@ def _nothing_of_this_machine(tmp_path_factory: pytest.TempPathFactory) -> Iterat
         patch.setenv("HF_HOME", str(tmp / "hf"))
         patch.setenv("XDG_DATA_HOME", str(tmp / "data"))
         yield
+
+
+@pytest.fixture(autouse=True, scope="session")
+def _logs_as_served() -> Iterator[None]:
+    """structlog's own way to show an error, with every local variable, takes seconds."""
+    root = logging.getLogger()
+    before, level = root.handlers[:], root.level
+    logs.set_up(json=True)
+    yield
+    root.handlers[:] = before
+    root.setLevel(level)
 
 
 @pytest.fixture(scope="module")

@@ -73,7 +73,7 @@ def sources(tmp: Path, *, hubs: tuple[Hub, ...] = ()) -> Sources:
 def serving(
     tmp: Path, *, workers: Workers = workers_of, hubs: tuple[Hub, ...] = (), **settings: Any
 ) -> Iterator[Serving]:
-    listener = socket.socket()
+    listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     listener.bind(("127.0.0.1", 0))
     port = listener.getsockname()[1]
     chosen = Settings(data_dir=tmp / "data", port=port, **{"demo": True, "min_free_bytes": 0} | settings)

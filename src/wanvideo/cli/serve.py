@@ -107,7 +107,8 @@ def _listen(host: str, port: int) -> socket.socket:
         family, _, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)[0]
     except OSError as error:
         raise UsageFault(f"{host} is no address of this computer: {error.strerror}") from None
-    listener = socket.socket(family, socket.SOCK_STREAM)
+    # Only of a socket that says it is TCP, asyncio turns the delay off that makes every small answer wait for 40 ms.
+    listener = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
         listener.bind(address)

@@ -1,5 +1,6 @@
 """What a video will take of this computer, as plans have it; nothing is loaded, and torch is not asked."""
 
+import time
 from dataclasses import dataclass
 from typing import Final
 
@@ -15,7 +16,8 @@ from wanvideo.server.schemas.common import AdjustmentView
 from wanvideo.server.schemas.models import PlanAlternative, PlannedPhase, PlanView
 from wanvideo.weights.entry import ModelEntry
 
-_REMEMBERED: Final = 500  # estimates
+_REMEMBERED: Final = 500  # plans
+_FRESH_SECONDS: Final = 30.0  # for which the memory that was free counts as free
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -33,7 +35,21 @@ class Wish:
 
 
 def forecast(parts: Parts, entry: ModelEntry, wish: Wish) -> Forecast:
-    """Raises InvalidRequest and its kinds for what cannot be, and the errors of models on disk."""
+    """What was planned a moment ago for the same wish is not planned again: that would take a tenth of a second.
+
+    Raises InvalidRequest and its kinds for what cannot be, and the errors of models on disk.
+    """
+    question = entry.id, wish, parts.limits.current
+    at, known = parts.forecasts.get(question, (float("-inf"), None))
+    if known is None or time.monotonic() - at > _FRESH_SECONDS:
+        known = _planned(parts, entry, wish)
+        if len(parts.forecasts) >= _REMEMBERED:
+            parts.forecasts.clear()
+        parts.forecasts[question] = time.monotonic(), known
+    return known
+
+
+def _planned(parts: Parts, entry: ModelEntry, wish: Wish) -> Forecast:
     limits = parts.limits.current
     memory_limit = wish.memory_limit if wish.memory_limit is not None else limits.memory_limit
     machine = this_machine(parts.settings.device, memory_limit=memory_limit, own_pids=parts.worker_pids())
@@ -123,21 +139,7 @@ def _alternative(other: Alternative) -> PlanAlternative:
 
 
 def estimate(parts: Parts, job: Job) -> float | None:
-    """Seconds that a job will take by its plan; None where that cannot be said. The same question is answered once."""
-    request, limits = job.spec.request, parts.limits.current
-    question = (
-        job.model, job.spec.variant, request.width, request.height, request.frames, request.seconds, request.steps,
-        request.image is not None, job.spec.tier, job.spec.memory_limit, limits,
-    )  # fmt: skip
-    known = parts.estimates
-    if question not in known:
-        if len(known) >= _REMEMBERED:
-            known.pop(next(iter(known)), None)
-        known[question] = _estimate(parts, job)
-    return known[question]
-
-
-def _estimate(parts: Parts, job: Job) -> float | None:
+    """Seconds that a job will take by its plan; None where that cannot be said."""
     entry, request = parts.catalog.entry(job.model), job.spec.request
     if entry is None:
         return None

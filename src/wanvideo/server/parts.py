@@ -2,7 +2,7 @@
 
 import shutil
 import time
-from collections.abc import Mapping
+from collections.abc import Hashable, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -12,6 +12,7 @@ from typing import Final
 
 from wanvideo.errors import WanVideoError
 from wanvideo.families.obtain import Offer, offer
+from wanvideo.families.plan import Forecast
 from wanvideo.jobs import queue as jobs
 from wanvideo.jobs.folder import DataFolder
 from wanvideo.jobs.job import Job, State
@@ -76,7 +77,8 @@ class Parts:
     enhancer: Enhancer | None
     closing: ExitStack  # what is to be undone when the server stops
     started: float = field(default_factory=time.monotonic)
-    estimates: dict[tuple[object, ...], float | None] = field(default_factory=dict)
+    # Plans by what was asked, and when they were made, in monotonic seconds: see `forecast`.
+    forecasts: dict[Hashable, tuple[float, Forecast]] = field(default_factory=dict)
 
     # --- life --------------------------------------------------------------------------------------------------------
 
