@@ -56,7 +56,7 @@ class DataFolder:
 
     def make(self) -> None:
         """Make what is missing, for nobody but this user. Raises OSError."""
-        self.root.mkdir(parents=True, exist_ok=True)
+        self.root.mkdir(mode=0o700, parents=True, exist_ok=True)
         for folder in (self.inputs, self.outputs, self.thumbnails, self.logs, self.jobs):
             folder.mkdir(exist_ok=True)
         self.root.chmod(0o700)

@@ -91,6 +91,7 @@ def limit_myself() -> None:
     """For good: a process cannot raise these limits again."""
     import resource
 
+    os.umask(0o077)
     for what, most in (
         (resource.RLIMIT_AS, MEMORY),
         (resource.RLIMIT_CPU, CPU_SECONDS),

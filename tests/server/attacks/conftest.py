@@ -76,7 +76,6 @@ def hub() -> Iterator[LoopbackHub]:
 def server(tmp_path_factory: pytest.TempPathFactory, hub: LoopbackHub) -> Iterator[Attacked]:
     limits = {
         "WANVIDEO_BODY_SECONDS": "2",
-        "WANVIDEO_MAX_QUEUED": "400",
         "WANVIDEO_MAX_SOCKETS": "50",
         "HF_ENDPOINT": hub.endpoint,
     }

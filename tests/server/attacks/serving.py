@@ -116,7 +116,13 @@ def attacked(home: Path, *options: str, **environment: str) -> Iterator[Attacked
     """`wan serve` under the loosest of umasks, with secrets in its environment."""
     command = [*WAN, "serve", "--port", "0", "--data-dir", str(home / "server"), "--json", *options]
     own = {name: value for name, value in os.environ.items() if not name.startswith(("WAN", "HF_", "HUGGING"))}
-    places = {"HOME": str(home), "HF_HOME": str(home / "hf"), "XDG_DATA_HOME": str(home / "share")}
+    (home / "tmp").mkdir()
+    places = {
+        "TMPDIR": str(home / "tmp"),
+        "HOME": str(home),
+        "HF_HOME": str(home / "hf"),
+        "XDG_DATA_HOME": str(home / "share"),
+    }
     usual = {"HF_TOKEN": HUB_TOKEN, "HF_ENDPOINT": "http://127.0.0.1:9", "WANVIDEO_MIN_FREE_BYTES": "0"}
     with (home / "log").open("wb") as log:
         process = subprocess.Popen(

@@ -28,7 +28,7 @@ from wanvideo.server.submission import settings_to_submit
 
 router = group("outputs", "/outputs")
 
-_ONE_RANGE: Final = re.compile(r"bytes=(?:\d{1,18}-\d{0,18}|-\d{1,18})")
+_ONE_RANGE: Final = re.compile(r"bytes=(?P<first>[0-9]{0,18})-(?P<last>[0-9]{0,18})")
 _VIDEO: Final[dict[int | str, dict[str, Any]]] = {
     200: {"content": {"video/mp4": {}}},
     206: {"description": "A part of the file."},
@@ -115,8 +115,7 @@ def file_response(parts: Parts, task_id: str, request: Request, *, as_attachment
     if not is_plain_file(path):
         raise Gone("the file of this video was deleted: run the job again with its seed to make the same one")
     header = request.headers.get("range")
-    if header is not None and not _ONE_RANGE.fullmatch(header.strip().lower().replace(" ", "")):
-        size = path.stat().st_size
+    if header is not None and not _is_range(header, size := path.stat().st_size):
         refused = problem_for(416, "one range of bytes can be asked for", "RANGE_NOT_SATISFIABLE")
         return response(416, refused, {"Content-Range": f"bytes */{size}"})
     return FileResponse(
@@ -126,6 +125,17 @@ def file_response(parts: Parts, task_id: str, request: Request, *, as_attachment
         content_disposition_type="attachment" if as_attachment else "inline",
         headers={"Cache-Control": "private, max-age=86400"},
     )
+
+
+def _is_range(header: str, size: int) -> bool:
+    """Whether it asks for one range of bytes, of which at least one is there."""
+    found = _ONE_RANGE.fullmatch(header.strip().lower().replace(" ", ""))
+    if found is None:
+        return False
+    first, last = (int(text) if text else None for text in found.groups())
+    if first is None:  # the last bytes, so many
+        return bool(last)
+    return first < size and (last is None or first <= last)
 
 
 def thumbnail_response(parts: Parts, task_id: str) -> FileResponse:

@@ -17,7 +17,7 @@ from wanvideo.errors import InvalidImage, InvalidRequest, JobConflict
 from wanvideo.jobs.job import Job, State
 from wanvideo.jobs.queue import changed
 from wanvideo.server.deps import CatalogDep, PartsDep
-from wanvideo.server.errors import Conflict, NotFound
+from wanvideo.server.errors import Conflict
 from wanvideo.server.forms import body_of, either, parsed
 from wanvideo.server.job_views import failure_view, params_of
 from wanvideo.server.model_views import inputs_of, resolutions_of
