@@ -1,10 +1,11 @@
 """One server for all attacks: it has to outlive them."""
 
+import ast
 import io
 import socket
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ import httpx2
 import pytest
 from PIL import Image
 
+import wanvideo
 from tests.hub.loopback import LoopbackHub, running_hub
 from tests.server.attacks.serving import Attacked, attacked
 from tests.server.attacks.slots import Slot, slots
@@ -133,6 +135,13 @@ def tried(server: Attacked, made: dict[str, Any], listener: Listener) -> list[Tr
         for slot in found
         for text in (*(TRAVERSAL if slot.place == "path" else ()), *INJECTION, listener.url)
     ]
+
+
+@pytest.fixture(scope="session")
+def sources() -> Mapping[Path, list[ast.AST]]:
+    """The package, file by file."""
+    files = Path(wanvideo.__file__).parent.rglob("*.py")
+    return {path: list(ast.walk(ast.parse(path.read_text("utf-8")))) for path in files}
 
 
 @pytest.fixture

@@ -10,7 +10,7 @@ import struct
 import time
 import zipfile
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import closing, suppress
 from pathlib import Path
 from typing import Any
@@ -21,7 +21,6 @@ import psutil
 import pytest
 from PIL import Image
 
-import wanvideo
 from tests.hub.loopback import LoopbackHub, SendTo
 from tests.server.attacks.conftest import CAMERA, photo
 from tests.server.attacks.serving import HUB_TOKEN, Attacked
@@ -83,23 +82,23 @@ def test_a08_a_pickle_in_the_library_is_named_and_not_opened(server: Attacked) -
 
 
 FORBIDDEN = {"pickle", "cPickle", "dill", "cloudpickle", "joblib", "shelve", "marshal", "yaml", "jsonpickle"}
-CALLS = {"eval", "exec", "compile", "__import__"}
+RUNNING = {"eval", "exec", "compile", "__import__"}
+LOADING = {("torch", "load"), ("np", "load"), ("numpy", "load"), ("os", "system"), ("os", "popen")}
 
 
-def test_a08_nothing_in_the_package_can_read_a_pickle_or_run_a_text() -> None:
-    for path in Path(wanvideo.__file__).parent.rglob("*.py"):
-        for node in ast.walk(ast.parse(path.read_text("utf-8"))):
-            if isinstance(node, ast.Import | ast.ImportFrom):
-                names = [node.module or ""] if isinstance(node, ast.ImportFrom) else [each.name for each in node.names]
-                assert not {name.partition(".")[0] for name in names} & FORBIDDEN, path
-            if isinstance(node, ast.Call) and isinstance(node.func, ast.Name):
-                assert node.func.id not in CALLS, path
-            if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute):
-                called = ast.unparse(node.func)
-                assert called not in ("torch.load", "np.load", "numpy.load", "os.system", "os.popen"), path
-                assert not any(each.arg in ("shell", "allow_pickle", "trust_remote_code") for each in node.keywords), (
-                    path
-                )
+def test_a08_nothing_in_the_package_can_read_a_pickle_or_run_a_text(sources: Mapping[Path, list[ast.AST]]) -> None:
+    for path, nodes in sources.items():
+        for node in nodes:
+            match node:
+                case ast.Import(names=names):
+                    assert not {each.name.partition(".")[0] for each in names} & FORBIDDEN, path
+                case ast.ImportFrom(module=str(module)):
+                    assert module.partition(".")[0] not in FORBIDDEN, path
+                case ast.Call(func=ast.Name(id=name)):
+                    assert name not in RUNNING, path
+                case ast.Call(func=ast.Attribute(value=ast.Name(id=name), attr=called), keywords=keywords):
+                    assert (name, called) not in LOADING, path
+                    assert not {each.arg for each in keywords} & {"shell", "allow_pickle", "trust_remote_code"}, path
 
 
 # --- A9, A12, A21: what a hub can do ---------------------------------------------------------------------------------
@@ -201,14 +200,14 @@ def mutations(data: bytes, count: int) -> Iterator[bytes]:
 def test_a10_a_malformed_lora_is_refused_in_no_time(server: Attacked, tmp_path: Path) -> None:
     path = tmp_path / "x.safetensors"
     longest = 0.0
-    for data in mutations(LORA, 400):
+    for data in mutations(LORA, 200):
         path.write_bytes(data)
         began = time.process_time()
         with suppress(WanVideoError):  # nothing else is ever raised
             read_lora(path)
         longest = max(longest, time.process_time() - began)
     assert longest < 0.2
-    for data in mutations(LORA, 40):
+    for data in mutations(LORA, 20):
         answer = server.client.post(UPLOAD, files={"file": ("x.safetensors", data)}, data={"name": "mutant"})
         assert answer.status_code in (200, 422), answer.text
         if answer.status_code == 200:

@@ -234,9 +234,10 @@ def test_a16_who_floods_a_socket_loses_it(server: Attacked, flood: str) -> None:
 @pytest.mark.parametrize(
     "fields",
     [{"count": 65}, {"count": 10**9}, {"steps": 10**6}, {"steps": 0}, {"frames": 10**6}, {"seconds": 1e9},
-     {"resolution": "99999x99999x9"}, {"frames": 9999}, {"resolution": "0x0"}, {"resolution": "1x1"}, {"guidance": 1e9}, {"shift": -1},
-     {"seed": 2**70}, {"seed": -1}, {"priority": 10**9}, {"loras": [{"name": "x"}] * 17},
-     {"lora_strength": 1e30}, {"prompt": "a" * 16_385}, {"prompt": "\U0001f3a5" * 5000}],
+     {"resolution": "99999x99999x9"}, {"frames": 9999}, {"resolution": "0x0"}, {"resolution": "1x1"},
+     {"guidance": 1e9}, {"shift": -1}, {"seed": 2**70}, {"seed": -1}, {"priority": 10**9},
+     {"loras": [{"name": "x"}] * 17}, {"lora_strength": 1e30}, {"prompt": "a" * 16_385},
+     {"prompt": "\U0001f3a5" * 5000}],
 )  # fmt: skip
 def test_a17_what_no_model_can_do_is_refused(server: Attacked, fields: dict[str, Any]) -> None:
     answer = server.submit(**fields)

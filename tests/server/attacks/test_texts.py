@@ -106,6 +106,9 @@ def test_a12_no_address_is_fetched_for_a_client(server: Attacked, tried: list[Tr
 
 
 def test_a22_errors_say_nothing_of_this_computer(server: Attacked, tried: list[Tried]) -> None:
+    for method, path in server.operations():
+        if method == "GET" and not path.endswith("/stream"):
+            assert str(server.home) not in server.client.get(path).text, path
     for each in tried:
         said = each.answer.text.replace(each.text, "").replace(json.dumps(each.text)[1:-1], "")
         assert each.answer.status_code < 500 or each.answer.status_code in (502, 503), each
