@@ -13,7 +13,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final, Protocol
 
-from benchmarks.reliability import load
+from benchmarks.reliability import kills, load
 from benchmarks.reliability.record import Record, Row, Tell
 from benchmarks.reliability.report import written
 
@@ -21,8 +21,6 @@ from benchmarks.reliability.report import written
 class Proof(Protocol):
     """A module that tries something many times."""
 
-    TITLE: str
-    ABOUT: str
     USUAL: int  # trials, if nobody says how many
 
     def run(self, n: int, done: Sequence[Mapping[str, Any]], tell: Tell) -> None: ...
@@ -30,7 +28,7 @@ class Proof(Protocol):
     def rows(self, lines: Sequence[Mapping[str, Any]]) -> list[Row]: ...
 
 
-PROOFS: Final[Mapping[str, Proof]] = {"load": load}
+PROOFS: Final[Mapping[str, Proof]] = {"load": load, "kills": kills}
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -18,12 +18,6 @@ from benchmarks.reliability.record import Row, Tell, at_least, at_most, percenti
 from benchmarks.reliability.server import SMALL, Server, running
 from benchmarks.reliability.wire import Wire
 
-TITLE: Final = "Load"
-ABOUT: Final = (
-    "64 connections submit for the seconds given, one job each time; every answer means that the job is on disk "
-    "(SQLite, `synchronous=FULL`). Then one connection asks for the status of a job while "
-    "it is made. CPU time is the server's own for one submit: it says what a quiet machine could do."
-)
 USUAL: Final = 3
 CONNECTIONS: Final = 64
 SECONDS: Final = 20.0
