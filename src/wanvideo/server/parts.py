@@ -31,6 +31,7 @@ from wanvideo.server.metrics import Metrics
 from wanvideo.server.monitor import Monitor
 from wanvideo.server.prompt import Enhancer
 from wanvideo.server.redact import without_folders
+from wanvideo.server.sandbox import Sandbox
 from wanvideo.server.schemas.system import Check
 from wanvideo.server.settings import Settings
 from wanvideo.weights.download.hub import Hub as ModelHub
@@ -71,6 +72,7 @@ class Parts:
     supervisor: Supervisor
     catalog: Catalog
     inputs: Inputs
+    sandbox: Sandbox
     limits: LimitsFile
     downloads: Downloads
     monitor: Monitor

@@ -21,7 +21,6 @@ from wanvideo.server.model_views import MB
 from wanvideo.server.parts import Parts
 from wanvideo.server.responses import group
 from wanvideo.server.routes.queue import TaskIdPath
-from wanvideo.server.sandbox import read_media
 from wanvideo.server.schemas.common import Message
 from wanvideo.server.schemas.outputs import MediaView, SettingsView, Videos, VideoView
 from wanvideo.server.submission import settings_to_submit
@@ -62,7 +61,7 @@ def read_settings_of_file(
 ) -> MediaView:
     """What a file was made with, read in a process of its own; the file is not kept."""
     with _stored(file, parts.settings.data_dir / "incoming", parts.settings.max_video_bytes) as path:
-        found = read_media(path)
+        found = parts.sandbox.read_media(path)
     settings = found.get("settings")
     return MediaView(**{**found, "request": settings_to_submit(settings) if isinstance(settings, dict) else None})
 
