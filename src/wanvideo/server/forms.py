@@ -76,3 +76,11 @@ def either(kind: type[BaseModel], files: tuple[str, ...] = ()) -> dict[str, Any]
             "content": {"application/json": {"schema": schema}, "multipart/form-data": {"schema": form}},
         }
     }
+
+
+def form_of(kind: type[BaseModel], file: str) -> dict[str, Any]:
+    """For OpenAPI: a form with a file, which must be there."""
+    schema = kind.model_json_schema(ref_template="#/components/schemas/{model}")
+    properties = {**schema.get("properties", {}), file: {"type": "string", "format": "binary"}}
+    form = {**schema, "properties": properties, "required": [*schema.get("required", ()), file]}
+    return {"requestBody": {"required": True, "content": {"multipart/form-data": {"schema": form}}}}
