@@ -13,8 +13,9 @@ from tests.jobs.conftest import spec
 from wanvideo.errors import DataFolderInUse, StorageFailed
 from wanvideo.jobs.database import Database
 from wanvideo.jobs.folder import DataFolder
+from wanvideo.jobs.lock import locked
 from wanvideo.jobs.queue import Queue
-from wanvideo.jobs.reconcile import locked, reconcile
+from wanvideo.jobs.reconcile import reconcile
 from wanvideo.jobs.tables import METADATA
 
 

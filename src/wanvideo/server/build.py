@@ -9,8 +9,9 @@ from wanvideo.jobs.database import Database
 from wanvideo.jobs.executor import MakeExecutor
 from wanvideo.jobs.folder import DataFolder
 from wanvideo.jobs.job import DONE, Job, State
+from wanvideo.jobs.lock import locked
 from wanvideo.jobs.queue import Change, Queue
-from wanvideo.jobs.reconcile import locked, reconcile
+from wanvideo.jobs.reconcile import reconcile
 from wanvideo.jobs.supervisor import Supervisor
 from wanvideo.server.catalog import Catalog
 from wanvideo.server.downloads import Download, Downloads

@@ -16,6 +16,7 @@ from wanvideo.families.plan import Forecast
 from wanvideo.jobs import queue as jobs
 from wanvideo.jobs.folder import DataFolder
 from wanvideo.jobs.job import Job, State
+from wanvideo.jobs.lock import Address
 from wanvideo.jobs.queue import Filter, Queue
 from wanvideo.jobs.supervisor import Supervisor
 from wanvideo.server.catalog import Catalog
@@ -107,6 +108,12 @@ class Parts:
     @property
     def url(self) -> str:
         return self.settings.url
+
+    @property
+    def address(self) -> Address:
+        """For programs of the same user."""
+        token = self.settings.token
+        return Address(url=self.url, token=None if token is None else token.get_secret_value())
 
     # --- jobs --------------------------------------------------------------------------------------------------------
 
