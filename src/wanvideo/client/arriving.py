@@ -20,16 +20,16 @@ class Arriving:
     """One file. Until it is whole and right it has another name beside it, under which a later call goes on."""
 
     def __init__(self, job: str, path: Path, sha256: str) -> None:
-        """Raises OutputNotWritable."""
-        self.path, self.part, self.sha256 = path, path.with_name(f".{path.name}.{job[:12]}.part"), sha256
+        self.path, self.part, self.sha256 = path, part_of(job, path), sha256
         self.size, self._digest = 0, hashlib.sha256()  # of what is here, in bytes
+
+    def __enter__(self) -> Self:
+        """Raises OutputNotWritable."""
         try:
             self._file = self.part.open("a+b")
             self._read_what_is_there()
         except OSError as error:
-            raise OutputNotWritable(f"{path} cannot be written: {error.strerror}") from None
-
-    def __enter__(self) -> Self:
+            raise self._not_writable(error) from None
         return self
 
     def __exit__(self, *_: type[BaseException] | BaseException | TracebackType | None) -> None:
@@ -54,7 +54,7 @@ class Arriving:
         try:
             self._file.write(data)
         except OSError as error:
-            raise OutputNotWritable(f"{self.path} cannot be written: {error.strerror}") from None
+            raise self._not_writable(error) from None
         self._add(data)
 
     @property
@@ -70,8 +70,11 @@ class Arriving:
         try:
             self.part.replace(self.path)
         except OSError as error:
-            raise OutputNotWritable(f"{self.path} cannot be written: {error.strerror}") from None
+            raise self._not_writable(error) from None
         return self.path
+
+    def _not_writable(self, error: OSError) -> OutputNotWritable:
+        return OutputNotWritable(f"{self.path} cannot be written: {error.strerror}")
 
     def _read_what_is_there(self) -> None:
         self._file.seek(0)
@@ -86,3 +89,8 @@ class Arriving:
         self._file.seek(0)
         self._file.truncate()
         self.size, self._digest = 0, hashlib.sha256()
+
+
+def part_of(job: str, path: Path) -> Path:
+    """Where the video of a job lies on its way to `path`."""
+    return path.with_name(f".{path.name}.{job[:12]}.part")

@@ -257,7 +257,7 @@ class AsyncClient:
         """
         found = video_of(job if isinstance(job, Job) else await self.get(job))
         tries, damaged = 0, False
-        with await to_thread.run_sync(Arriving, found.job, Path(path), found.sha256) as arriving:
+        with Arriving(found.job, Path(path), found.sha256) as arriving:
             while True:
                 before = arriving.size
                 try:

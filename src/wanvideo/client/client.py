@@ -2,7 +2,7 @@
 
 import json
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Generator, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from itertools import count
@@ -117,7 +117,7 @@ class Client:
         model: str | None = None,
         text: str | None = None,
         favourite: bool | None = None,
-    ) -> Iterator[Job]:
+    ) -> Generator[Job, None, None]:
         """All jobs, the newest first, fetched as they are wanted."""
         first = calls.page(status=status, model=model, text=text, favourite=favourite)
         page = self.call(first)
@@ -184,7 +184,7 @@ class Client:
 
     # --- what happens ------------------------------------------------------------------------------------------------
 
-    def watch(self, job: str, since: int = 0, *, timeout: float | None = None) -> Iterator[Job | JobEvent]:
+    def watch(self, job: str, since: int = 0, *, timeout: float | None = None) -> Generator[Job | JobEvent, None, None]:
         """What happens to a job, to its end: events after the one numbered `since`, and the job whenever it changed.
 
         Goes on where it was when the connection breaks or the server starts again. timeout: seconds in all; then
@@ -211,7 +211,7 @@ class Client:
                 return with_video(said)
         raise AssertionError("watching ends with the end of the job")
 
-    def frames(self, topics: Sequence[str] = (), since: int | None = None) -> Iterator[Frame]:
+    def frames(self, topics: Sequence[str] = (), since: int | None = None) -> Generator[Frame, None, None]:
         """What happens at the server, without end; see docs/server.md for topics and types.
 
         Each connection begins with a `snapshot`. since: of the last frame that was received, for what was missed.
@@ -283,7 +283,7 @@ class Client:
             time.sleep(pause)
         raise AssertionError("patience ends")
 
-    def _stream(self, watched: Watched, end: float) -> Iterator[Job | JobEvent]:
+    def _stream(self, watched: Watched, end: float) -> Generator[Job | JobEvent, None, None]:
         """Until the connection ends. Raises TransportError also for an end that is none of the job."""
         silence = httpx2.Timeout(max(0.01, min(SILENCE_SECONDS, end - time.monotonic())), pool=None)
         path = calls.stream_path(watched.job)
