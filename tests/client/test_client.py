@@ -28,6 +28,7 @@ from wanvideo.client.watching import with_video
 from wanvideo.errors import InvalidRequest
 from wanvideo.failure import failure_of
 from wanvideo.families.registry import installed_families
+from wanvideo.jobs.leases import Leases
 from wanvideo.request import LoraUse
 
 CIRCLE = GenerationRequest(prompt="a small red circle moves left", steps=2, frames=5)
@@ -195,10 +196,11 @@ def test_models_and_plans_are_told(client: Client) -> None:
 
 def test_a_failed_job_says_why(fresh: Serving, client: Client) -> None:
     job, other = client.submit(CIRCLE, dataclasses.replace(DEMO, count=2)).tasks
-    running = fresh.parts.queue.start(job.id, "worker")
+    leases = Leases(fresh.parts.queue)
+    running = leases.start(job.id, "worker")
     assert running is not None
     failure = failure_of(InvalidRequest("no such thing: take another"), phase="load", model=job.model)
-    fresh.parts.queue.fail(running, failure.to_json())
+    leases.fail(running, failure.to_json())
     with pytest.raises(JobFailed, match="take another") as error:
         client.wait(job.id)
     assert error.value.failure.phase == "load"

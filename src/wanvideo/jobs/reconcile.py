@@ -6,7 +6,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from wanvideo.jobs.job import State
-from wanvideo.jobs.queue import Filter, Queue
+from wanvideo.jobs.queries import Filter
+from wanvideo.jobs.queue import Queue
 
 log = logging.getLogger(__name__)
 

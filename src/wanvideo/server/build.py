@@ -9,8 +9,9 @@ from wanvideo.jobs.database import Database
 from wanvideo.jobs.executor import MakeExecutor
 from wanvideo.jobs.folder import DataFolder
 from wanvideo.jobs.job import DONE, Job, State
+from wanvideo.jobs.ledger import Change
 from wanvideo.jobs.lock import locked
-from wanvideo.jobs.queue import Change, Queue
+from wanvideo.jobs.queue import Queue
 from wanvideo.jobs.reconcile import reconcile
 from wanvideo.jobs.supervisor import Supervisor
 from wanvideo.server.catalog import Catalog
