@@ -68,8 +68,8 @@ def test_the_queue_is_paused_and_goes_on(server: Serving, wan: Wan) -> None:
     ("arguments", "said"),
     [
         (("move", "abc", "up"), "first"),
-        (("move", "abc", "after"), "which job"),
-        (("list", "--status", "ready"), "no status"),
+        (("move", "abc", "after"), "after OTHER"),
+        (("list", "--status", "ready"), "pending"),
     ],
 )
 def test_what_cannot_be_meant_is_wrong_input(server: Serving, wan: Wan, arguments: tuple[str, ...], said: str) -> None:

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
 from itertools import islice
-from typing import TYPE_CHECKING, Annotated, Final
+from typing import TYPE_CHECKING, Annotated, Final, Literal
 
 import typer
 
@@ -19,11 +19,15 @@ if TYPE_CHECKING:
 
     from wanvideo.cli.board import Board
     from wanvideo.client import Client, Frame, Job
-    from wanvideo.client.calls import Status, Where
 
 _LOOKED_AT: Final = 2000  # jobs, for one that is named in short
 _ID: Final = 32  # characters
 _LINE_SECONDS: Final = 2.0  # between two lines about the progress of one job
+
+# As the client has them, which is loaded later.
+Status = Literal["pending", "processing", "completed", "failed", "cancelled"]
+Where = Literal["first", "last", "before", "after"]
+_ACTIVE: Final[tuple[Status, ...]] = ("processing", "pending")
 
 Json = Annotated[bool, typer.Option("--json", help="One JSON object per line.")]
 JobId = Annotated[str, typer.Argument(metavar="JOB", help="Its id from `wan queue`, or the beginning of it.")]
@@ -44,9 +48,7 @@ def queue(context: typer.Context, json: Json = False) -> None:
 
 @app.command("list")
 def list_(
-    status: Annotated[
-        str | None, typer.Option(help="Only these: pending, processing, completed, failed or cancelled.")
-    ] = None,
+    status: Annotated[Status | None, typer.Option(help="Only these.")] = None,
     limit: Annotated[int, typer.Option(min=0, help="How many of those that have ended.")] = 10,
     json: Json = False,
 ) -> None:
@@ -56,7 +58,7 @@ def list_(
     output = Output(json=json)
     with _client() as client:
         found = client.queue(limit=1)
-        jobs = sorted(_listed(client, _status(status), limit), key=order)
+        jobs = sorted(_listed(client, status, limit), key=order)
     output.event(
         "queue", paused=found.paused, pending=found.pending_tasks, held=found.held_tasks,
         processing=found.processing_tasks, completed=found.completed_tasks, failed=found.failed_tasks,
@@ -114,15 +116,16 @@ def release(jobs: JobIds, json: Json = False) -> None:
 @app.command()
 def move(
     job: JobId,
-    to: Annotated[str, typer.Argument(metavar="first|last|before|after")],
+    to: Annotated[Where, typer.Argument()],
     other: Annotated[str | None, typer.Argument(metavar="[JOB]", help="Before or after which one.")] = None,
     json: Json = False,
 ) -> None:
     """Move a job that waits to another place in the queue."""
-    place = _place(to, other)
+    if (to in ("before", "after")) != (other is not None):
+        raise UsageFault("a job is moved `first`, `last`, `before OTHER` or `after OTHER`")
     with _client() as client:
         beside = None if other is None else _found(client, other).id
-        _say(Output(json=json), "moved", client.move(_found(client, job).id, place, beside))
+        _say(Output(json=json), "moved", client.move(_found(client, job).id, to, beside))
 
 
 @app.command()
@@ -178,39 +181,14 @@ def _client() -> "Client":
     return Client()
 
 
-def _status(text: str | None) -> "Status | None":
-    from typing import get_args
-
-    from wanvideo.client.calls import Status
-
-    for known in get_args(Status):
-        if text == known:
-            return known
-    if text is None:
-        return None
-    raise UsageFault(f"{text!r:.40} is no status: give one of {', '.join(get_args(Status))}")
-
-
-def _place(text: str, other: str | None) -> "Where":
-    match text, other:
-        case "first" | "last", None:
-            return text
-        case "before" | "after", str():
-            return text
-        case "before" | "after", None:
-            raise UsageFault(f"{text} which job? `wan queue move JOB {text} OTHER`")
-    raise UsageFault("a job is moved `first`, `last`, `before OTHER` or `after OTHER`")
-
-
-def _listed(client: "Client", status: "Status | None", limit: int) -> "Iterator[Job]":
+def _listed(client: "Client", status: Status | None, limit: int) -> "Iterator[Job]":
     """All that have not ended, and of the others the newest."""
     if status is None:
-        for each in ("processing", "pending"):
-            yield from client.jobs(status=each)  # type: ignore[arg-type]
+        for each in _ACTIVE:
+            yield from client.jobs(status=each)
         yield from islice((job for job in client.jobs() if job.done), limit)
     else:
-        active = status in ("processing", "pending")
-        yield from islice(client.jobs(status=status), None if active else limit)
+        yield from islice(client.jobs(status=status), None if status in _ACTIVE else limit)
 
 
 def _found(client: "Client", text: str) -> "Job":
