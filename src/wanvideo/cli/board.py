@@ -7,7 +7,7 @@ from typing import Any, Final
 from wanvideo.cli.downloads import duration
 from wanvideo.cli.progress import speed
 from wanvideo.client import Failure, Frame, Job, State
-from wanvideo.client.errors import read
+from wanvideo.client.answers import read
 
 SHORT_ID: Final = 8  # characters, by which people name jobs
 ENDED: Final = 10  # jobs that are shown after their end

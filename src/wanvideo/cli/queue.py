@@ -149,6 +149,25 @@ def resume(json: Json = False) -> None:
 
 
 @app.command()
+def fetch(
+    job: JobId,
+    out: Annotated[
+        str | None, typer.Option(metavar="PATH", help="A file, which is replaced; or a folder. Default: this folder.")
+    ] = None,
+    json: Json = False,
+) -> None:
+    """Bring the video of a job here, checked by its hash; what a break has left is gone on with. Prints the path."""
+    from wanvideo.cli.remote import bring, check_out
+
+    output = Output(json=json)
+    check_out(out)
+    with _client() as client:
+        path = bring(client, _found(client, job), out)
+    output.event("done", path=path.absolute())
+    output.result(str(path))
+
+
+@app.command()
 def clear(
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
     json: Json = False,

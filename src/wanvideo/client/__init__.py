@@ -6,11 +6,14 @@ from wanvideo.client import Client, Options
 with Client() as client:
     job = client.submit(GenerationRequest(prompt="a heron lands on a frozen lake"), Options(model="t2v-A14B")).job
     client.download(client.wait(job.id), "heron.mp4")
+
+What speaks HTTP is imported when it is first used: whether a server runs can be asked without.
 """
 
-from wanvideo.client.asynchronous import AsyncClient
+from importlib import import_module
+from typing import TYPE_CHECKING, Final
+
 from wanvideo.client.calls import Options
-from wanvideo.client.client import Client
 from wanvideo.client.errors import (
     BadAnswer,
     Busy,
@@ -27,7 +30,6 @@ from wanvideo.client.errors import (
     Unreachable,
 )
 from wanvideo.client.find import Server, find_server
-from wanvideo.client.patience import Patience
 from wanvideo.client.values import (
     Action,
     Failure,
@@ -45,6 +47,11 @@ from wanvideo.client.values import (
     Variant,
 )
 from wanvideo.jobs.job import State
+
+if TYPE_CHECKING:
+    from wanvideo.client.asynchronous import AsyncClient
+    from wanvideo.client.client import Client
+    from wanvideo.client.patience import Patience
 
 __all__ = [
     "Action",
@@ -82,3 +89,15 @@ __all__ = [
     "Variant",
     "find_server",
 ]
+
+_LAZY: Final = {
+    "AsyncClient": "wanvideo.client.asynchronous",
+    "Client": "wanvideo.client.client",
+    "Patience": "wanvideo.client.patience",
+}
+
+
+def __getattr__(name: str) -> object:
+    if name not in _LAZY:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(_LAZY[name]), name)

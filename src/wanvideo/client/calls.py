@@ -172,6 +172,11 @@ def plan(request: GenerationRequest, options: Options) -> Call[Plan]:
     return Call(method="POST", path=f"{API}/generation/plan", kind=Plan, body=body)
 
 
+def settings(job: str) -> Call[dict[str, Any]]:
+    path = f"{API}/outputs/{_id(job)}/settings"
+    return Call(method="GET", path=path, kind=dict[str, Any], within="settings")
+
+
 def content_path(job: str) -> str:
     """Of the video."""
     return f"{API}/outputs/{_id(job)}/download"

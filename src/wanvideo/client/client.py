@@ -15,9 +15,10 @@ from websockets.exceptions import InvalidStatus, WebSocketException
 from websockets.sync.client import connect
 
 from wanvideo.client import calls
+from wanvideo.client.answers import error_of
 from wanvideo.client.arriving import Arriving
 from wanvideo.client.calls import Call, Options, Status, ValueT, Where
-from wanvideo.client.errors import Busy, DownloadDamaged, NotInTime, error_of
+from wanvideo.client.errors import Busy, DownloadDamaged, NotInTime
 from wanvideo.client.find import server_or_fail
 from wanvideo.client.patience import (
     SILENCE_SECONDS,
@@ -239,6 +240,10 @@ class Client:
             time.sleep(pause)
 
     # --- videos ------------------------------------------------------------------------------------------------------
+
+    def settings(self, job: str) -> Mapping[str, Any]:
+        """What a video was made with, as its file says."""
+        return self.call(calls.settings(job))
 
     def download(self, job: str | Job, path: Path | str) -> Path:
         """Bring the video of a job to `path`, whole and checked by its hash, or go on with what a break has left.

@@ -8,8 +8,9 @@ from urllib.parse import urlsplit
 
 import httpx2
 
+from wanvideo.client.answers import error_of, read
 from wanvideo.client.calls import Call, ValueT
-from wanvideo.client.errors import BadAnswer, Unreachable, error_of, read
+from wanvideo.client.errors import BadAnswer, Unreachable
 from wanvideo.client.find import Server
 from wanvideo.errors import InvalidRequest
 

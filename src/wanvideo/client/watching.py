@@ -5,7 +5,8 @@ from dataclasses import dataclass
 
 import httpx2
 
-from wanvideo.client.errors import BadAnswer, JobCancelled, JobFailed, read
+from wanvideo.client.answers import read
+from wanvideo.client.errors import BadAnswer, JobCancelled, JobFailed
 from wanvideo.client.values import Frame, Job, JobEvent
 from wanvideo.errors import JobConflict, JobNotFound
 from wanvideo.jobs.job import State
