@@ -33,6 +33,7 @@ from wanvideo.server.monitor import Monitor
 from wanvideo.server.prompt import Enhancer
 from wanvideo.server.schemas.system import Check
 from wanvideo.server.settings import Settings
+from wanvideo.server.webhooks import Webhooks
 from wanvideo.weights.download.hub import Hub as ModelHub
 from wanvideo.weights.download.plan import free_bytes
 from wanvideo.weights.entry import ModelEntry
@@ -77,6 +78,7 @@ class Parts:
     metrics: Metrics
     hub: Hub
     enhancer: Enhancer | None
+    webhooks: Webhooks
     closing: ExitStack  # what is to be undone when the server stops
     started: float = field(default_factory=time.monotonic)
     # Plans by what was asked, and when they were made, in monotonic seconds: see `forecast`.
@@ -88,12 +90,14 @@ class Parts:
         """Begin to work: what the last server left is taken up."""
         self.monitor.start()
         self.downloads.start()
+        self.webhooks.start()
         self.supervisor.start()
 
     def stop(self) -> None:
         """Let the jobs at work keep their state, and close everything."""
         self.supervisor.drain(self.settings.drain_seconds)
         self.downloads.stop()
+        self.webhooks.stop()
         self.monitor.stop()
         self.closing.close()
 
