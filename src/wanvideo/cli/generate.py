@@ -126,6 +126,7 @@ def generate(
     resume: Annotated[
         Path | None, typer.Option(help="Go on from a file of --save-state; all other options must be the same.")
     ] = None,
+    local: Annotated[bool, typer.Option("--local", help="Make it in this process, also if a server runs.")] = False,
     yes: Annotated[
         bool, typer.Option("--yes", "-y", help="Download a named model that is not on disk, without asking.")
     ] = False,
@@ -136,9 +137,11 @@ def generate(
 ) -> None:
     """Make a video from a prompt, and from images with models that take them. Prints the path of the file.
 
-    What is not said gets the model's default. Ctrl-C stops after the current step; once more stops at once.
+    If a server runs, its queue makes the video, and the file is brought here. What is not said gets the model's
+    default. Ctrl-C stops after the current step, also at the server; once more stops at once.
     """
-    from wanvideo.cli.run import Job, run
+    from wanvideo.cli.job import Job
+    from wanvideo.cli.where import make
 
     width, height = _size(size, image)
     request = GenerationRequest(
@@ -174,8 +177,9 @@ def generate(
         memory_limit=None if memory_limit is None else parse_bytes(memory_limit),
         save_state=save_state,
         resume=resume,
+        local=local,
     )
-    run(Output(json=json, quiet=quiet), job)
+    make(Output(json=json, quiet=quiet), job)
 
 
 def _size(text: str | None, image: str | None) -> tuple[int | None, int | None]:

@@ -16,6 +16,7 @@ from wanvideo.families.plan import Forecast
 from wanvideo.jobs import queue as jobs
 from wanvideo.jobs.folder import DataFolder
 from wanvideo.jobs.job import Job, State
+from wanvideo.jobs.lock import Address
 from wanvideo.jobs.queries import Filter
 from wanvideo.jobs.queue import Queue
 from wanvideo.jobs.supervisor import Supervisor
@@ -32,6 +33,7 @@ from wanvideo.server.monitor import Monitor
 from wanvideo.server.prompt import Enhancer
 from wanvideo.server.schemas.system import Check
 from wanvideo.server.settings import Settings
+from wanvideo.server.webhooks import Webhooks
 from wanvideo.weights.download.hub import Hub as ModelHub
 from wanvideo.weights.download.plan import free_bytes
 from wanvideo.weights.entry import ModelEntry
@@ -76,6 +78,7 @@ class Parts:
     metrics: Metrics
     hub: Hub
     enhancer: Enhancer | None
+    webhooks: Webhooks
     closing: ExitStack  # what is to be undone when the server stops
     started: float = field(default_factory=time.monotonic)
     # Plans by what was asked, and when they were made, in monotonic seconds: see `forecast`.
@@ -87,12 +90,14 @@ class Parts:
         """Begin to work: what the last server left is taken up."""
         self.monitor.start()
         self.downloads.start()
+        self.webhooks.start()
         self.supervisor.start()
 
     def stop(self) -> None:
         """Let the jobs at work keep their state, and close everything."""
         self.supervisor.drain(self.settings.drain_seconds)
         self.downloads.stop()
+        self.webhooks.stop()
         self.monitor.stop()
         self.closing.close()
 
@@ -108,6 +113,12 @@ class Parts:
     @property
     def url(self) -> str:
         return self.settings.url
+
+    @property
+    def address(self) -> Address:
+        """For programs of the same user."""
+        token = self.settings.token
+        return Address(url=self.url, token=None if token is None else token.get_secret_value())
 
     # --- jobs --------------------------------------------------------------------------------------------------------
 
