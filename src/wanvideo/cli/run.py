@@ -48,6 +48,7 @@ class Job:
     tile: int | None
     tier: Tier
     memory_limit: int | None
+    gpus: int
     save_state: Path | None
     resume: Path | None
 
@@ -76,6 +77,7 @@ def run(output: Output, job: Job) -> None:
         tile=job.tile,
         tier=job.tier,
         memory_limit=job.memory_limit,
+        gpus=job.gpus,
         library=library,
     )
     with (

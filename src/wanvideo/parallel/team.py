@@ -1,11 +1,29 @@
 """Ranks that exchange tensors, and what they exchange."""
 
-from collections.abc import Sequence
+import math
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import Final
 
 import torch
 import torch.distributed as dist
 from torch import Tensor
+
+
+class OthersLost(Exception):
+    """Another rank has ended, or did not come in time: what this rank fails of is not its own."""
+
+
+@contextmanager
+def losing_others() -> Iterator[None]:
+    """Raises OthersLost for what a transport raises while the block runs."""
+    try:
+        yield
+    except torch.OutOfMemoryError:
+        raise
+    except RuntimeError as error:
+        raise OthersLost(str(error).partition("\n")[0]) from error
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -23,24 +41,24 @@ class Team:
         width = given.element_size()
         received = given.new_empty(sum(of))
         # As bytes: not every transport knows every type.
-        dist.all_to_all_single(
-            received.view(torch.uint8),
-            given.view(torch.uint8),
-            [count * width for count in of],
-            [count * width for count in to],
-            group=self.group,
-        )
+        with losing_others():
+            dist.all_to_all_single(
+                received.view(torch.uint8),
+                given.view(torch.uint8),
+                [count * width for count in of],
+                [count * width for count in to],
+                group=self.group,
+            )
         return received
 
     def gather(self, part: Tensor, lengths: Sequence[int], dim: int) -> Tensor:
         """The parts of all members behind one another along `dim`, where they have `lengths`."""
         if self.group is None:
             return part
-        part = part.movedim(dim, 0)
-        rest = part.shape[1:]
-        room = part.new_zeros(max(lengths), *rest)  # as long as the longest one: such are exchanged at once
-        room[: part.shape[0]] = part
-        everything = room.new_empty(self.size, *room.shape)
-        dist.all_gather_into_tensor(everything.view(-1), room.view(-1), group=self.group)
-        whole = torch.cat([one[:length] for one, length in zip(everything, lengths, strict=True)])
-        return whole.movedim(0, dim)
+        shapes = [[*part.shape[:dim], length, *part.shape[dim + 1 :]] for length in lengths]
+        sizes = [math.prod(shape) for shape in shapes]
+        received = self.exchange(part.reshape(-1).repeat(self.size), [part.numel()] * self.size, sizes)
+        return torch.cat([one.view(shape) for one, shape in zip(received.split(sizes), shapes, strict=True)], dim)
+
+
+ALONE: Final = Team(1, 0, None)
