@@ -16,6 +16,7 @@ from wanvideo.errors import InvalidRequest, NonFiniteLatents, NotEnoughMemory
 from wanvideo.kernels.attention import EXACT, FAST, attention_backends
 from wanvideo.media.image import load_image
 from wanvideo.parallel.branches import apart
+from wanvideo.parallel.picture import strips
 from wanvideo.parallel.ranks import Ranks
 from wanvideo.parallel.tokens import spread
 from wanvideo.pipelines.adapt import adapt
@@ -289,6 +290,8 @@ class Pipeline(VideoPipeline):
     def _chunks(self, latents: Tensor, tile: int | None) -> Iterator[Tensor]:
         """Of the autoencoder. tile: in latent cells."""
         vae, latents = self._parts.vae(), latents.to(self._parts.vae_device)
+        if tile is None and self._ranks.size > 1 and latents.device == self.device:
+            return strips(vae, self.device, self._ranks.work(guided=False).team)(latents)
         if tile is None:
             return decoder(vae, latents.device)(latents)
         return decode_tiled(vae, latents, tile=tile, stride=_stride(tile))
