@@ -72,11 +72,11 @@ class Ulysses:
     def __call__(self, q: Tensor, k: Tensor, v: Tensor, length: int | None) -> Tensor:
         """As `kernels.attention.attention`, of this rank's q, k and v [B, L, N, head_dim]."""
         heads = shares(q.shape[2], self.team.size)
-        q, k, v = self._all_tokens(q, k, v, heads)
+        q, k, v = self.all_tokens(q, k, v, heads)
         out = attention(q, k, v, length=length) if q.shape[2] else torch.empty_like(q)
-        return self._own_tokens(out, heads)
+        return self.own_tokens(out, heads)
 
-    def _all_tokens(self, q: Tensor, k: Tensor, v: Tensor, heads: tuple[int, ...]) -> tuple[Tensor, Tensor, Tensor]:
+    def all_tokens(self, q: Tensor, k: Tensor, v: Tensor, heads: tuple[int, ...]) -> tuple[Tensor, Tensor, Tensor]:
         """All tokens of this rank's heads, each [B, L, n, head_dim]: in one exchange."""
         batch, own, _, dim = q.shape
         number = 3 * batch * dim  # of one head of one token
@@ -93,7 +93,7 @@ class Ulysses:
         q, k, v = received.view(-1, 3, batch, mine, dim).permute(1, 2, 0, 3, 4).unbind(0)
         return q, k, v
 
-    def _own_tokens(self, out: Tensor, heads: tuple[int, ...]) -> Tensor:
+    def own_tokens(self, out: Tensor, heads: tuple[int, ...]) -> Tensor:
         """out [B, L, n, head_dim] of all tokens -> all heads of this rank's tokens."""
         batch, _, mine, dim = out.shape
         own, number = self.lengths[self.team.place], batch * dim
