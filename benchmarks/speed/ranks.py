@@ -46,7 +46,7 @@ from wanvideo.parallel.picture import strips
 from wanvideo.parallel.post import Post, take_part
 from wanvideo.parallel.ranks import Ranks
 from wanvideo.parallel.team import Team
-from wanvideo.parallel.tokens import Ulysses, spread
+from wanvideo.parallel.tokens import BLOCK, Ulysses, spread
 from wanvideo.parallel.wire import Message
 from wanvideo.request import GenerationRequest, Tier
 from wanvideo.runtime.fused_vae import decoder
@@ -130,7 +130,7 @@ def links(bench: Bench) -> None:
     """q, k and v of one block for A14B at 1280x720, and the way back."""
     shape = shrunk(A14B_720P) if bench.tiny else A14B_720P
     team, heads, dim = bench.team, shape.config.num_heads, shape.config.head_dim
-    lengths = shares(shape.tokens, team.size)
+    lengths = shares(shape.tokens, team.size, unit=BLOCK)
     own = lengths[team.place]
     dtype = torch.float32 if bench.tiny else torch.bfloat16
     q, k, v = (torch.randn(1, own, heads, dim, device=bench.device, dtype=dtype) for _ in range(3))

@@ -17,6 +17,7 @@ from wanvideo.parallel.wire import Blob, Gone, Message
 
 PATIENCE: Final = 30.0  # seconds that a rank waits for the others within a step, in which they are never far apart
 SILENCE: Final = 20.0  # seconds without a heartbeat, after which a rank is taken for stopped
+STARTING: Final = 120.0  # seconds until the first one: Python and its libraries have to be read
 GRACE: Final = 2.0  # seconds that the others have to say what happened to them, after the first has
 # All ranks are on this host, so nothing listens to the network. Multicast over NVLink helps no exchange of ours.
 _ENVIRONMENT: Final = {
@@ -38,7 +39,7 @@ class _Member:
                 start_new_session=True,  # Ctrl-C in a terminal is for the starter, which ends all of them
             )  # fmt: skip
         self.ended = os.pidfd_open(self.process.pid)
-        self.heard = time.monotonic()
+        self.heard = time.monotonic() + STARTING
         self.last: Message | None = None  # that it failed, or lost the others
 
     def end(self) -> None:

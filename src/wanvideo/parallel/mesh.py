@@ -39,7 +39,14 @@ def mesh_for(size: int, *, guided: bool) -> Mesh:
     return Mesh(size, 2 if guided and size % 2 == 0 else 1)
 
 
-def shares(count: int, parts: int) -> tuple[int, ...]:
-    """`count` things in `parts` shares that differ by at most one, the larger ones first."""
-    least, more = divmod(count, parts)
-    return tuple(least + (part < more) for part in range(parts))
+def shares(count: int, parts: int, *, unit: int = 1) -> tuple[int, ...]:
+    """`count` things in `parts` shares that differ by at most one unit, the larger ones first.
+
+    All but the last share are whole units; where there are fewer units than shares, single things are shared.
+    """
+    if count < parts * unit:
+        unit = 1
+    units = -(-count // unit)
+    least, more = divmod(units, parts)
+    *first, last = ((least + (part < more)) * unit for part in range(parts))
+    return *first, last - (units * unit - count)

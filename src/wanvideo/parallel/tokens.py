@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from itertools import accumulate
+from typing import Final
 
 import torch
 from torch import Tensor
@@ -20,6 +21,10 @@ from wanvideo.kernels.attention import attention
 from wanvideo.models.transformer import Attention, WanTransformer
 from wanvideo.parallel.mesh import shares
 from wanvideo.parallel.team import Team
+
+# Tokens. A share is a multiple: kernels work on blocks of so many, or of a divisor, and what is in a block is then what
+# would be in it on one rank alone, and is rounded alike. On the CPU the results are equal to the bit.
+BLOCK: Final = 32
 
 
 def spread(network: WanTransformer, team: Team) -> Callable[[Tensor, Tensor, Tensor], Tensor]:
@@ -32,7 +37,7 @@ def spread(network: WanTransformer, team: Team) -> Callable[[Tensor, Tensor, Ten
 
     def forward(x: Tensor, timestep: Tensor, text: Tensor) -> Tensor:
         h, given = network.embed(x, timestep, text)
-        lengths = shares(h.shape[1], team.size)
+        lengths = shares(h.shape[1], team.size, unit=BLOCK)
         start = sum(lengths[: team.place])
         mine = slice(start, start + lengths[team.place])
         own = replace(
@@ -90,7 +95,7 @@ class Ulysses:
         received = self.team.exchange(
             given, [own * n * number for n in heads], [length * mine * number for length in self.lengths]
         )
-        q, k, v = received.view(-1, 3, batch, mine, dim).permute(1, 2, 0, 3, 4).unbind(0)
+        q, k, v = received.view(sum(self.lengths), 3, batch, mine, dim).permute(1, 2, 0, 3, 4).unbind(0)
         return q, k, v
 
     def own_tokens(self, out: Tensor, heads: tuple[int, ...]) -> Tensor:

@@ -60,7 +60,7 @@ def _error(ending: Ending, size: int, *, shared: bool) -> WanVideoError:
 
 def _rank_failed(ending: Ending, size: int, what: str) -> RankFailed:
     return RankFailed(
-        f"{_name(ending, size)} {what}; all were ended, and the next run starts new ones: go on from the last "
+        f"{_name(ending, size)}, {what}; all were ended, and the next run starts new ones: go on from the last "
         "checkpoint, or use one GPU",
         suggestions=("one GPU",),
         facts={"rank": ending.rank, "ranks": size, "device": ending.device},
@@ -68,4 +68,4 @@ def _rank_failed(ending: Ending, size: int, what: str) -> RankFailed:
 
 
 def _name(ending: Ending, size: int) -> str:
-    return f"rank {ending.rank} of {size}, on {ending.device},"
+    return f"rank {ending.rank} of {size}, on {ending.device}"
