@@ -41,7 +41,7 @@ from wanvideo.models.transformer import WanTransformer
 from wanvideo.models.vae import WanVAE
 from wanvideo.parallel.branches import Forward, apart
 from wanvideo.parallel.group import RankGroup
-from wanvideo.parallel.mesh import shares
+from wanvideo.runtime.mesh import shares
 from wanvideo.parallel.picture import strips
 from wanvideo.parallel.post import Post, take_part
 from wanvideo.parallel.ranks import Ranks

@@ -9,15 +9,17 @@ off is what the border has touched, so nothing needs to be exchanged or blended 
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from functools import partial
 from typing import Final
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
-from wanvideo.models.vae import Decoder, ResidualBlock, Upsample, UpStage, WanVAE
-from wanvideo.parallel.mesh import shares
+from wanvideo.models.vae import Decoder, Upsample, UpStage, WanVAE
 from wanvideo.parallel.team import Team
 from wanvideo.runtime.fused_vae import FusedDecoder
+from wanvideo.runtime.mesh import shares
+from wanvideo.runtime.strips import kept, margins
 
 _HEIGHT: Final = -2  # axes
 _WIDTH: Final = -1
@@ -31,7 +33,7 @@ def strips(vae: WanVAE, device: torch.device, team: Team) -> Callable[[Tensor], 
         axis = _WIDTH if width >= height else _HEIGHT
         lengths = shares(latents.shape[axis], team.size)
         start = sum(lengths[: team.place])
-        strip = Strip(start, start + lengths[team.place], latents.shape[axis], margins(vae.decoder), axis)
+        strip = Strip(start, start + lengths[team.place], latents.shape[axis], margins(vae.config), axis)
         stride = vae.config.spatial_stride
         for chunk in _decoded(vae, device, latents, strip):
             yield team.gather(chunk, [stride * length for length in lengths], dim=chunk.dim() + axis)
@@ -54,8 +56,7 @@ class Strip:
 
     def kept(self, level: int) -> tuple[int, int]:
         """From where to where, in cells of that level."""
-        scale, margin = 1 << level, self.margins[level]
-        return max(0, self.start * scale - margin), min(self.cells * scale, self.stop * scale + margin)
+        return kept(self.start, self.stop, self.cells, level, self.margins[level])
 
     def crop(self, level: int, x: Tensor, dim: int) -> Tensor:
         """x, whose axis `dim` has the whole side at level 0, else what was kept before and doubled since."""
@@ -73,40 +74,12 @@ class Strip:
         ).contiguous()
 
 
-def margins(decoder: Decoder) -> tuple[int, ...]:
-    """How far the rest of the decoder looks to a side, in cells, from the middle and from each doubling on.
-
-    A residual block has two convolutions, which look one cell further each; so do the head's and that of a doubling.
-    """
-    *stages, last = _blocks(decoder)
-    found = [2 * last + 1]
-    for count in reversed(stages):
-        found.insert(0, 2 * count + -(-(found[0] + 1) // 2))
-    return tuple(found)
-
-
-def _blocks(decoder: Decoder) -> list[int]:
-    """Residual blocks of each stage."""
-    counts = [0]
-    for layer in _layers(decoder):
-        if isinstance(layer, ResidualBlock):
-            counts[-1] += 1
-        elif isinstance(layer, Upsample):
-            counts.append(0)
-    return counts
-
-
-def _layers(decoder: Decoder) -> Iterator[nn.Module]:
-    for stage in decoder.upsamples:
-        yield from stage.upsamples if isinstance(stage, UpStage) else (stage,)
-
-
 def _decoded(vae: WanVAE, device: torch.device, latents: Tensor, strip: Strip) -> Iterator[Tensor]:
     """Chunks of the strip's pixels."""
     last = len(strip.margins) - 1
     if device.type == "cuda":
         # Its frames are [T, H, W, C].
-        fused = FusedDecoder(vae, crop=lambda level, x: strip.crop(level, x, x.dim() - 1 + strip.axis))
+        fused = FusedDecoder(vae, crop=partial(strip.crop, dim=3 + strip.axis))
         for chunk in fused.stream(latents):
             yield strip.own(chunk, last)
         return

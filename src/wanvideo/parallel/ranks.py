@@ -12,8 +12,8 @@ import torch
 import torch.distributed as dist
 from torch.distributed.distributed_c10d import Store
 
-from wanvideo.parallel.mesh import Mesh, mesh_for
 from wanvideo.parallel.team import ALONE, Team, losing_others
+from wanvideo.runtime.mesh import Mesh, mesh_for
 
 PATIENCE: Final = 30.0  # seconds that a rank waits for the others within a step, in which they are never far apart
 LOADING: Final = timedelta(hours=1)  # that one may need longer than another to read its weights

@@ -19,8 +19,8 @@ from torch import Tensor
 
 from wanvideo.kernels.attention import attention
 from wanvideo.models.transformer import Attention, WanTransformer
-from wanvideo.parallel.mesh import shares
 from wanvideo.parallel.team import Team
+from wanvideo.runtime.mesh import shares
 
 # Tokens. A share is a multiple: kernels work on blocks of so many, or of a divisor, and what is in a block is then what
 # would be in it on one rank alone, and is rounded alike. On the CPU the results are equal to the bit.

@@ -38,7 +38,7 @@ from wanvideo.runtime.calibration import load_calibration, usual_calibration_fil
 from wanvideo.runtime.cpu import fitting_threads
 from wanvideo.runtime.fused_vae import decoder, encode
 from wanvideo.runtime.hardware import this_machine
-from wanvideo.runtime.machine import predict
+from wanvideo.runtime.machine import predict, together
 from wanvideo.runtime.placement import MemoryPlan
 from wanvideo.runtime.plan import plan
 from wanvideo.runtime.tiling import decode_tiled, encode_tiled
@@ -366,7 +366,7 @@ class Pipeline(VideoPipeline):
             return None
         machine = this_machine(str(self.device), self.memory_limit)
         free, available = self._ranks.least([machine.gpu_free, machine.host_available])
-        machine = replace(machine, gpu_free=free, host_available=available // self._ranks.size)
+        machine = together(replace(machine, gpu_free=free, host_available=available), self._ranks.size)
         # Seconds are not what is asked for here: nothing has to be measured.
         rates = load_calibration(usual_calibration_file(), machine) or predict(machine)
         return plan(

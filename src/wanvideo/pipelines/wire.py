@@ -1,6 +1,7 @@
 """Requests and events as messages between a pipeline and the ranks that do its work."""
 
 from dataclasses import replace
+from pathlib import Path
 from typing import Any, Final, TypeVar
 
 import numpy as np
@@ -40,8 +41,13 @@ def _adapter(kind: type[ValueT]) -> "TypeAdapter[ValueT]":
 def request_message(request: GenerationRequest, resume: Checkpoint | None, previews: bool) -> Message:
     """An order to make a video. Pictures go along as pixels. Raises InvalidImage."""
     pictures = {name: _pixels(source) for name in _PICTURES if (source := getattr(request, name)) is not None}
+    # A path that is no text would become one, and might be taken for a name.
+    loras = tuple(
+        use if isinstance(use.source, str) else replace(use, source=str(Path(use.source).absolute()))
+        for use in request.loras
+    )
     values = {
-        "request": to_json(GenerationRequest, replace(request, image=None, end_image=None)),
+        "request": to_json(GenerationRequest, replace(request, image=None, end_image=None, loras=loras)),
         "pictures": {name: list(image.size) for name, image in pictures.items()},
         "previews": previews,
         "resumes": resume is not None,

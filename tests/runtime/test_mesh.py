@@ -5,7 +5,7 @@ from itertools import chain
 from hypothesis import given
 from hypothesis import strategies as st
 
-from wanvideo.parallel.mesh import Mesh, mesh_for, shares
+from wanvideo.runtime.mesh import Mesh, mesh_for, shares
 
 
 @given(count=st.integers(0, 5000), parts=st.integers(1, 16), unit=st.sampled_from([1, 32]))
