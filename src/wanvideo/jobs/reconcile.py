@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from wanvideo.jobs.folder import DataFolder
 from wanvideo.jobs.job import State
 from wanvideo.jobs.queries import Filter
 from wanvideo.jobs.queue import Queue

@@ -48,6 +48,7 @@ class Settings(BaseSettings):
     demo: bool = False  # the three model types mean the demo models
     fallback: Literal["auto", "demo", "off"] = "auto"
     device: str = "auto"
+    embed_settings: bool = True  # files say what they were made with, unless a job says otherwise
     enhancer_url: str | None = None  # of an OpenAI-compatible server, such as http://localhost:11434/v1
     enhancer_model: str | None = None
     enhancer_key: SecretStr | None = None

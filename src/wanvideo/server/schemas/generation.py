@@ -59,6 +59,9 @@ class Submit(LenientBody):
     count: int = Field(default=1, ge=1, le=64, description="So many jobs, each with a seed of its own.")
     priority: int = Field(default=0, ge=-1000, le=1000)
     held: bool = Field(default=False, description="Not before it is released.")
+    embed_settings: bool | None = Field(
+        default=None, description="Whether the file, and its name, say what it was made with. Default: the server's."
+    )
     force: bool = Field(default=False, description="Also what the plan says does not fit.")
 
     @field_validator("loras", mode="before")
