@@ -57,6 +57,7 @@ def create_app(parts: Parts) -> FastAPI:
         docs_url=None,  # its page loads scripts from elsewhere
         redoc_url=None,
         generate_unique_id_function=_operation_id,
+        webhooks=socket.frames,
     )
     app.state.parts = parts
     errors.install(app)
