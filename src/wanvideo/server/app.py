@@ -16,6 +16,7 @@ from wanvideo.server.parts import Parts, package_version
 from wanvideo.server.routes import (
     generation,
     health,
+    inputs,
     lora,
     models,
     outputs,
@@ -30,7 +31,7 @@ from wanvideo.server.routes import (
 from wanvideo.server.settings import Settings
 
 THREADS = 40  # for what blocks: the database, the disk, children that decode
-GROUPS = (generation, queue, outputs, models, wan_models, lora, prompt, system, recovery)
+GROUPS = (generation, inputs, queue, outputs, models, wan_models, lora, prompt, system, recovery)
 ALIASED = (queue, outputs, system, prompt, generation)
 
 
@@ -100,6 +101,7 @@ def rules_of(settings: Settings) -> Rules:
             usual=settings.max_json_bytes,
             paths={
                 "/generation/submit": image,
+                "/api/v1/inputs": settings.max_image_bytes + settings.max_json_bytes,
                 "/v1/videos": image,
                 "/lora/upload": settings.max_lora_bytes + settings.max_json_bytes,
                 "/outputs/settings": settings.max_video_bytes + settings.max_json_bytes,

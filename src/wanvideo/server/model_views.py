@@ -26,6 +26,7 @@ from wanvideo.weights.pick import Hardware, pick_variant
 
 MB: Final = 1_000_000  # sizes of files, as the hub counts
 MIB: Final = 2**20  # memory
+FRAME_STEP: Final = 4  # frames are 4 n + 1, for every model there is
 GIB: Final = 2**30
 
 
@@ -70,6 +71,7 @@ def limits_of(entry: ModelEntry) -> LimitsView:
         min_side=limits.min_side,
         max_area=limits.max_area,
         max_frames=limits.max_frames,
+        frame_step=FRAME_STEP,
         max_steps=limits.max_steps,
         max_guidance=limits.max_guidance,
     )

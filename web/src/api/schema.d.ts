@@ -128,6 +128,46 @@ export type paths = {
     patch?: never;
     trace?: never;
   };
+  "/api/v1/inputs": {
+    parameters: {
+      query?: never;
+      header?: never;
+      path?: never;
+      cookie?: never;
+    };
+    get?: never;
+    put?: never;
+    /**
+     * Upload Picture
+     * @description Store a picture. Its name is what `image_name` and `end_image_name` of a request mean.
+     */
+    post: operations["upload_picture"];
+    delete?: never;
+    options?: never;
+    head?: never;
+    patch?: never;
+    trace?: never;
+  };
+  "/api/v1/inputs/{name}": {
+    parameters: {
+      query?: never;
+      header?: never;
+      path?: never;
+      cookie?: never;
+    };
+    /**
+     * Get Picture
+     * @description A stored picture, as a PNG.
+     */
+    get: operations["get_picture"];
+    put?: never;
+    post?: never;
+    delete?: never;
+    options?: never;
+    head?: never;
+    patch?: never;
+    trace?: never;
+  };
   "/api/v1/lora": {
     parameters: {
       query?: never;
@@ -2092,6 +2132,14 @@ export type components = {
       /** Name */
       name?: string | null;
     };
+    /** Body_upload_picture */
+    Body_upload_picture: {
+      /**
+       * File
+       * @description A PNG, JPEG or WebP.
+       */
+      file: string;
+    };
     /** Capabilities */
     Capabilities: {
       defaults: components["schemas"]["DefaultsView"];
@@ -3109,6 +3157,11 @@ export type components = {
     };
     /** LimitsView */
     LimitsView: {
+      /**
+       * Frame Step
+       * @description The number of frames is a multiple of it, and one more.
+       */
+      frame_step: number;
       /** Max Area */
       max_area: number;
       /** Max Frames */
@@ -3760,12 +3813,36 @@ export type components = {
       /** Phase */
       phase: string;
     };
+    /**
+     * PictureView
+     * @description A stored picture.
+     */
+    PictureView: {
+      /** Height */
+      height: number;
+      /**
+       * Name
+       * @description What `image_name` and `end_image_name` of a request mean.
+       */
+      name: string;
+      /** Url */
+      url: string;
+      /** Width */
+      width: number;
+    };
     /** PlanAlternative */
     PlanAlternative: {
       /** Change */
       change: string;
       /** Fits */
       fits: boolean;
+      /**
+       * Patch
+       * @description Fields of the request to change.
+       */
+      patch: {
+        [key: string]: unknown;
+      };
       /** Peak Mb */
       peak_mb: number;
       /** Seconds */
@@ -5088,6 +5165,7 @@ export type Availability = components["schemas"]["Availability"];
 export type AvailabilityFrame = components["schemas"]["AvailabilityFrame"];
 export type BodyReadSettingsOfFile = components["schemas"]["Body_read_settings_of_file"];
 export type BodyUploadLora = components["schemas"]["Body_upload_lora"];
+export type BodyUploadPicture = components["schemas"]["Body_upload_picture"];
 export type Capabilities = components["schemas"]["Capabilities"];
 export type Changes = components["schemas"]["Changes"];
 export type Check = components["schemas"]["Check"];
@@ -5172,6 +5250,7 @@ export type OptimizationChanged = components["schemas"]["OptimizationChanged"];
 export type Paused = components["schemas"]["Paused"];
 export type Performance = components["schemas"]["Performance"];
 export type PhaseSeconds = components["schemas"]["PhaseSeconds"];
+export type PictureView = components["schemas"]["PictureView"];
 export type PlanAlternative = components["schemas"]["PlanAlternative"];
 export type PlanBody = components["schemas"]["PlanBody"];
 export type PlannedPhase = components["schemas"]["PlannedPhase"];
@@ -5652,6 +5731,70 @@ export interface operations {
         };
         content: {
           "application/json": components["schemas"]["Submitted"];
+        };
+      };
+      /** @description What went wrong. */
+      default: {
+        headers: {
+          [name: string]: unknown;
+        };
+        content: {
+          "application/json": components["schemas"]["Problem"];
+        };
+      };
+    };
+  };
+  upload_picture: {
+    parameters: {
+      query?: never;
+      header?: never;
+      path?: never;
+      cookie?: never;
+    };
+    requestBody: {
+      content: {
+        "multipart/form-data": components["schemas"]["Body_upload_picture"];
+      };
+    };
+    responses: {
+      /** @description Successful Response */
+      200: {
+        headers: {
+          [name: string]: unknown;
+        };
+        content: {
+          "application/json": components["schemas"]["PictureView"];
+        };
+      };
+      /** @description What went wrong. */
+      default: {
+        headers: {
+          [name: string]: unknown;
+        };
+        content: {
+          "application/json": components["schemas"]["Problem"];
+        };
+      };
+    };
+  };
+  get_picture: {
+    parameters: {
+      query?: never;
+      header?: never;
+      path: {
+        name: string;
+      };
+      cookie?: never;
+    };
+    requestBody?: never;
+    responses: {
+      /** @description Successful Response */
+      200: {
+        headers: {
+          [name: string]: unknown;
+        };
+        content: {
+          "image/png": unknown;
         };
       };
       /** @description What went wrong. */
