@@ -98,6 +98,7 @@ def model_view(presence: Presence, hardware: Hardware, *, loaded: bool, download
         bytes=model.nbytes if model else None,
         loaded=loaded,
         takes_loras=entry.takes_loras,
+        experts=entry.experts,
         defaults=defaults_of(entry),
         limits=limits_of(entry),
         usual_sizes=[SizeView(width=width, height=height) for width, height in entry.usual_sizes],

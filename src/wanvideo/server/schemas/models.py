@@ -67,6 +67,7 @@ class ModelView(Wire):
     bytes: int | None = None
     loaded: bool
     takes_loras: bool
+    experts: int = Field(description="Transformers that share the work: 2 take guidance and LoRA strengths of their own.")
     defaults: DefaultsView
     limits: LimitsView
     usual_sizes: list[SizeView]
