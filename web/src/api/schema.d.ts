@@ -3638,6 +3638,11 @@ export type components = {
       /** Demo */
       demo: boolean;
       download?: components["schemas"]["DownloadView"] | null;
+      /**
+       * Experts
+       * @description Transformers that share the work: 2 take guidance and LoRA strengths of their own.
+       */
+      experts: number;
       /** Family */
       family: string;
       /** Good At */
