@@ -13,6 +13,7 @@ export const keys = {
   outputs: ["outputs"] as const,
   downloads: ["downloads"] as const,
   health: ["health"] as const,
+  stats: ["stats"] as const,
 };
 
 /** What runs, waits and was done lately; kept up to date by the socket. */
@@ -37,11 +38,20 @@ export const healthQuery = queryOptions({
   queryFn: ({ signal }) => unwrap(api.GET("/api/v1/system/health", { signal })),
 });
 
+/** What the computer does at the moment; told anew each second to who subscribes to system_stats. */
+export const statsQuery = queryOptions({
+  queryKey: keys.stats,
+  queryFn: ({ signal }) => unwrap(api.GET("/api/v1/system/stats", { signal })),
+});
+
 /** What a video would take here. Answers stay good for as long as the free memory does. */
-export const planQuery = (body: PlanBody) =>
+export const planQuery = (body: PlanBody | null) =>
   queryOptions({
     queryKey: ["plan", body] as const,
-    queryFn: ({ signal }) => unwrap(api.POST("/api/v1/generation/plan", { body, signal })),
+    queryFn:
+      body === null
+        ? skipToken
+        : ({ signal }) => unwrap(api.POST("/api/v1/generation/plan", { body, signal })),
     staleTime: 30_000,
     retry: false,
   });

@@ -3640,7 +3640,7 @@ export type components = {
       download?: components["schemas"]["DownloadView"] | null;
       /**
        * Experts
-       * @description Transformers that share the work: 2 take guidance and LoRA strengths of their own.
+       * @description Networks that share the work; each of 2 has a guidance and LoRA strengths.
        */
       experts: number;
       /** Family */

@@ -67,7 +67,7 @@ class ModelView(Wire):
     bytes: int | None = None
     loaded: bool
     takes_loras: bool
-    experts: int = Field(description="Transformers that share the work: 2 take guidance and LoRA strengths of their own.")
+    experts: int = Field(description="Networks that share the work; each of 2 has a guidance and LoRA strengths.")
     defaults: DefaultsView
     limits: LimitsView
     usual_sizes: list[SizeView]
