@@ -179,15 +179,18 @@ class Queue(Ledger):
         self.tell(change)
         return change.job
 
-    def retry(self, job: str) -> Job:
-        """Again, from what was kept. Raises JobNotFound, JobConflict, QueueFull."""
+    def retry(self, job: str, changes: Mapping[str, Any] | None = None) -> Job:
+        """Again, from what was kept, with `changes` in the form of `JobSpec.to_json`.
+
+        Raises JobNotFound, JobConflict, QueueFull, InvalidRequest.
+        """
         with self.database.write() as connection:
             found = self.load(connection, job)
             require(found, State.FAILED, State.CANCELLED, what="tried again")
             self._require_room(connection, 1)
             change = self.move(
-                connection, found, State.QUEUED, "retried", {}, failure=None, finished=None, deaths=0, cancelling=0,
-                rank=self._last_rank(connection) + _STEP,
+                connection, found, State.QUEUED, "retried", dict(changes or {}), failure=None, finished=None, deaths=0,
+                cancelling=0, rank=self._last_rank(connection) + _STEP, **_spec_row(changed(found.spec, changes or {})),
             )  # fmt: skip
         self.tell(change)
         return change.job
@@ -203,9 +206,8 @@ class Queue(Ledger):
             found = self.load(connection, job)
             require(found, *WAITING, what="edited")
             spec = changed(found.spec, changes)
-            values = {"spec": dumped(spec.to_json()), "model": spec.model, "prompt": spec.request.prompt}
             # What was kept of an earlier attempt belongs to other settings.
-            connection.execute(update(JOBS).where(JOBS.c.id == job).values(**values))
+            connection.execute(update(JOBS).where(JOBS.c.id == job).values(**_spec_row(spec)))
             found = replace(found, spec=spec)
             event = self.keep(connection, found, "edited", dict(changes))
         self.tell(Change(job=found, kind="edited", data=event.data, event=event))
@@ -349,9 +351,14 @@ def changed(spec: JobSpec, changes: Mapping[str, Any]) -> JobSpec:
     return JobSpec.from_json({**values, **asked, "request": {**values["request"], **request}})
 
 
+def _spec_row(spec: JobSpec) -> dict[str, Any]:
+    """What of a row says what the job makes."""
+    return {"spec": dumped(spec.to_json()), "model": spec.model, "prompt": spec.request.prompt}
+
+
 def _row_of(job: Job) -> dict[str, Any]:
     return {
-        "id": job.id, "state": str(job.state), "model": job.model, "prompt": job.spec.request.prompt,
-        "spec": dumped(job.spec.to_json()), "batch": job.batch, "origin": job.origin, "priority": job.priority,
-        "rank": job.rank, "attempt": 0, "deaths": 0, "cancelling": 0, "created": job.created, "favourite": 0,
+        "id": job.id, "state": str(job.state), **_spec_row(job.spec), "batch": job.batch, "origin": job.origin,
+        "priority": job.priority, "rank": job.rank, "attempt": 0, "deaths": 0, "cancelling": 0,
+        "created": job.created, "favourite": 0,
     }  # fmt: skip

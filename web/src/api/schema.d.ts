@@ -1128,7 +1128,7 @@ export type paths = {
     put?: never;
     /**
      * Retry Task
-     * @description A job that failed or was cancelled, again, from what was kept.
+     * @description A job that failed or was cancelled, again, from what was kept, also with changes.
      */
     post: operations["retry_task"];
     delete?: never;
@@ -2209,6 +2209,11 @@ export type components = {
       steps?: number | null;
       /** Tier */
       tier?: ("exact" | "fast") | null;
+      /**
+       * Tile
+       * @description Pixels a side, in which frames are decoded.
+       */
+      tile?: number | null;
       /** Variant */
       variant?: string | null;
     };
@@ -4370,6 +4375,14 @@ export type components = {
       /** Width */
       width: number;
     };
+    /** RetryBody */
+    RetryBody: {
+      /**
+       * @description Such as an action of the failure names.
+       * @default {}
+       */
+      changes: components["schemas"]["Changes"];
+    };
     /** RootHealth */
     RootHealth: {
       /** Status */
@@ -5287,6 +5300,7 @@ export type Repairing = components["schemas"]["Repairing"];
 export type Requirements = components["schemas"]["Requirements"];
 export type RerunBody = components["schemas"]["RerunBody"];
 export type ResultView = components["schemas"]["ResultView"];
+export type RetryBody = components["schemas"]["RetryBody"];
 export type RootHealth = components["schemas"]["RootHealth"];
 export type ServerFrame = components["schemas"]["ServerFrame"];
 export type ServerInfo = components["schemas"]["ServerInfo"];
@@ -7531,7 +7545,11 @@ export interface operations {
       };
       cookie?: never;
     };
-    requestBody?: never;
+    requestBody?: {
+      content: {
+        "application/json": components["schemas"]["RetryBody"] | null;
+      };
+    };
     responses: {
       /** @description Successful Response */
       200: {
