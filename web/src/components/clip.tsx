@@ -1,6 +1,8 @@
 import { useReducedMotion } from "@mantine/hooks";
 import { useRef } from "react";
 
+import { shaped } from "@/components/shaped";
+
 import classes from "./clip.module.css";
 
 interface ClipProps {
@@ -18,7 +20,7 @@ export function Clip({ src, poster, label, ratio }: ClipProps) {
     <video
       ref={video}
       className={classes.clip}
-      style={{ aspectRatio: ratio }}
+      style={shaped(ratio)}
       src={src}
       poster={poster}
       aria-label={label}

@@ -5,7 +5,7 @@ import { useTranslation } from "react-i18next";
 export function DemoBadge() {
   const { t } = useTranslation("common");
   return (
-    <Badge color="gray" variant="outline" size="sm" c="dimmed">
+    <Badge color="gray" size="sm" c="dimmed">
       {t("demo")}
     </Badge>
   );

@@ -4,6 +4,8 @@ import { useTranslation } from "react-i18next";
 import { liveQuery } from "@/api/queries";
 import { useTopic } from "@/lib/live";
 
+import { shaped } from "@/components/shaped";
+
 import classes from "./live-preview.module.css";
 
 interface LivePreviewProps {
@@ -19,7 +21,7 @@ export function LivePreview({ task, ratio }: LivePreviewProps) {
   const { data: live } = useQuery(liveQuery(task));
   const preview = live?.preview;
   if (preview === undefined) {
-    return <div className={classes.noise} style={{ aspectRatio: ratio }} aria-hidden />;
+    return <div className={classes.noise} style={shaped(ratio)} aria-hidden />;
   }
   return (
     <div
@@ -27,7 +29,7 @@ export function LivePreview({ task, ratio }: LivePreviewProps) {
       aria-label={t("preview", { step: preview.step, steps: preview.steps })}
       className={classes.film}
       style={{
-        aspectRatio: ratio,
+        ...shaped(ratio),
         backgroundImage: `url(data:image/jpeg;base64,${preview.jpeg})`,
         backgroundSize: `${preview.frames * 100}% 100%`,
         animationTimingFunction: `steps(${preview.frames}, jump-none)`,

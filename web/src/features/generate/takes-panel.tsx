@@ -30,7 +30,6 @@ export function TakesPanel() {
         <Group align="end" gap="xs" wrap="nowrap">
           <NumberInput
             label={t("seed.label")}
-            description={t(locked ? "seed.locked" : "seed.free")}
             placeholder={t("seed.random")}
             value={seed ?? ""}
             onChange={(value) => setSeed(typeof value === "number" ? value : null)}
@@ -58,7 +57,7 @@ export function TakesPanel() {
           </Tooltip>
         </Group>
         <div>
-          <Text size="sm" fw={600} mb={6}>
+          <Text size="sm" fw={600} mb={4}>
             {t("count.label")}
           </Text>
           <Group gap="xs" wrap="nowrap">
