@@ -52,8 +52,8 @@ def test_a_file_goes_to_its_disk_as_it_comes_and_nowhere_else(tmp_path: Path, mo
 
 def test_the_name_may_come_before_or_after_the_file(fresh: Serving) -> None:
     for name, parts in (("first", ("name", "file")), ("second", ("file", "name"))):
-        bodies = {"name": ("name", (None, name)), "file": ("file", ("x.safetensors", LORA))}
-        answer = fresh.client.post(UPLOAD, files=[bodies[part] for part in parts])
+        bodies: dict[str, tuple[str | None, str | bytes]] = {"name": (None, name), "file": ("x.safetensors", LORA)}
+        answer = fresh.client.post(UPLOAD, files=[(part, bodies[part]) for part in parts])
         assert answer.json()["name"] == name, answer.text
     assert sorted(path.name for path in library(fresh).iterdir()) == ["first.safetensors", "second.safetensors"]
 

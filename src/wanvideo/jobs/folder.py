@@ -24,6 +24,11 @@ class DataFolder:
         return self.root / "lock"
 
     @property
+    def address(self) -> Path:
+        """Where the server is that works here; written and removed by it."""
+        return self.root / "server.json"
+
+    @property
     def inputs(self) -> Path:
         """Pictures that requests begin with."""
         return self.root / "inputs"

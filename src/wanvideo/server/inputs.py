@@ -4,6 +4,7 @@ import hashlib
 import os
 import re
 import secrets
+import struct
 import threading
 import time
 from collections.abc import Callable, Container
@@ -48,6 +49,12 @@ class Inputs:
                     path.unlink(missing_ok=True)
                     removed.append(path.name)
         return removed
+
+    def size(self, name: str) -> tuple[int, int]:
+        """Width and height of a stored picture, in pixels. Raises InvalidImage."""
+        with self.path(name).open("rb") as file:
+            width, height = struct.unpack(">II", file.read(24)[16:])  # the first chunk of a PNG
+        return width, height
 
     def keep(self, upload: BinaryIO, most: int) -> str:
         """Store a picture and give its name. Blocks while a child decodes it. Raises InvalidImage."""

@@ -16,6 +16,7 @@ from wanvideo.families.plan import Forecast
 from wanvideo.jobs import queue as jobs
 from wanvideo.jobs.folder import DataFolder
 from wanvideo.jobs.job import Job, State
+from wanvideo.jobs.lock import Address
 from wanvideo.jobs.queries import Filter
 from wanvideo.jobs.queue import Queue
 from wanvideo.jobs.supervisor import Supervisor
@@ -35,6 +36,7 @@ from wanvideo.server.sandbox import Sandbox
 from wanvideo.server.schemas.system import Check
 from wanvideo.server.settings import Settings
 from wanvideo.server.tidying import Tidying
+from wanvideo.server.webhooks import Webhooks
 from wanvideo.weights.download.hub import Hub as ModelHub
 from wanvideo.weights.download.plan import free_bytes
 from wanvideo.weights.entry import ModelEntry
@@ -81,6 +83,7 @@ class Parts:
     metrics: Metrics
     hub: Hub
     enhancer: Enhancer | None
+    webhooks: Webhooks
     closing: ExitStack  # what is to be undone when the server stops
     started: float = field(default_factory=time.monotonic)
     # Plans by what was asked, and when they were made, in monotonic seconds: see `forecast`.
@@ -92,6 +95,7 @@ class Parts:
         """Begin to work: what the last server left is taken up."""
         self.monitor.start()
         self.downloads.start()
+        self.webhooks.start()
         self.supervisor.start()
         self.tidying.start()
 
@@ -100,6 +104,7 @@ class Parts:
         self.tidying.stop()
         self.supervisor.drain(self.settings.drain_seconds)
         self.downloads.stop()
+        self.webhooks.stop()
         self.monitor.stop()
         self.closing.close()
 
@@ -115,6 +120,12 @@ class Parts:
     @property
     def url(self) -> str:
         return self.settings.url
+
+    @property
+    def address(self) -> Address:
+        """For programs of the same user."""
+        token = self.settings.token
+        return Address(url=self.url, token=None if token is None else token.get_secret_value())
 
     # --- jobs --------------------------------------------------------------------------------------------------------
 

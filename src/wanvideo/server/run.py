@@ -10,6 +10,7 @@ from types import FrameType
 
 import uvicorn
 
+from wanvideo.jobs.lock import announced
 from wanvideo.server.app import create_app
 from wanvideo.server.build import build
 from wanvideo.server.parts import Parts, Sources
@@ -27,7 +28,13 @@ def run(settings: Settings, sources: Sources, listener: socket.socket, started: 
     Raises what `build` raises, and KeyboardInterrupt at the end if it was SIGINT.
     """
     allow_open_files()
-    server = _Server(configure(build(settings, sources)), started)
+    parts = build(settings, sources)
+
+    def begun() -> None:
+        parts.closing.enter_context(announced(parts.folder, parts.address))
+        started()
+
+    server = _Server(configure(parts), begun)
     asyncio.run(server.serve(sockets=[listener]))
     if server.interrupted:
         raise KeyboardInterrupt

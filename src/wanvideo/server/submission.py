@@ -10,6 +10,7 @@ from wanvideo.errors import (
     ImageRequired,
     InvalidPrompt,
     InvalidRequest,
+    InvalidSize,
     LoraNotFound,
     NotEnoughMemory,
     WanVideoError,
@@ -118,7 +119,7 @@ def check_text(name: str, text: str, most: int, *, may_be_empty: bool = False) -
 
 def request_of(asked: Submit, image: str | None, end_image: str | None) -> GenerationRequest:
     """As it is stored: pictures and LoRAs are names."""
-    width, height = size_of(asked.resolution)
+    width, height = _size(asked)
     loras = [
         LoraUse(
             source=each.name,
@@ -156,6 +157,15 @@ def size_of(resolution: str | None) -> tuple[int | None, int | None]:
         return None, None
     width, _, height = resolution.partition("x")
     return int(width), int(height)
+
+
+def _size(asked: Submit) -> tuple[int | None, int | None]:
+    """Raises InvalidSize if it is said twice."""
+    if asked.resolution is None:
+        return asked.width, asked.height
+    if asked.width is not None or asked.height is not None:
+        raise InvalidSize("the size is said twice: send resolution, or width and height")
+    return size_of(asked.resolution)
 
 
 def without_strangers(
