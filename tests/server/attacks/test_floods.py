@@ -204,6 +204,15 @@ def test_a16_there_are_so_many_clients_and_no_more(server: Attacked) -> None:
         time.sleep(0.05)
 
 
+def test_a16_a_client_that_says_nothing_is_kept(server: Attacked) -> None:
+    """Longer than a connection gets that says nothing before it is one of a client."""
+    with connect(address(server)) as client:
+        time.sleep(3)
+        client.send('{"type": "ping"}')
+        kinds = [json.loads(client.recv(timeout=5))["type"] for _ in range(3)]
+        assert "pong" in kinds
+
+
 @pytest.mark.parametrize("flood", ["large", "fragments", "many", "binary", "deep", "strange"])
 def test_a16_who_floods_a_socket_loses_it(server: Attacked, flood: str) -> None:
     before = psutil.Process(server.process.pid).memory_info().rss
