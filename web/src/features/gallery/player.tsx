@@ -20,10 +20,7 @@ export function Player({ video, screen }: PlayerProps) {
   const { t } = useTranslation("gallery");
   const [loop, setLoop] = useState(true);
   const step = (frames: number) => {
-    const playing = screen.current;
-    if (playing === null) return;
-    playing.pause();
-    playing.currentTime = afterSteps(playing.currentTime, frames, video.fps, video.frames);
+    if (screen.current !== null) stepBy(screen.current, frames, video);
   };
   useShortcuts(t("player.title"), [
     { keys: ",", label: t("player.back"), run: () => step(-1) },
@@ -57,6 +54,11 @@ export function Player({ video, screen }: PlayerProps) {
       </Group>
     </div>
   );
+}
+
+function stepBy(screen: HTMLVideoElement, steps: number, { fps, frames }: VideoView): void {
+  screen.pause();
+  screen.currentTime = afterSteps(screen.currentTime, steps, fps, frames);
 }
 
 interface ToolProps {
