@@ -100,12 +100,13 @@ def rules_of(settings: Settings) -> Rules:
         token=None if settings.token is None else settings.token.get_secret_value(),
         bodies=BodyLimits(
             usual=settings.max_json_bytes,
-            paths={
+            forms={
                 "/generation/submit": image,
                 "/v1/videos": image,
                 "/lora/upload": settings.max_lora_bytes + settings.max_json_bytes,
                 "/outputs/settings": settings.max_video_bytes + settings.max_json_bytes,
             },
+            jsons={"/v1/videos": 4 * settings.max_image_bytes // 3 + settings.max_json_bytes},  # a data URL
             seconds=settings.body_seconds,
         ),
     )

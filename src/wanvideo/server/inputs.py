@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import BinaryIO, Final
 
 from wanvideo.errors import InvalidImage
-from wanvideo.server.sandbox import reencode
+from wanvideo.server.sandbox import Sandbox
 
 NAME: Final = re.compile(r"[0-9a-f]{64}\.png")
 _BLOCK: Final = 1 << 20
@@ -20,6 +20,7 @@ class Inputs:
     """A folder of pictures, each under a name that says nothing but what is in it."""
 
     folder: Path
+    sandbox: Sandbox
 
     def path(self, name: str) -> Path:
         """Where a stored picture lies. Raises InvalidImage if there is none of that name."""
@@ -35,7 +36,7 @@ class Inputs:
         raw, clean = draft.with_suffix(".raw"), draft.with_suffix(".part")
         try:
             _copy(upload, raw, most)
-            reencode(raw, clean)
+            self.sandbox.reencode(raw, clean)
             name = f"{_digest(clean)}.png"
             clean.replace(self.folder / name)
         finally:

@@ -193,7 +193,7 @@ def download_view(download: Download, entry: ModelEntry) -> DownloadView:
         retries=download.retries,
         title=download.title,
         note=download.note,
-        error=download.fault.message if download.fault else None,
+        error=without_folders(download.fault.message) if download.fault else None,
         error_code=download.fault.code if download.fault else None,
         can_pause=not state.over and state is not DownloadState.PAUSED,
         can_resume=state in (DownloadState.PAUSED, DownloadState.FAILED, DownloadState.CANCELLED),
