@@ -41,7 +41,6 @@ from wanvideo.models.transformer import WanTransformer
 from wanvideo.models.vae import WanVAE
 from wanvideo.parallel.branches import Forward, apart
 from wanvideo.parallel.group import RankGroup
-from wanvideo.runtime.mesh import shares
 from wanvideo.parallel.picture import strips
 from wanvideo.parallel.post import Post, take_part
 from wanvideo.parallel.ranks import Ranks
@@ -50,6 +49,7 @@ from wanvideo.parallel.tokens import BLOCK, Ulysses, spread
 from wanvideo.parallel.wire import Message
 from wanvideo.request import GenerationRequest, Tier
 from wanvideo.runtime.fused_vae import decoder
+from wanvideo.runtime.mesh import shares
 from wanvideo.sampling.guidance import guide
 
 GUIDANCE: Final = 4.0

@@ -16,7 +16,7 @@ from wanvideo.pipelines.wire import event_message, from_json, read_request
 
 
 def work(ranks: Ranks, post: Post, begin: Message) -> NoReturn:
-    """Make videos until the process that started this one is ends this one, or is gone."""
+    """Make videos until the process that started this one ends it, or is gone itself."""
     recipe = from_json(Recipe, begin.values["recipe"])
     pipeline = Pipeline(**recipe.arguments, device=str(ranks.device), ranks=ranks)
     while True:
