@@ -224,6 +224,7 @@ def test_the_free_memory_is_that_of_the_gpu_to_be_used(
         (["x", "T2V", "--device", "tpu"], 2, "INPUT_RANGE", "auto, cpu, cuda"),
         (["x", "T2V", "--dtype", "int4"], 2, "INPUT_RANGE", "bfloat16"),
         (["x", "T2V", "--tile", "1"], 2, "INPUT_RANGE", "tile"),
+        (["x", "T2V", "--gpus", "99"], 2, "INPUT_RANGE", "gpus"),
         (["x", "T2V", "--image", "picture.png"], 2, "INPUT_IMAGE_NOT_TAKEN", "takes no image"),
         (["x", "I2V"], 2, "INPUT_IMAGE_REQUIRED", "needs an image"),
         (["x", "I2V", "--image", "nowhere.png"], 2, "INPUT_IMAGE_BAD", "does not exist"),
