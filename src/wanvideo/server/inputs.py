@@ -4,6 +4,7 @@ import hashlib
 import os
 import re
 import secrets
+import struct
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO, Final
@@ -28,6 +29,12 @@ class Inputs:
         if not NAME.fullmatch(name) or not path.is_file():
             raise InvalidImage(f"there is no stored picture {name!r:.80}: upload it again")
         return path
+
+    def size(self, name: str) -> tuple[int, int]:
+        """Width and height of a stored picture, in pixels. Raises InvalidImage."""
+        with self.path(name).open("rb") as file:
+            width, height = struct.unpack(">II", file.read(24)[16:])  # the first chunk of a PNG
+        return width, height
 
     def keep(self, upload: BinaryIO, most: int) -> str:
         """Store a picture and give its name. Blocks while a child decodes it. Raises InvalidImage."""

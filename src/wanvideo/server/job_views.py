@@ -183,7 +183,7 @@ def failure_view(failure: Mapping[str, Any]) -> FailureView:
             Action(
                 text=without_folders(str(each.get("text", ""))),
                 effect=str(each.get("effect", "")),
-                change=each.get("change") if isinstance(each.get("change"), dict) else None,
+                change=_change(each.get("change")),
             )
             for each in suggestions
         ],
@@ -191,6 +191,17 @@ def failure_view(failure: Mapping[str, Any]) -> FailureView:
         if isinstance(facts, Mapping)
         else {},
     )
+
+
+def _change(change: object) -> dict[str, Any] | None:
+    """Of a job's specification, in the words of a request."""
+    if not isinstance(change, Mapping):
+        return None
+    request = dict(change.get("request") or {})
+    said = {"model_type" if name == "model" else name: value for name, value in change.items() if name != "request"}
+    if width := request.pop("width", None):
+        said["resolution"] = f"{width}x{request.pop('height')}"
+    return said | request
 
 
 def result_view(result: Mapping[str, Any]) -> ResultView:

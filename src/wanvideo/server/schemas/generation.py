@@ -78,6 +78,15 @@ class Submit(LenientBody):
         return value
 
 
+class PictureView(Wire):
+    """A stored picture."""
+
+    name: str = Field(description="What `image_name` and `end_image_name` of a request mean.")
+    width: int
+    height: int
+    url: str
+
+
 class Submitted(Wire):
     task_id: str
     status: TaskStatus
