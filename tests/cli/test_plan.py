@@ -1,5 +1,7 @@
 """`wan plan`."""
 
+import json
+
 import pytest
 
 from tests.cli.conftest import Wan
