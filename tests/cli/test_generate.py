@@ -16,6 +16,7 @@ from wanvideo.cli.values import SIZES
 from wanvideo.errors import InvalidRequest
 from wanvideo.families import hardware
 from wanvideo.media.info import read_settings
+from wanvideo.media.video import read_video
 from wanvideo.runtime.machine import Machine
 from wanvideo.weights.places import DEMO_FOLDER
 
@@ -43,6 +44,16 @@ def test_it_makes_a_video_and_prints_its_path_alone_on_stdout(tiny: Path, wan: W
     params = media.settings["params"]
     assert isinstance(params, dict)
     assert (params["prompt"], params["seed"], params["steps"]) == ("A heron, on ice!", 7, 2)
+
+
+@pytest.mark.slow
+def test_two_processes_make_the_file_of_one(tiny: Path, wan: Wan) -> None:
+    ask = ("generate", "x", "--model", tiny / "ti2v", *SMALL, "--seed", "7", "--device", "cpu", "--json")
+    for gpus in ("1", "2"):
+        ended = wan(*ask, "--gpus", gpus, "--out", f"{gpus}.mp4")
+        assert ended.code == 0, ended.err
+    one, two = (read_video(f"{gpus}.mp4").frames.astype(int) for gpus in ("1", "2"))
+    assert np.abs(one - two).max() <= 3  # what the encoder makes of a difference of 1
 
 
 def test_first_it_says_what_will_be_made_and_every_change(tiny: Path, wan: Wan) -> None:
@@ -213,6 +224,7 @@ def test_the_free_memory_is_that_of_the_gpu_to_be_used(
         (["x", "T2V", "--device", "tpu"], 2, "INPUT_RANGE", "auto, cpu, cuda"),
         (["x", "T2V", "--dtype", "int4"], 2, "INPUT_RANGE", "bfloat16"),
         (["x", "T2V", "--tile", "1"], 2, "INPUT_RANGE", "tile"),
+        (["x", "T2V", "--gpus", "99"], 2, "INPUT_RANGE", "gpus"),
         (["x", "T2V", "--image", "picture.png"], 2, "INPUT_IMAGE_NOT_TAKEN", "takes no image"),
         (["x", "I2V"], 2, "INPUT_IMAGE_REQUIRED", "needs an image"),
         (["x", "I2V", "--image", "nowhere.png"], 2, "INPUT_IMAGE_BAD", "does not exist"),

@@ -45,6 +45,7 @@ def only_here(job: Job) -> str | None:
         "--dtype": job.dtype,
         "--tile": job.tile,
         "--memory-limit": job.memory_limit,
+        "--gpus": job.gpus if job.gpus != 1 else None,
         "--save-state": job.save_state,
         "--resume": job.resume,
     }

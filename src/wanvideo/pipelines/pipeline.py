@@ -336,7 +336,10 @@ class Pipeline(VideoPipeline):
 
         def get(expert: Expert) -> Transformer:
             work = self._ranks.work(guided=sampling.scale(expert) != 1)
+            new = not transformers.has(expert)
             network = spread(transformers.get(expert), work.team)
+            if new:
+                self._ranks.meet()
 
             def compute(x: Tensor, timestep: Tensor, text: Tensor) -> Tensor:
                 with attention_backends(*backends):
