@@ -102,6 +102,7 @@ def rules_of(settings: Settings) -> Rules:
             usual=settings.max_json_bytes,
             paths={
                 "/generation/submit": image,
+                "/generation/batch": settings.max_batch_bytes,
                 "/v1/videos": image,
                 "/lora/upload": settings.max_lora_bytes + settings.max_json_bytes,
                 "/outputs/settings": settings.max_video_bytes + settings.max_json_bytes,
