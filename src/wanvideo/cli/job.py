@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from pathlib import Path
 
+from wanvideo.media.naming import NameTemplate
 from wanvideo.request import GenerationRequest, Tier
 
 
@@ -15,6 +16,7 @@ class Job:
     variant: str | None  # of a model that is named
     yes: bool  # download what is named and missing, without asking
     out: str | None  # a file or a folder; None: the current folder
+    names: NameTemplate  # of a file in a folder
     device: str
     dtype: str | None
     tile: int | None

@@ -4,6 +4,8 @@ import os
 import time
 from collections.abc import Mapping
 from contextlib import suppress
+from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 from typing import Any, Final
 
@@ -12,12 +14,13 @@ from wanvideo.cli.interrupt import catching_interruptions
 from wanvideo.cli.job import Job
 from wanvideo.cli.output import Output
 from wanvideo.cli.progress import Show, showing
-from wanvideo.cli.values import existing, free_name, slug
+from wanvideo.cli.values import existing, free_name
 from wanvideo.client import Job as ServerJob
 from wanvideo.client import JobCancelled, JobEvent, JobFailed, NotInTime, Options, Plan, Server, State, Submission
 from wanvideo.client.client import Client
 from wanvideo.client.watching import with_video
-from wanvideo.errors import Cancelled, ModelMissing, OutputNotWritable, WanVideoError
+from wanvideo.errors import Cancelled, JobConflict, ModelMissing, OutputNotWritable, WanVideoError
+from wanvideo.media.naming import NameTemplate
 from wanvideo.media.output import check_name
 from wanvideo.request import Phase, Progress
 
@@ -33,7 +36,7 @@ def run_there(output: Output, job: Job, server: Server) -> None:
     with catching_interruptions(output), Client(server.url, server.token) as client:
         _check_download(output, client, job, options)
         done = _follow(output, server, client, client.submit(job.request, options))
-        path = bring(client, done, job.out)
+        path = bring(client, done, job.out, job.names)
         settings = client.settings(done.id)
     seconds = time.monotonic() - began
     output.say(f"made in {seconds:.1f} s")
@@ -226,10 +229,29 @@ def _cancel(output: Output, server: Server, *jobs: str) -> str:
 # --- the file --------------------------------------------------------------------------------------------------------
 
 
-def bring(client: Client, job: ServerJob, out: str | None) -> Path:
-    """The video of a job in the file `out`, or under a new name in the folder `out`."""
-    made = Path(job.output_path or "video.mp4").suffix
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Made:
+    """What the name of a file is made of."""
+
+    model: str
+    prompt: str
+    seed: int
+    width: int
+    height: int
+    frames: int
+    steps: int
+
+
+def bring(client: Client, job: ServerJob, out: str | None, names: NameTemplate) -> Path:
+    """The video of a job in the file `out`, or under a new name in the folder `out`. Raises what `download` raises."""
     folder = Path() if out is None else existing(out)
     if folder is None or not folder.is_dir():
-        return client.download(job, Path(out or "").with_suffix(made))
-    return client.download(job, free_name(folder / f"{slug(job.prompt)}-{job.seed}{made}"))
+        return client.download(job, Path(out or "").with_suffix(Path(job.output_path or "").suffix))
+    result = with_video(job).result
+    if result is None:
+        raise JobConflict(f"job {job.id} is {job.state} and has no video yet: `wan queue watch {job.id[:8]}` waits")
+    made = _Made(
+        model=job.model, prompt=job.prompt, seed=job.seed or 0, width=result.width, height=result.height,
+        frames=result.frames, steps=job.steps,
+    )  # fmt: skip
+    return client.download(job, free_name(folder / names.file_name(made, datetime.now())))

@@ -229,8 +229,8 @@ class Parts:
         return hardware_of(self.settings, self.sources.places)
 
     def free_bytes(self) -> int:
-        """Of the disk that videos go to."""
-        return shutil.disk_usage(self.folder.root).free
+        """Of the disk that the data folder is on, or the one that videos go to, whichever has less."""
+        return min(shutil.disk_usage(place).free for place in (self.folder.root, self.folder.outputs))
 
     def offer(self, model: str, variant: str | None) -> Offer:
         return offer_here(self.catalog, self.settings, model, variant)
