@@ -102,6 +102,16 @@ def event_of(ended: Ended, kind: str) -> dict[str, Any]:
     return next(event for event in ended.events if event["event"] == kind)
 
 
+def test_several_pictures_make_several_videos(named: Serving, wan: Wan) -> None:
+    for name in ("navy", "olive"):
+        Image.new("RGB", (128, 128), name).save(f"{name}.png")
+    options = ("--model", "i2v-A14B-demo", "--frames", "5", "--steps", "2", "--seed", "1", "--out", ".")
+    ended = wan("generate", CIRCLE, *options, "--image", "navy.png", "--image", "olive.png")
+    one, other = (read_video(line).frames for line in ended.out.splitlines())
+    assert not np.array_equal(one, other)
+    assert [line.split("]")[0] for line in ended.err.splitlines() if line.startswith("[")] == ["[1/2", "[2/2"]
+
+
 def test_one_frame_becomes_a_picture(named: Serving, wan: Wan) -> None:
     ended = wan("generate", CIRCLE, "--model", "t2v-A14B-demo", "--steps", "2", "--frames", "1", "--seed", "7")
     assert ended.out == "a-small-red-circle-moves-left-7.png\n"
