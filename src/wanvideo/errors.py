@@ -145,6 +145,13 @@ class Cancelled(WanVideoError):
     category = "cancelled"
 
 
+class RankFailed(WanVideoError):
+    """One of the processes that make a video together died, hung or failed, and all were ended."""
+
+    code = "RANK_FAILED"
+    category = "inference"
+
+
 # --- the result ------------------------------------------------------------------------------------------------------
 
 

@@ -131,6 +131,9 @@ def generate(
         str | None,
         typer.Option(metavar="BYTES", help="GPU memory to use at most, such as 12GiB. Default: what is free."),
     ] = None,
+    gpus: Annotated[
+        int, typer.Option(min=1, metavar="N", help="Make the video on N GPUs of this computer together: faster.")
+    ] = 1,
     save_state: Annotated[
         Path | None, typer.Option(help="Keep the state of the denoising in this file, to go on from later.")
     ] = None,
@@ -185,6 +188,7 @@ def generate(
         tile=tile,
         tier=tier,
         memory_limit=None if memory_limit is None else parse_bytes(memory_limit),
+        gpus=gpus,
         save_state=save_state,
         resume=resume,
         local=local,

@@ -23,6 +23,7 @@ class Job:
     tile: int | None
     tier: Tier
     memory_limit: int | None
+    gpus: int
     save_state: Path | None
     resume: Path | None
     local: bool  # also if a server runs

@@ -60,6 +60,7 @@ def run(output: Output, job: Job, where: str) -> None:
         tile=job.tile,
         tier=job.tier,
         memory_limit=job.memory_limit,
+        gpus=job.gpus,
         library=library,
     )
     with catching_interruptions(output) as interruption, choice.model.load(options) as pipeline:

@@ -62,7 +62,7 @@ class DataFolder:
 
     def make(self) -> None:
         """Make what is missing, for nobody but this user. Raises OSError."""
-        self.root.mkdir(parents=True, exist_ok=True)
+        self.root.mkdir(mode=0o700, parents=True, exist_ok=True)
         for folder in (self.inputs, self.thumbnails, self.logs, self.jobs):
             folder.mkdir(exist_ok=True)
         self.outputs.mkdir(parents=True, exist_ok=True)

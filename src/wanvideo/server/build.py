@@ -27,6 +27,7 @@ from wanvideo.server.monitor import Monitor, Sample
 from wanvideo.server.parts import Parts, Sources, offer_here, package_version
 from wanvideo.server.preparing import Preparing
 from wanvideo.server.prompt import Enhancer
+from wanvideo.server.sandbox import Sandbox
 from wanvideo.server.settings import Settings
 from wanvideo.server.webhooks import Webhooks, body_of, key_of
 from wanvideo.server.workers import describe, workers_of
@@ -55,6 +56,7 @@ def build(settings: Settings, sources: Sources, *, workers: Workers = workers_of
         )
         preparing = Preparing(catalog, downloads)
         supervisor = Supervisor(queue, workers(settings, sources, folder), describe=describe, preparer=preparing)
+        sandbox = Sandbox()
         parts = Parts(
             settings=settings,
             sources=sources,
@@ -62,7 +64,8 @@ def build(settings: Settings, sources: Sources, *, workers: Workers = workers_of
             queue=queue,
             supervisor=supervisor,
             catalog=catalog,
-            inputs=Inputs(folder.inputs),
+            inputs=Inputs(folder.inputs, sandbox),
+            sandbox=sandbox,
             limits=LimitsFile(settings.data_dir / "limits.json"),
             downloads=downloads,
             monitor=Monitor(lambda sample: _tell_sample(hub, sample)),

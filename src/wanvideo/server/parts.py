@@ -31,6 +31,8 @@ from wanvideo.server.machine import this_machine
 from wanvideo.server.metrics import Metrics
 from wanvideo.server.monitor import Monitor
 from wanvideo.server.prompt import Enhancer
+from wanvideo.server.redact import without_folders
+from wanvideo.server.sandbox import Sandbox
 from wanvideo.server.schemas.system import Check
 from wanvideo.server.settings import Settings
 from wanvideo.server.webhooks import Webhooks
@@ -72,6 +74,7 @@ class Parts:
     supervisor: Supervisor
     catalog: Catalog
     inputs: Inputs
+    sandbox: Sandbox
     limits: LimitsFile
     downloads: Downloads
     monitor: Monitor
@@ -208,13 +211,13 @@ class Parts:
             said = ", ".join(f"{each.name} is {each.state}" for each in there)
         else:
             said = "; ".join(f"{each.name}: {each.problem or each.state}" for each in views) or "there is none"
-        return Check(name="worker", ok=bool(there), detail=said)
+        return Check(name="worker", ok=bool(there), detail=without_folders(said))
 
     def check_database(self) -> Check:
         try:
             self.queue.counts()
         except WanVideoError as error:
-            return Check(name="database", ok=False, detail=error.message)
+            return Check(name="database", ok=False, detail=without_folders(error.message))
         return Check(name="database", ok=True, detail="answers")
 
     # --- the computer ------------------------------------------------------------------------------------------------

@@ -48,6 +48,7 @@ class Settings(BaseSettings):
     demo: bool = False  # the three model types mean the demo models
     fallback: Literal["auto", "demo", "off"] = "auto"
     device: str = "auto"
+    embed_settings: bool = True  # files say what they were made with, unless a job says otherwise
     enhancer_url: str | None = None  # of an OpenAI-compatible server, such as http://localhost:11434/v1
     enhancer_model: str | None = None
     enhancer_key: SecretStr | None = None
@@ -90,6 +91,20 @@ class Settings(BaseSettings):
                 raise ValueError(f"{host!r:.100} is no name of a host: give one such as video.example.org")
         return value
 
+    @field_validator("outputs_dir")
+    @classmethod
+    def _absolute(cls, value: Path | None) -> Path | None:
+        return None if value is None else value.expanduser().absolute()
+
+    @field_validator("name_template")
+    @classmethod
+    def _names(cls, value: str) -> str:
+        try:
+            NameTemplate(value)
+        except InvalidRequest as error:
+            raise ValueError(error.message) from None
+        return value
+
     @field_validator("webhooks")
     @classmethod
     def _targets(cls, value: tuple[str, ...]) -> tuple[str, ...]:
@@ -104,20 +119,6 @@ class Settings(BaseSettings):
     def _secret(cls, value: SecretStr | None) -> SecretStr | None:
         if value is not None:
             key_of(value.get_secret_value())
-        return value
-
-    @field_validator("outputs_dir")
-    @classmethod
-    def _absolute(cls, value: Path | None) -> Path | None:
-        return None if value is None else value.expanduser().absolute()
-
-    @field_validator("name_template")
-    @classmethod
-    def _names(cls, value: str) -> str:
-        try:
-            NameTemplate(value)
-        except InvalidRequest as error:
-            raise ValueError(error.message) from None
         return value
 
     @field_validator("token")

@@ -40,7 +40,7 @@ from wanvideo.server.together import Together
 router = group("generation", "/generation")
 
 FILES: Final = ("image", "end_image")
-MAX_BATCH_FIELD: Final = 4 * 2**20  # bytes of all requests of a batch in a form
+MAX_BATCH_FIELD: Final = 4 * 2**20  # bytes of all requests of a batch, without their pictures
 IDEMPOTENCY: Final = "The same key with the same request gives the jobs that it made before."
 
 

@@ -70,12 +70,24 @@ class Submit(LenientBody):
     count: int = Field(default=1, ge=1, le=64, description="So many jobs, each with a seed of its own.")
     priority: int = Field(default=0, ge=-1000, le=1000)
     held: bool = Field(default=False, description="Not before it is released.")
+    embed_settings: bool | None = Field(
+        default=None, description="Whether the file, and its name, say what it was made with. Default: the server's."
+    )
     force: bool = Field(default=False, description="Also what the plan says does not fit.")
 
     @field_validator("loras", mode="before")
     @classmethod
     def _from_a_form(cls, value: object) -> object:
         return _listed("loras", value)
+
+
+class PictureView(Wire):
+    """A stored picture."""
+
+    name: str = Field(description="What `image_name` and `end_image_name` of a request mean.")
+    width: int
+    height: int
+    url: str
 
 
 class Submitted(Wire):
