@@ -11,6 +11,7 @@ import pytest
 from PIL import Image
 
 from tests.cli.conftest import Wan
+from wanvideo import read_video
 from wanvideo.cli.run import saving_state
 from wanvideo.cli.values import SIZES
 from wanvideo.errors import InvalidRequest
@@ -159,6 +160,29 @@ def test_json_tells_the_whole_story_in_events(tiny: Path, wan: Wan) -> None:
     assert {"step", "steps", "seconds", "remaining_seconds", "expert", "reused"} <= set(progress[0])
     assert done["path"] == str(Path("x-7.mp4").absolute())
     assert done["settings"]["params"]["seed"] == 7
+
+
+# --- several at once --------------------------------------------------------------------------------------------------
+
+
+def test_several_prompts_make_several_videos_and_load_the_model_once(tiny: Path, wan: Wan) -> None:
+    Path("prompts").write_text("a heron\n\na fox\n")
+    ended = wan("generate", "--prompts", "prompts", "--model", tiny / "t2v", *SMALL, "--seed", "7", "--json")
+    done = [event for event in ended.events if event["event"] == "done"]
+    assert [Path(event["path"]).name for event in done] == ["a-heron-7.mp4", "a-fox-7.mp4"]
+    assert [event["number"] for event in ended.events if event["event"] == "next"] == [1, 2]
+    alone = wan("generate", "a fox", "--model", tiny / "t2v", *SMALL, "--seed", "7", "--out", "alone.mp4")
+    assert alone.code == 0
+    assert np.array_equal(read_video("alone.mp4").frames, read_video("a-fox-7.mp4").frames)
+
+
+def test_several_videos_need_a_folder(tiny: Path, wan: Wan) -> None:
+    Path("prompts").write_text("a heron\na fox\n")
+    several = ("generate", "--prompts", "prompts", "--model", tiny / "t2v", *SMALL)
+    for options in (("--out", "x.mp4"), ("--save-state", "state")):
+        ended = wan(*several, *options)
+        assert (ended.code, options[0] in ended.err) == (2, True)
+    assert [path.name for path in Path().iterdir()] == ["prompts"]
 
 
 # --- which model -----------------------------------------------------------------------------------------------------
