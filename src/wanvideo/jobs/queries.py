@@ -38,6 +38,11 @@ def queued() -> Select[Any]:
     return select(JOBS).where(JOBS.c.state == str(State.QUEUED)).order_by(*TURN)
 
 
+def with_pictures() -> Select[Any]:
+    """Specs that name stored pictures, and perhaps some that do not."""
+    return select(JOBS.c.spec).where(JOBS.c.spec.contains('image"'))
+
+
 def filtered(query: Select[Any], which: Filter) -> Select[Any]:
     if which.states:
         query = query.where(JOBS.c.state.in_([str(state) for state in which.states]))

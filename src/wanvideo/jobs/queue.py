@@ -19,7 +19,7 @@ from wanvideo.jobs.folder import DataFolder
 from wanvideo.jobs.intake import STEP, Intake, Submission, last_rank, require_room
 from wanvideo.jobs.job import DONE, WAITING, Job, JobEvent, State, require
 from wanvideo.jobs.ledger import Change, Ledger
-from wanvideo.jobs.queries import ALL, TURN, Filter, Page, cursor_of, filtered, newest
+from wanvideo.jobs.queries import ALL, TURN, Filter, Page, cursor_of, filtered, newest, with_pictures
 from wanvideo.jobs.rows import dumped, event_of, spec_row
 from wanvideo.jobs.spec import JobSpec
 from wanvideo.jobs.tables import EVENTS, JOBS, RUNS, SETTINGS
@@ -106,6 +106,13 @@ class Queue(Ledger):
         with self.database.read() as connection:
             found = {State(state): count for state, count in connection.execute(query)}
         return {state: found.get(state, 0) for state in State}
+
+    def pictures(self) -> frozenset[str]:
+        """The names of stored pictures that any job begins or ends with, or did."""
+        with self.database.read() as connection:
+            specs = [JobSpec.from_json(json.loads(text)) for text in connection.execute(with_pictures()).scalars()]
+        requests = (spec.request for spec in specs)
+        return frozenset(str(name) for each in requests for name in (each.image, each.end_image) if name is not None)
 
     def events(self, job: str | None = None, *, since: int = 0, limit: int = 1000) -> tuple[JobEvent, ...]:
         """What was kept after the event numbered `since`, of one job or of all."""

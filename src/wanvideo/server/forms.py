@@ -93,3 +93,11 @@ def _with(value: Any, definitions: Mapping[str, Any]) -> Any:
         return value
     found = definitions.get(value.get("$ref", ""))
     return {name: _with(each, definitions) for name, each in (found or value).items()}
+
+
+def form_of(kind: type[BaseModel], file: str) -> dict[str, Any]:
+    """For OpenAPI: a form with a file, which must be there."""
+    schema = kind.model_json_schema(ref_template="#/components/schemas/{model}")
+    properties = {**schema.get("properties", {}), file: {"type": "string", "format": "binary"}}
+    form = {**schema, "properties": properties, "required": [*schema.get("required", ()), file]}
+    return {"requestBody": {"required": True, "content": {"multipart/form-data": {"schema": form}}}}

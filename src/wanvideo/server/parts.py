@@ -35,6 +35,7 @@ from wanvideo.server.redact import without_folders
 from wanvideo.server.sandbox import Sandbox
 from wanvideo.server.schemas.system import Check
 from wanvideo.server.settings import Settings
+from wanvideo.server.tidying import Tidying
 from wanvideo.server.webhooks import Webhooks
 from wanvideo.weights.download.hub import Hub as ModelHub
 from wanvideo.weights.download.plan import free_bytes
@@ -75,6 +76,7 @@ class Parts:
     catalog: Catalog
     inputs: Inputs
     sandbox: Sandbox
+    tidying: Tidying
     limits: LimitsFile
     downloads: Downloads
     monitor: Monitor
@@ -95,9 +97,11 @@ class Parts:
         self.downloads.start()
         self.webhooks.start()
         self.supervisor.start()
+        self.tidying.start()
 
     def stop(self) -> None:
         """Let the jobs at work keep their state, and close everything."""
+        self.tidying.stop()
         self.supervisor.drain(self.settings.drain_seconds)
         self.downloads.stop()
         self.webhooks.stop()

@@ -66,6 +66,7 @@ class Settings(BaseSettings):
     max_prompt_bytes: int = Field(default=16 * 1024, ge=1)
     max_sockets: int = Field(default=2000, ge=1)
     min_free_bytes: int = Field(default=GIB, ge=0)  # of the disk, below which no job is taken
+    input_days: float = Field(default=7.0, gt=0)  # that a picture without a job is kept
     body_seconds: float = Field(default=60.0, gt=0)  # for a request to arrive; uploads get longer, by their size
     drain_seconds: float = Field(default=10.0, gt=0)
     webhook_seconds: float = Field(default=5.0, gt=0)  # between the first two tries; four times as long each time
