@@ -11,7 +11,6 @@ from dataclasses import dataclass
 from wanvideo.errors import DataFolderInUse
 from wanvideo.jobs.folder import DataFolder
 from wanvideo.jobs.job import State
-from wanvideo.jobs.queries import Filter
 from wanvideo.jobs.queue import Queue
 
 log = logging.getLogger(__name__)
@@ -51,7 +50,6 @@ def reconcile(queue: Queue) -> Found:
     """Remove half files and folders that nobody needs; name the jobs whose videos are gone."""
     folder = queue.folder
     half = [path for place in (folder.outputs, folder.thumbnails, folder.inputs) for path in place.glob("*.part")]
-    half += [path for place in (folder.outputs, folder.inputs) for path in place.glob(".*.part")]
     for path in half:
         path.unlink(missing_ok=True)
     folders = 0
@@ -59,7 +57,7 @@ def reconcile(queue: Queue) -> Found:
         if not _is_needed(queue, path.name):
             shutil.rmtree(path, ignore_errors=True)
             folders += 1
-    found = Found(half_files=len(set(half)), folders=folders, lost=tuple(_lost(queue)))
+    found = Found(half_files=len(half), folders=folders, lost=tuple(_lost(queue)))
     if found.lost:
         log.warning("the videos of %d jobs are gone from %s", len(found.lost), folder.outputs)
     return found
@@ -73,11 +71,12 @@ def _is_needed(queue: Queue, job: str) -> bool:
 
 def _lost(queue: Queue) -> Iterator[str]:
     there = {path.name for path in queue.folder.outputs.iterdir()}
-    cursor: str | None = None
-    while True:
-        page = queue.page(Filter(states=frozenset({State.SUCCEEDED})), limit=500, cursor=cursor)
-        for job in page.jobs:
-            if job.result is not None and str(job.result.get("file")) not in there:
-                yield job.id
-        if (cursor := page.next) is None:
-            return
+    for job, file in queue.files():
+        if file not in there:
+            yield job
+
+
+def remove_drafts(folder: DataFolder, pid: int, job: str) -> None:
+    """What a worker that died was writing when it did."""
+    for path in (*folder.outputs.glob(f".wan-{pid}-*.part"), folder.thumbnail(job).with_suffix(".part")):
+        path.unlink(missing_ok=True)
