@@ -13,7 +13,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final, Protocol
 
-from benchmarks.reliability import faults, kills, load, mutations, overhead, serial, sockets
+from benchmarks.reliability import faults, kills, load, mutations, overhead, power, serial, sockets
 from benchmarks.reliability.record import Record, Row, Tell
 from benchmarks.reliability.report import written
 
@@ -32,6 +32,7 @@ PROOFS: Final[Mapping[str, Proof]] = {
     "load": load,
     "kills": kills,
     "faults": faults,
+    "power": power,
     "mutations": mutations,
     "sockets": sockets,
     "serial": serial,

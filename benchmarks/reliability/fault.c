@@ -79,3 +79,4 @@ int fdatasync(int file) { REAL(fdatasync); return fails(file) ? -1 : really(file
 int ftruncate(int file, off_t size) { REAL(ftruncate); return fails(file) ? -1 : really(file, size); }
 int ftruncate64(int file, off64_t size) { REAL(ftruncate64); return fails(file) ? -1 : really(file, size); }
 int fallocate(int file, int mode, off_t at, off_t size) { REAL(fallocate); return fails(file) ? -1 : really(file, mode, at, size); }
+

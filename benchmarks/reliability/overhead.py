@@ -11,13 +11,12 @@ from typing import Any, Final
 import httpx2
 import torch
 
+import wanvideo
 from benchmarks.reliability.record import Row, Tell
 from benchmarks.reliability.server import running
-from wanvideo.families.registry import installed_families
 from wanvideo.pipelines.base import VideoPipeline
 from wanvideo.pipelines.write import generate_to_file
 from wanvideo.request import GenerationRequest
-from wanvideo.weights.places import Places
 
 USUAL: Final = 10  # pairs
 MODEL: Final = "t2v-A14B-demo"
@@ -28,11 +27,8 @@ ALLOWED_SHARE: Final = 0.05
 
 def run(n: int, done: Sequence[Mapping[str, Any]], tell: Tell) -> None:
     torch.set_num_threads(1)  # as the worker has
-    families = installed_families()
     with tempfile.TemporaryDirectory() as folder, running(Path(folder)) as server, server.client() as client:
-        entry = families.resolve(MODEL)
-        model = families.look_in(Places(hub_cache=Path(folder) / "hub")).find(entry, None)[0]
-        with families.load(model) as pipeline:
+        with wanvideo.load(MODEL) as pipeline:
             for number in range(len(done), n + 1):  # the first one warms both up
                 here = _here(pipeline, Path(folder) / "here.mp4", number)
                 there = _there(client, number)
