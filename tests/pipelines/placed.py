@@ -43,6 +43,6 @@ def planned(
         rates="none",
         notes=("it is only a test",),
     )
-    monkeypatch.setattr(pipeline, "_plan", lambda request: plan)
+    monkeypatch.setattr(pipeline, "_plan", lambda *_: plan)
     monkeypatch.setattr(streaming, "LEAST", 256)
     return plan

@@ -301,9 +301,10 @@ def test_running_out_of_memory_says_in_which_phase(pipelines: Pipelines, monkeyp
         raise torch.OutOfMemoryError("CUDA out of memory")
 
     monkeypatch.setattr(WanVAE, "pixels", full)
-    with pytest.raises(NotEnoughMemory, match=r"phase decode: ask for a smaller size.*tiles") as caught:
+    with pytest.raises(NotEnoughMemory, match=r"phase decode.*or ask for 1 frame$") as caught:
         pipelines["t2v"](ask("t2v"))
     assert caught.value.facts["phase"] == "decode"
+    assert caught.value.suggestions == ("1 frame",)
 
 
 def test_bfloat16_runs_and_is_near(pipelines: Pipelines, tiny: Path) -> None:

@@ -12,7 +12,7 @@ import torch
 from PIL.Image import Image
 from torch import Tensor
 
-from wanvideo.errors import InvalidRequest, NonFiniteLatents, NotEnoughMemory
+from wanvideo.errors import InvalidRequest, NonFiniteLatents
 from wanvideo.kernels.attention import EXACT, FAST, attention_backends
 from wanvideo.media.image import load_image
 from wanvideo.parallel.branches import apart
@@ -20,6 +20,7 @@ from wanvideo.parallel.picture import strips
 from wanvideo.parallel.ranks import Ranks
 from wanvideo.parallel.tokens import spread
 from wanvideo.pipelines.adapt import adapt
+from wanvideo.pipelines.alternatives import alternatives_to
 from wanvideo.pipelines.architecture import architecture_of, work_of
 from wanvideo.pipelines.base import VideoPipeline
 from wanvideo.pipelines.clock import Clock
@@ -30,15 +31,17 @@ from wanvideo.pipelines.events import Event, Frames, Planned, Resolved
 from wanvideo.pipelines.memory import count_weights
 from wanvideo.pipelines.parts import Parts
 from wanvideo.pipelines.preview import LatentColours, fit_colours
+from wanvideo.pipelines.shortage import Remedy, does_not_fit, ran_out
 from wanvideo.pipelines.size import Size
 from wanvideo.pipelines.state import Checkpoint, fingerprint
 from wanvideo.pipelines.transformers import FiniteLoras, Transformers
 from wanvideo.request import Adjustment, GenerationRequest, ImageSource, LoraUse, Phase, ResolvedRequest, Tier
+from wanvideo.runtime.architecture import Work
 from wanvideo.runtime.calibration import load_calibration, usual_calibration_file
 from wanvideo.runtime.cpu import fitting_threads
 from wanvideo.runtime.fused_vae import decoder, encode
 from wanvideo.runtime.hardware import this_machine
-from wanvideo.runtime.machine import predict, together
+from wanvideo.runtime.machine import Machine, predict, together
 from wanvideo.runtime.placement import MemoryPlan
 from wanvideo.runtime.plan import plan
 from wanvideo.runtime.tiling import decode_tiled, encode_tiled
@@ -166,9 +169,10 @@ class Pipeline(VideoPipeline):
             previews=previews,
             clock=Clock(),
         )
-        plan = self._plan(request)
+        machine = self._machine()
+        plan = self._plan(request, machine)
         if plan is not None and not plan.fits:
-            raise _does_not_fit(plan, request)
+            raise does_not_fit(plan, request, list(self._remedies(request, machine)))
         self._parts.arrange(plan)
         if plan is not None:
             yield Planned(plan=plan)
@@ -177,12 +181,9 @@ class Pipeline(VideoPipeline):
                 latents = yield from self._latents(run, resume)
                 yield from self._decode(run, latents)
         except torch.OutOfMemoryError as error:
-            phase = run.clock.phase
-            raise NotEnoughMemory(
-                f"the memory of {self.device} ran out in the phase {phase}: ask for a smaller size or fewer frames"
-                + ("" if self.tile is not None or phase is not Phase.DECODE else ", or decode in tiles (tile=256)"),
-                facts={"phase": phase, "width": request.width, "height": request.height, "frames": request.frames},
-            ) from error
+            assert run.clock.phase is not None
+            remedies = list(self._remedies(request, machine))
+            raise ran_out(run.clock.phase, request, self._parts.plan, self.device, error, remedies) from error
         finally:
             self._parts.leave()
 
@@ -360,45 +361,40 @@ class Pipeline(VideoPipeline):
         cells = config.spatial_stride
         return 1, config.z_dim, config.latent_frames(request.frames), request.height // cells, request.width // cells
 
-    def _plan(self, request: ResolvedRequest) -> MemoryPlan | None:
-        """Where everything goes; None where all of it stays on the device, as on a CPU."""
+    def _machine(self) -> Machine | None:
+        """What there is now, the least of all ranks; None where nothing is planned, as on a CPU."""
         if self.device.type == "cpu" or self._parts.dtype.itemsize != 2:
             return None
         machine = this_machine(str(self.device), self.memory_limit)
         free, available = self._ranks.least([machine.gpu_free, machine.host_available])
-        machine = together(replace(machine, gpu_free=free, host_available=available), self._ranks.size)
+        return together(replace(machine, gpu_free=free, host_available=available), self._ranks.size)
+
+    def _plan(self, request: ResolvedRequest, machine: Machine | None) -> MemoryPlan | None:
+        """Where everything goes; None where all of it stays on the device."""
+        return None if machine is None else self._plan_for(work_of(self.spec, request), self.tier, machine)
+
+    def _plan_for(self, work: Work, tier: Tier, machine: Machine) -> MemoryPlan:
         # Seconds are not what is asked for here: nothing has to be measured.
         rates = load_calibration(usual_calibration_file(), machine) or predict(machine)
         return plan(
             architecture_of(self._parts.folder, self.spec.base or self.spec.id),
-            work_of(self.spec, request),
+            work,
             machine,
             rates,
-            tier=self.tier,
+            tier=tier,
             vae_dtype=self._vae_dtype,
         )
+
+    def _remedies(self, request: ResolvedRequest, machine: Machine | None) -> Iterator[Remedy]:
+        """What else could be asked for, with what that takes where it can be planned. Waits for no other rank."""
+        work = work_of(self.spec, request)
+        for change, other, tier in alternatives_to(self.spec, work, self.tier, on_gpu=self.device.type == "cuda"):
+            yield Remedy(change=change, plan=None if machine is None else self._plan_for(other, tier, machine))
 
 
 def _require_bfloat16(dtype: torch.dtype) -> None:
     if dtype is not torch.bfloat16:
         raise InvalidRequest(f"tier fast computes in bfloat16 beside 8-bit numbers, not in {dtype}: leave dtype out")
-
-
-def _does_not_fit(plan: MemoryPlan, request: ResolvedRequest) -> NotEnoughMemory:
-    size = f"{request.width}x{request.height}, {request.frames} frames"
-    if plan.remedy is not None:
-        return NotEnoughMemory(
-            f"{request.model} does not fit here: {'; '.join(plan.notes)}. {plan.remedy[0].upper()}{plan.remedy[1:]}",
-            suggestions=(plan.remedy,),
-            facts={"short_bytes": plan.short_bytes, "peak_bytes": plan.peak_bytes, "cap_bytes": plan.cap_bytes},
-        )
-    command = f"wan plan {request.model} --size {request.width}x{request.height} --frames {request.frames}"
-    return NotEnoughMemory(
-        f"{size} of {request.model} does not fit here, even block by block: {'; '.join(plan.notes)}. "
-        f"Ask for a smaller size or fewer frames; `{command}` says what would fit",
-        suggestions=(command,),
-        facts={"short_bytes": plan.short_bytes, "peak_bytes": plan.peak_bytes, "cap_bytes": plan.cap_bytes},
-    )
 
 
 def _in_tiles(cells: int | None) -> str:
