@@ -1,4 +1,7 @@
-"""Latents to frames, whole and in tiles, ours and diffusers', with the same random weights."""
+"""Latents to frames, whole and in tiles, ours and diffusers', with the same random weights.
+
+Ours as the product decodes: fused on a GPU, and in the tiles that are planned for 3 GiB. The peer's tiles are its own.
+"""
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -15,7 +18,10 @@ from benchmarks.speed.forward import relative_error
 from benchmarks.speed.record import OURS, PEER
 from wanvideo.models.config import VAE_2_1, VAE_2_2, VAEConfig
 from wanvideo.models.vae import WanVAE
+from wanvideo.runtime.fused_vae import decoder
+from wanvideo.runtime.tiles import Tiling, tilings
 from wanvideo.runtime.tiling import decode_tiled
+from wanvideo.runtime.vae_memory import decode_bytes
 
 PART: Final = "vae"
 SQUARE: Final = 8192  # the product whose rate stands for the convolutions' ceiling
@@ -32,7 +38,8 @@ class Clip:
     width: int
     height: int
     flop: float
-    tile: int = 256  # pixels; diffusers' own choice, with the same overlap of a quarter
+    peer_tile: int = 256  # pixels; diffusers' own choice, with an overlap of a quarter
+    tiled_gib: float = 3.0  # what ours are planned for
 
     @property
     def name(self) -> str:
@@ -63,7 +70,18 @@ def run(bench: Bench) -> None:
 def shrunk(clip: Clip) -> Clip:
     """So small that it only shows that the code runs."""
     config = replace(clip.config, base_dim=8, decoder_base_dim=8, num_res_blocks=1)
-    return replace(clip, config=config, frames=9, width=64, height=64, flop=0.0, tile=48)
+    return replace(clip, config=config, frames=9, width=64, height=64, flop=0.0, peer_tile=48, tiled_gib=0.0)
+
+
+def planned_tiles(clip: Clip, itemsize: int) -> Tiling:
+    """As the product would cut the clip for so much memory; where nothing fits, small squares."""
+    config, size, cell = clip.config, (clip.height, clip.width), clip.config.spatial_stride
+    fitting = (
+        tiles
+        for tiles in tilings(*size, cell)
+        if decode_bytes(config, *size, itemsize, tiles) <= clip.tiled_gib * 2**30
+    )
+    return next(fitting, Tiling.square(clip.peer_tile, cell))
 
 
 def _clip(bench: Bench, clip: Clip) -> None:
@@ -74,15 +92,16 @@ def _clip(bench: Bench, clip: Clip) -> None:
     if vae is None:
         return
     latents, start = clip.latents(bench.device), clip.latents(bench.device, frames=9)
-    side = clip.tile // clip.config.spatial_stride
+    decode, tiles = decoder(vae, bench.device), planned_tiles(clip, bench.dtype.itemsize)
 
     def whole(z: Tensor) -> None:
-        for chunk in vae.decode_stream(z):
+        for chunk in decode(z):
             chunk.cpu()
 
     def tiled(z: Tensor) -> None:
-        for chunk in decode_tiled(vae, z, tile=side, stride=side * 3 // 4):
-            chunk.cpu()
+        for chunk in decode_tiled(vae, z, tiles):
+            if chunk is not None:
+                chunk.cpu()
 
     with bench.case(PART, f"{clip.name}, whole", f"{OURS} exact", OUR_POLICY) as row:
         row |= _timed(bench, whole, latents, start, repeats=1 if bench.quick else 2)
@@ -91,6 +110,7 @@ def _clip(bench: Bench, clip: Clip) -> None:
             row |= {"roofline_seconds": bound, "of_roofline": bound / row["seconds"]}
     with bench.case(PART, f"{clip.name}, tiled", f"{OURS} exact", OUR_POLICY) as row:
         row |= _timed(bench, tiled, latents, start, repeats=1)
+        row["tile_work"] = tiles.work(clip.height, clip.width)
     if bench.peer:
         _peer(bench, clip, vae, latents, start)
 
@@ -112,7 +132,7 @@ def _peer(bench: Bench, clip: Clip, vae: WanVAE, latents: Tensor, start: Tensor)
             row["relative_error_to_exact"] = relative_error(decode(theirs, start), vae.decode(start))
     with bench.case(PART, f"{clip.name}, tiled", PEER, PEER_POLICY) as row:
         theirs = peer_or_skip().peer_vae(vae)
-        theirs.enable_tiling(clip.tile, clip.tile, clip.tile * 3 // 4, clip.tile * 3 // 4)
+        theirs.enable_tiling(clip.peer_tile, clip.peer_tile, clip.peer_tile * 3 // 4, clip.peer_tile * 3 // 4)
         row |= _timed(bench, lambda z: decode(theirs, z).cpu(), latents, start, repeats=1)
 
 
