@@ -7,8 +7,8 @@
     python -m benchmarks.vae_speed --model 2.2 --height 704 --width 1280 --convs
 
 Chunks are let go as they come, as the pipeline does. Peaks are those of PyTorch's allocator, weights included. TFLOP/s
-are those of the plain network, so that work which is not done counts as speed. cuDNN tries its kernels first, which the
-product does not ask of it; leave that out with --no-cudnn-benchmark.
+are those of the plain network, so that work which is not done counts as speed. cuDNN chooses by its heuristics, as in
+the product; with --cudnn-search it tries its kernels in the first run.
 """
 
 import argparse
@@ -43,7 +43,7 @@ CHECKED_FRAMES: Final = 9  # of the clip that is compared with the plain network
 
 def main() -> None:
     options = _options()
-    torch.backends.cudnn.benchmark = not options.no_cudnn_benchmark
+    torch.backends.cudnn.benchmark = options.cudnn_search
     config, dtype = CONFIGS[options.model], getattr(torch, options.dtype)
     if options.convs:
         time_convolutions(config, options, dtype)
@@ -98,7 +98,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--convs", action="store_true", help="only the decoder's convolutions, one by one")
     parser.add_argument("--decoder-only", action="store_true", help="leave the encoder out of memory")
     parser.add_argument("--no-check", action="store_true", help="do not compare with the plain network in float32")
-    parser.add_argument("--no-cudnn-benchmark", action="store_true")
+    parser.add_argument("--cudnn-search", action="store_true", help="let cuDNN try its kernels in the first run")
     return parser.parse_args()
 
 
