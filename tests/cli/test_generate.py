@@ -11,6 +11,7 @@ import pytest
 from PIL import Image
 
 from tests.cli.conftest import Wan
+from tests.pipelines.placed import runs_out
 from wanvideo import read_video
 from wanvideo.cli.run import saving_state
 from wanvideo.cli.values import SIZES
@@ -18,6 +19,7 @@ from wanvideo.errors import InvalidRequest
 from wanvideo.families import hardware
 from wanvideo.media.info import read_settings
 from wanvideo.media.video import read_video
+from wanvideo.models.vae import WanVAE
 from wanvideo.runtime.machine import Machine
 from wanvideo.weights.places import DEMO_FOLDER
 
@@ -65,6 +67,16 @@ def test_first_it_says_what_will_be_made_and_every_change(tiny: Path, wan: Wan) 
     )
     assert sorted(line.partition(":")[0] for line in changes) == ["frames", "size"]
     assert any(line.startswith("denoise (") and "2/2" in line for line in ended.err.splitlines())
+
+
+def test_what_changes_on_the_way_is_said(tiny: Path, wan: Wan, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(WanVAE, "pixels", runs_out(WanVAE.pixels, {1}))
+    ended = wan("generate", "x", "--model", tiny / "t2v", "--size", "192x64", "--frames", "5", "--steps", "2")
+    assert ended.code == 0, ended.err
+    assert "decode: whole became in tiles of 128x64: memory ran out on the device" in ended.err
+    settings = read_settings(ended.out.strip()).settings
+    assert settings is not None
+    assert "in tiles of 128x64" in json.dumps(settings["adjustments"])
 
 
 def test_a_step_cache_is_called_lossy_and_says_what_it_spared(tiny: Path, wan: Wan) -> None:

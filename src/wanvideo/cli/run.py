@@ -27,7 +27,7 @@ from wanvideo.media.naming import NameTemplate
 from wanvideo.media.output import check_writable
 from wanvideo.pipelines.base import VideoPipeline
 from wanvideo.pipelines.settings import parameters
-from wanvideo.request import GenerationRequest, Phase, Progress, ResolvedLora, ResolvedRequest
+from wanvideo.request import Adjustment, GenerationRequest, Phase, Progress, ResolvedLora, ResolvedRequest
 from wanvideo.weights.entry import ModelEntry
 
 if TYPE_CHECKING:
@@ -174,7 +174,7 @@ def _follow(
     where: str | None,
 ) -> dict[str, object] | None:
     """Show the events as they come and keep the state; the settings that the file holds."""
-    from wanvideo.pipelines.events import Planned, Resolved, Saved
+    from wanvideo.pipelines.events import Adjusted, Planned, Resolved, Saved
     from wanvideo.pipelines.state import Checkpoint
 
     step = 0
@@ -186,6 +186,8 @@ def _follow(
                         _announce(output, spec, request, where)
                     case Planned(plan=plan):
                         _say_plan(output, plan)
+                    case Adjusted(adjustment=change):
+                        _say_change(output, change)
                     case Checkpoint():
                         keep(event)
                         step = event.step
@@ -252,8 +254,12 @@ def _announce(output: Output, spec: ModelEntry, request: ResolvedRequest, where:
         output.say(f"lora: {_with_strengths(spec, lora)}")
     output.event("resolved", **parameters(r), seconds=r.seconds, demo=spec.demo)
     for change in r.adjustments:
-        output.say(f"{change.field}: {change.asked} became {change.used}: {change.reason}")
-        output.event("adjusted", **asdict(change))
+        _say_change(output, change)
+
+
+def _say_change(output: Output, change: Adjustment) -> None:
+    output.say(f"{change.field}: {change.asked} became {change.used}: {change.reason}")
+    output.event("adjusted", **asdict(change))
 
 
 def _with_strengths(spec: ModelEntry, lora: ResolvedLora) -> str:

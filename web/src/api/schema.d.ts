@@ -3998,8 +3998,16 @@ export type components = {
       streamed_blocks: number;
       /** Tier */
       tier: string;
-      /** Tile */
+      /**
+       * Tile
+       * @description The longer side of the decoder's tiles, if it needs any.
+       */
       tile?: number | null;
+      /**
+       * Tiles
+       * @description Their width x height.
+       */
+      tiles?: string | null;
       /** Width */
       width: number;
     };
