@@ -12,7 +12,6 @@ from PIL import Image
 
 from tests.cli.conftest import Wan
 from tests.pipelines.placed import runs_out
-from wanvideo import read_video
 from wanvideo.cli.run import saving_state
 from wanvideo.cli.values import SIZES
 from wanvideo.errors import InvalidRequest
