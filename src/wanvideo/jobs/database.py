@@ -10,9 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final
 
-from alembic import command
-from alembic.config import Config
-from sqlalchemy import Connection, Engine, create_engine, event
+from sqlalchemy import Connection, Engine, create_engine, event, inspect, text
 from sqlalchemy.exc import DatabaseError, DBAPIError, SQLAlchemyError
 
 from wanvideo.errors import DiskFull, StorageFailed
@@ -20,6 +18,7 @@ from wanvideo.errors import DiskFull, StorageFailed
 OLDEST_SQLITE: Final = (3, 35, 0)  # RETURNING
 HEAD: Final = "head"
 BASE: Final = "base"  # before the first migration
+_MIGRATIONS: Final = Path(__file__).parent / "migrations"
 _BUSY_SECONDS: Final = 10.0
 
 
@@ -41,9 +40,15 @@ class Database:
 
     def migrate(self, revision: str = HEAD) -> None:
         """Bring the tables to what this version works with, or to another `revision`."""
+        with self.read() as connection:
+            if revision == HEAD and _revision(connection) == _newest():
+                return
+        from alembic import command  # half a second, which a start that has nothing to migrate does not need
+        from alembic.config import Config
+
         with self._explained(), self._writer.connect() as connection:
             config = Config()
-            config.set_main_option("script_location", str(Path(__file__).parent / "migrations"))
+            config.set_main_option("script_location", str(_MIGRATIONS))
             config.attributes["connection"] = connection
             if revision == HEAD or (revision != BASE and revision > (_revision(connection) or "")):
                 command.upgrade(config, revision)
@@ -89,14 +94,14 @@ class Database:
         try:
             yield
         except DBAPIError as error:
-            text = str(error.orig)
-            if "disk is full" in text:
+            said = str(error.orig)
+            if "disk is full" in said:
                 raise DiskFull("the disk of the data folder is full, and nothing was changed: make room") from error
             if self.is_sqlite and isinstance(error, DatabaseError) and _is_fatal(error.orig):
-                self._broken = text
+                self._broken = said
             if _is_conflict(error):
                 raise
-            raise StorageFailed(f"the database failed: {text:.300}") from error
+            raise StorageFailed(f"the database failed: {said:.300}") from error
         except SQLAlchemyError as error:
             raise StorageFailed(f"the database failed: {error!s:.300}") from error
 
@@ -111,9 +116,16 @@ def _is_conflict(error: DBAPIError) -> bool:
 
 
 def _revision(connection: Connection) -> str | None:
-    from alembic.runtime.migration import MigrationContext
+    """Of the tables; None: there are none yet."""
+    if not inspect(connection).has_table("alembic_version"):
+        return None
+    found = connection.execute(text("SELECT version_num FROM alembic_version")).scalar()
+    return None if found is None else str(found)
 
-    return MigrationContext.configure(connection).get_current_revision()
+
+def _newest() -> str:
+    """Revision that this version works with: migrations are numbered, and their files are called so."""
+    return max(path.name.partition("_")[0] for path in (_MIGRATIONS / "versions").glob("[0-9]*_*.py"))
 
 
 def _sqlite(url: str, *, readers: bool) -> Engine:

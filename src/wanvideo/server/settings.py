@@ -60,6 +60,7 @@ class Settings(BaseSettings):
     max_count: int = Field(default=64, ge=1)  # jobs of one submit
     max_json_bytes: int = Field(default=256 * 1024, ge=1024)
     max_image_bytes: int = Field(default=32 * MIB, ge=1024)
+    max_batch_bytes: int = Field(default=256 * MIB, ge=1024)  # of several requests with their pictures
     max_video_bytes: int = Field(default=512 * MIB, ge=1024)  # to read its settings
     max_lora_bytes: int = Field(default=2 * GIB, ge=1024)
     max_prompt_bytes: int = Field(default=16 * 1024, ge=1)
