@@ -2154,24 +2154,6 @@ export type components = {
        */
       task_ids: string[];
     };
-    /** Body_read_settings_of_file */
-    Body_read_settings_of_file: {
-      /**
-       * File
-       * @description An MP4, PNG, JPEG or WebP file.
-       */
-      file: string;
-    };
-    /** Body_upload_lora */
-    Body_upload_lora: {
-      /**
-       * File
-       * @description Safetensors, whatever its name.
-       */
-      file: string;
-      /** Name */
-      name?: string | null;
-    };
     /** Body_upload_picture */
     Body_upload_picture: {
       /**
@@ -5230,8 +5212,6 @@ export type ApiHealth = components["schemas"]["ApiHealth"];
 export type Availability = components["schemas"]["Availability"];
 export type AvailabilityFrame = components["schemas"]["AvailabilityFrame"];
 export type BatchSubmitted = components["schemas"]["BatchSubmitted"];
-export type BodyReadSettingsOfFile = components["schemas"]["Body_read_settings_of_file"];
-export type BodyUploadLora = components["schemas"]["Body_upload_lora"];
 export type BodyUploadPicture = components["schemas"]["Body_upload_picture"];
 export type Capabilities = components["schemas"]["Capabilities"];
 export type Changes = components["schemas"]["Changes"];
@@ -6369,7 +6349,15 @@ export interface operations {
     };
     requestBody: {
       content: {
-        "multipart/form-data": components["schemas"]["Body_upload_lora"];
+        "multipart/form-data": {
+          /** Format: binary */
+          file: string;
+          /**
+           * Name
+           * @description Default: that of the file.
+           */
+          name?: string | null;
+        };
       };
     };
     responses: {
@@ -7304,7 +7292,10 @@ export interface operations {
     };
     requestBody: {
       content: {
-        "multipart/form-data": components["schemas"]["Body_read_settings_of_file"];
+        "multipart/form-data": {
+          /** Format: binary */
+          file: string;
+        };
       };
     };
     responses: {
