@@ -87,6 +87,13 @@ def test_in_a_folder_the_name_is_the_default_one(tiny: Path, wan: Wan) -> None:
     assert ended.out == f"{Path('videos', 'x-7.mp4')}\n"
 
 
+def test_a_template_names_the_file(tiny: Path, wan: Wan, monkeypatch: pytest.MonkeyPatch) -> None:
+    named = ("generate", "x", "--model", tiny / "t2v", *SMALL, "--seed", "7")
+    assert wan(*named, "--name-template", "{size} {seed}").out == "64x64 7.mp4\n"
+    monkeypatch.setenv("WANVIDEO_NAME_TEMPLATE", "{seed}")
+    assert wan(*named).out == "7.mp4\n"
+
+
 def test_one_frame_is_a_picture(tiny: Path, wan: Wan) -> None:
     ended = wan(
         "generate", "x", "--model", tiny / "t2v", "--size", "64x64", "--frames", "1", "--steps", "2", "--seed", "7"
@@ -219,6 +226,7 @@ def test_the_free_memory_is_that_of_the_gpu_to_be_used(
         (["x", "T2V", "--out", "x.png"], 2, "OUTPUT_NOT_WRITABLE", "one picture"),
         (["x", "T2V", "--out", ""], 2, "OUTPUT_NOT_WRITABLE", "--out is empty"),
         (["x", "T2V", "--out", "x" * 300 + ".mp4"], 2, "OUTPUT_NOT_WRITABLE", "too long"),
+        (["x", "T2V", "--name-template", "{a}"], 2, "INPUT_RANGE", "a name has no {a}"),
         (["x", "T2V", "--save-state", "nowhere/x"], 2, "OUTPUT_NOT_WRITABLE", "nowhere is no folder"),
         (["x", "T2V", "--save-state", "."], 2, "OUTPUT_NOT_WRITABLE", "is no file"),
         (["x", "T2V", "--resume", "nowhere"], 1, "STATE_INCOMPATIBLE", "nowhere"),

@@ -93,12 +93,13 @@ def test_left_overs_are_removed_and_lost_videos_named(queue: Queue, folder: Data
     Leases(queue).succeed(queue.get(done.id), {"file": "gone.mp4"})
     folder.job(done.id).mkdir()
     (folder.jobs / "0123456789").mkdir()
-    (folder.outputs / "half.mp4.part").touch()
+    (folder.outputs / ".wan-0123.part").touch()
+    (folder.outputs / "download.part").touch()
     (folder.outputs / "theirs.mp4").touch()
     found = reconcile(queue)
     assert (found.half_files, found.folders, found.lost) == (1, 2, (done.id,))
     assert folder.job(failed.id).exists()
-    assert [path.name for path in folder.outputs.iterdir()] == ["theirs.mp4"]
+    assert {path.name for path in folder.outputs.iterdir()} == {"download.part", "theirs.mp4"}
 
 
 def test_old_versions_of_sqlite_are_safe_since_one_connection_writes(database: Database) -> None:

@@ -15,6 +15,7 @@ from wanvideo.weights.places import Places
 from wanvideo.worker.handle import WorkerHandle
 from wanvideo.worker.settings import WorkerSettings
 
+CREATED = 1_000_000_000.0  # of every job
 SMALL = GenerationRequest(prompt="a small red circle moves left", seed=3, steps=3, frames=5, width=64, height=64)
 
 
@@ -34,7 +35,7 @@ class Worker:
         folder = self.settings.data.job(job)
         folder.mkdir(parents=True, exist_ok=True)
         order = {"type": "run", "job": job, "attempt": attempt, "spec": what.to_json(), "folder": str(folder)}
-        self.handle.send({**order, "resume": resume})
+        self.handle.send({**order, "created": CREATED, "resume": resume})
 
     def until(self, *kinds: str, enough: Callable[[Message], bool] = lambda _: True, seconds: float = 60) -> Message:
         """The first message of one of these kinds that is enough."""
@@ -69,10 +70,10 @@ def settings(tmp_path: Path) -> WorkerSettings:
 
 
 @pytest.fixture
-def start(settings: WorkerSettings) -> Iterator[Callable[[], Worker]]:
+def start(settings: WorkerSettings) -> Iterator[Callable[..., Worker]]:
     handles: list[WorkerHandle] = []
 
-    def start() -> Worker:
+    def start(settings: WorkerSettings = settings) -> Worker:
         handle = WorkerHandle(settings)
         handles.append(handle)
         handle.start()

@@ -5,10 +5,12 @@ from typing import Annotated
 
 import typer
 
+from wanvideo.cli.environment import NAME_TEMPLATE_VARIABLE
 from wanvideo.cli.lora import lora_names
 from wanvideo.cli.models import model_names
 from wanvideo.cli.output import Output
 from wanvideo.cli.values import number, parse_bytes, parse_lora, parse_size, read_prompt, whole
+from wanvideo.media.naming import USUAL, NameTemplate
 from wanvideo.request import GenerationRequest, LoraPolicy, Solver, Tier
 
 
@@ -35,6 +37,15 @@ def generate(
             "the current one, a new file is named after the prompt and the seed.",
         ),
     ] = None,
+    name_template: Annotated[
+        str,
+        typer.Option(
+            metavar="TEXT",
+            envvar=NAME_TEMPLATE_VARIABLE,
+            help="Of a new file in a folder, such as {date}-{model}-{seed}-{prompt}; also {time}, {size}, {frames}, "
+            "{steps}.",
+        ),
+    ] = USUAL,
     image: Annotated[str | None, typer.Option(help="The first frame: a PNG, JPEG or WebP file.")] = None,
     end_image: Annotated[str | None, typer.Option(help="The last frame, for models that take one.")] = None,
     size: Annotated[
@@ -155,6 +166,7 @@ def generate(
         variant=variant,
         yes=yes,
         out=out,
+        names=NameTemplate(name_template),
         device=device,
         dtype=dtype,
         tile=tile,

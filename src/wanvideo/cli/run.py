@@ -5,6 +5,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from dataclasses import asdict, dataclass, replace
+from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -14,13 +15,14 @@ from wanvideo.cli.interrupt import Interruption, catching_interruptions
 from wanvideo.cli.output import Output
 from wanvideo.cli.progress import showing
 from wanvideo.cli.pull import get
-from wanvideo.cli.values import existing, free_name, slug
+from wanvideo.cli.values import existing, free_name
 from wanvideo.errors import Cancelled, ModelIncomplete, ModelMissing, OutputNotWritable, UnknownModel
 from wanvideo.families.choose import Choice, choose, named
 from wanvideo.families.hardware import free_gpu_bytes
 from wanvideo.families.obtain import with_offer
 from wanvideo.families.protocol import LoadOptions
 from wanvideo.families.registry import Registry, installed_families
+from wanvideo.media.naming import NameTemplate
 from wanvideo.media.output import check_writable
 from wanvideo.pipelines.settings import parameters
 from wanvideo.request import GenerationRequest, Phase, Progress, ResolvedLora, ResolvedRequest, Tier
@@ -43,6 +45,7 @@ class Job:
     variant: str | None  # of a model that is named
     yes: bool  # download what is named and missing, without asking
     out: str | None  # a file or a folder; None: the current folder
+    names: NameTemplate  # of a file in a folder
     device: str
     dtype: str | None
     tile: int | None
@@ -63,7 +66,7 @@ def run(output: Output, job: Job) -> None:
     # The pipeline does this again; here it draws the seed, and finds wrong input while that is still quick.
     library = lora_library()
     resolved = families.adapt(choice.spec, request, library=library)
-    path = _path(job.out, resolved)
+    path = _path(job.out, job.names, resolved)
     check_writable(path, frames=resolved.frames)
     _check_state_file(job.save_state)
 
@@ -115,7 +118,8 @@ def _get(
     if not entry.variants:
         raise error
     # What is wrong with the request is better found before than after.
-    check_writable(_path(job.out, families.adapt(entry, request, library=lora_library())), frames=request.frames or 2)
+    path = _path(job.out, job.names, families.adapt(entry, request, library=lora_library()))
+    check_writable(path, frames=request.frames or 2)
     what = offered(entry, job.variant)
     if not job.yes and not somebody_there(output):
         raise with_offer(error, what) from None
@@ -138,15 +142,14 @@ def _choose(output: Output, job: Job, request: GenerationRequest, families: Regi
     return choice
 
 
-def _path(out: str | None, request: ResolvedRequest) -> Path:
+def _path(out: str | None, names: NameTemplate, request: ResolvedRequest) -> Path:
     """Where the result goes: the file `out`, or a new one in the folder `out`."""
     if out == "":
         raise OutputNotWritable("--out is empty: name an .mp4 file or a folder, or leave it out")
     folder = Path() if out is None else existing(out)
     if folder is None or not folder.is_dir():
         return Path(out or "")
-    suffix = ".png" if request.frames == 1 else ".mp4"
-    return free_name(folder / f"{slug(request.prompt)}-{request.seed}{suffix}")
+    return free_name(folder / names.file_name(request, datetime.now()))
 
 
 def _check_state_file(path: Path | None) -> None:

@@ -326,7 +326,7 @@ class _Attempt:
         self.lane.executor.send(
             {
                 "type": "run", "job": self.job.id, "attempt": self.job.attempt, "spec": self.job.spec.to_json(),
-                "folder": str(where), "resume": True,
+                "created": self.job.created, "folder": str(where), "resume": True,
             }
         )  # fmt: skip
         while True:

@@ -29,6 +29,7 @@ from wanvideo.server.routes import (
     wan_models,
 )
 from wanvideo.server.settings import Settings
+from wanvideo.server.together import Together
 
 THREADS = 40  # for what blocks: the database, the disk, children that decode
 GROUPS = (generation, inputs, queue, outputs, models, wan_models, lora, prompt, system, recovery)
@@ -61,6 +62,7 @@ def create_app(parts: Parts) -> FastAPI:
         webhooks=socket.frames,
     )
     app.state.parts = parts
+    app.state.submissions = Together(lambda asked: generation.submit_all(parts, asked))
     errors.install(app)
     app.include_router(health.router)
     app.include_router(thumbnails.router)

@@ -33,7 +33,7 @@ Workers = Callable[[Settings, Sources, DataFolder], Mapping[str, MakeExecutor]]
 def build(settings: Settings, sources: Sources, *, workers: Workers = workers_of) -> Parts:
     """Open everything; nothing works yet. Raises DataFolderInUse, StorageFailed, and whatever else is in the way."""
     with ExitStack() as closing:
-        folder = DataFolder(settings.data_dir)
+        folder = DataFolder(settings.data_dir, settings.outputs_dir)
         closing.enter_context(locked(folder))
         database = Database(f"sqlite:///{folder.database}")
         closing.callback(database.close)

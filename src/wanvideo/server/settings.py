@@ -8,6 +8,8 @@ import platformdirs
 from pydantic import Field, SecretStr, field_validator, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
+from wanvideo.errors import InvalidRequest
+from wanvideo.media.naming import USUAL, NameTemplate
 from wanvideo.server.origins import host_name, is_loopback, is_origin
 
 PREFIX: Final = "WANVIDEO_"
@@ -30,6 +32,8 @@ class Settings(BaseSettings):
     port: int = Field(default=9000, ge=0, le=65535)  # 0: any free one
     data_dir: Path = Field(default_factory=lambda: platformdirs.user_data_path("wanvideo", appauthor=False) / "server")
     web_dir: Path = Path(__file__).with_name("static")  # of the web app, where its build puts it
+    outputs_dir: Path | None = None  # for finished videos; None: in `data_dir`
+    name_template: str = USUAL  # of their files
 
     # --- who ---------------------------------------------------------------------------------------------------------
     token: SecretStr | None = None
@@ -78,6 +82,20 @@ class Settings(BaseSettings):
         for host in value:
             if host_name(host) is None:
                 raise ValueError(f"{host!r:.100} is no name of a host: give one such as video.example.org")
+        return value
+
+    @field_validator("outputs_dir")
+    @classmethod
+    def _absolute(cls, value: Path | None) -> Path | None:
+        return None if value is None else value.expanduser().absolute()
+
+    @field_validator("name_template")
+    @classmethod
+    def _names(cls, value: str) -> str:
+        try:
+            NameTemplate(value)
+        except InvalidRequest as error:
+            raise ValueError(error.message) from None
         return value
 
     @field_validator("token")

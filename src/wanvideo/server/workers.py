@@ -11,6 +11,7 @@ from wanvideo.jobs.executor import MakeExecutor
 from wanvideo.jobs.folder import DataFolder
 from wanvideo.jobs.job import Job
 from wanvideo.jobs.supervisor import MOST_DEATHS
+from wanvideo.media.naming import NameTemplate
 from wanvideo.runtime.machine import OLDEST
 from wanvideo.runtime.monitor import gpus
 from wanvideo.server.parts import Sources
@@ -24,7 +25,13 @@ def workers_of(settings: Settings, sources: Sources, folder: DataFolder) -> Mapp
     return {
         device: partial(
             WorkerHandle,
-            WorkerSettings(data=folder, places=sources.places, library=sources.library, device=device),
+            WorkerSettings(
+                data=folder,
+                places=sources.places,
+                library=sources.library,
+                device=device,
+                names=NameTemplate(settings.name_template),
+            ),
             log=folder.logs / f"worker-{device.replace(':', '-')}.log",
         )
         for device in devices_of(settings.device)

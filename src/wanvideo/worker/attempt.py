@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import asdict, dataclass, replace
+from datetime import datetime
 from pathlib import Path
 from typing import Any, Final
 
@@ -38,7 +39,6 @@ from wanvideo.pipelines.write import generate_to_file
 from wanvideo.request import Adjustment, GenerationRequest, Phase, Preview, Progress, ResolvedRequest
 from wanvideo.weights.entry import ModelEntry
 from wanvideo.worker.device import Device
-from wanvideo.worker.naming import file_name
 from wanvideo.worker.settings import WorkerSettings
 from wanvideo.worker.warm import Wanted, WarmModels
 
@@ -67,6 +67,7 @@ class Attempt:
         cancelled: Callable[[], bool],
     ) -> None:
         self.job: str = order["job"]
+        self.created = datetime.fromtimestamp(order["created"])
         self.folder = Path(order["folder"])
         self.resume: bool = order["resume"]
         self.spec = JobSpec.from_json(order["spec"])
@@ -147,8 +148,7 @@ class Attempt:
         self.tell({"type": "phase", "phase": "load", "step": 0, "steps": 0})
         pipeline = self.models.get(model, wanted)
         resolved = self.families.adapt(model.entry, self._request, library=self.settings.library)
-        name = file_name(resolved.prompt, resolved.seed, self.job, still=resolved.frames == 1)
-        path = self.settings.data.outputs / name
+        path = self.settings.data.outputs / self.settings.names.file_name(resolved, self.created, self.job)
         state = self._state()
         events = generate_to_file(
             _Announcing(pipeline, tuple(refused)), self._request, path, resume=state, previews=True

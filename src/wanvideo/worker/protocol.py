@@ -2,7 +2,7 @@
 
 To the worker:
     begin {settings}                          first, and once: see `worker.settings`
-    run {job, attempt, spec, folder, resume}  make a video; one at a time
+    run {job, attempt, spec, created, folder, resume}  make a video; one at a time
     cancel {job, attempt}                     give it up at the next step
     unload {}                                 give back the memory of models
     probe {}                                  use the device, and say so
