@@ -16,6 +16,7 @@ from benchmarks.reliability.server import running
 
 USUAL: Final = 10  # runs
 EXAMPLES: Final = 10  # for each address
+CONFIG: Final = Path(__file__).with_name("schemathesis.toml")
 # Streams never end, and a queue that goes on would make videos of the most absurd settings.
 LEFT_OUT: Final = r"/stream$|/queue/resume$|/queue/\{task_id\}/release$|/download$"
 _CASES: Final = re.compile(r"(\d+) (?:test cases )?generated")
@@ -35,8 +36,8 @@ def run(n: int, done: Sequence[Mapping[str, Any]], tell: Tell, examples: int = E
 
 def command(url: str, seed: int, examples: int) -> list[str]:
     return [
-        sys.executable, "-m", "schemathesis.cli", "run", f"{url}/openapi.json", "--seed", str(seed),
-        "--checks", "all", "--max-examples", str(examples), "--request-timeout", "60", "--continue-on-failure",
+        sys.executable, "-m", "schemathesis.cli", "--config-file", str(CONFIG), "run", f"{url}/openapi.json",
+        "--seed", str(seed), "--checks", "all", "--max-examples", str(examples), "--request-timeout", "60", "--continue-on-failure",
         "--exclude-path-regex", LEFT_OUT, "--no-color", "--generation-database", "none",
     ]  # fmt: skip
 
