@@ -3,6 +3,7 @@
 import contextlib
 import os
 import queue
+import re
 import signal
 import subprocess
 import sys
@@ -15,7 +16,9 @@ from wanvideo.jobs.executor import Message
 from wanvideo.worker.protocol import BrokenPipe, read_message, write_message
 from wanvideo.worker.settings import WorkerSettings
 
-COMMAND: Final = (sys.executable, "-m", "wanvideo.worker")
+# -P: what lies in the folder that the server was started in is not imported.
+COMMAND: Final = (sys.executable, "-P", "-m", "wanvideo.worker")
+_SECRET: Final = re.compile("TOKEN|SECRET|PASSWORD|API_KEY")  # environment variables that a worker has no use for
 
 
 class WorkerHandle:
@@ -56,6 +59,7 @@ class WorkerHandle:
                 self._process = subprocess.Popen(
                     [*self.command, str(theirs_in), str(theirs_out)],
                     pass_fds=(theirs_in, theirs_out), stdin=subprocess.DEVNULL, stdout=output, stderr=output,
+                    env={name: value for name, value in os.environ.items() if not _SECRET.search(name)},
                     # A session of its own: Ctrl-C in a terminal is for the server, and all that it starts can be ended.
                     start_new_session=True,
                 )  # fmt: skip

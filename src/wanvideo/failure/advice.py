@@ -1,0 +1,159 @@
+"""What to propose, where it changes something: a smaller size only to those who asked for a larger one."""
+
+from collections.abc import Callable
+from typing import Any, Final, TypeAlias
+
+from wanvideo.failure.values import Asked, Suggestion
+from wanvideo.request import Tier
+
+Advice: TypeAlias = Callable[[Asked], Suggestion | None]
+
+SMALL: Final = (832, 480)  # pixels; the smaller one of the two sizes that A14B was trained for
+SHORT: Final = 49  # frames, 3 s of A14B
+TILE: Final = 256  # pixels
+_DEMO: Final = "-demo"
+
+
+def again(asked: Asked) -> Suggestion:
+    if asked.all_steps_kept:
+        return Suggestion(text="Try again: only decoding is repeated", effect="the same video", change={})
+    return Suggestion(text="Try again", effect="the same video", change={})
+
+
+def repair(_: Asked) -> Suggestion:
+    text = "Repair the model: only files that are missing or damaged are downloaded"
+    return Suggestion(text=text, effect="the same video afterwards")
+
+
+def fetch(asked: Asked) -> Suggestion:
+    return Suggestion(text=f"Download {asked.model or 'the model'}", effect="the same video afterwards", change={})
+
+
+def smaller(asked: Asked) -> Suggestion | None:
+    if asked.planned:
+        return None
+    wide = (asked.width or 0) >= (asked.height or 0)
+    width, height = SMALL if wide else SMALL[::-1]
+    if asked.width is not None and asked.height is not None and asked.width * asked.height <= width * height:
+        return None
+    change = {"request": {"width": width, "height": height}}
+    return Suggestion(text=f"Make it {width}x{height}", effect="a smaller picture", change=change)
+
+
+def shorter(asked: Asked) -> Suggestion | None:
+    if asked.planned or (asked.frames is not None and asked.frames <= SHORT):
+        return None
+    change = {"request": {"frames": SHORT, "seconds": None}}
+    return Suggestion(text=f"Make {SHORT} frames", effect="a shorter video", change=change)
+
+
+def fast(asked: Asked) -> Suggestion | None:
+    if asked.planned or asked.tier is Tier.FAST or asked.on_gpu is False:
+        return None
+    effect = "8-bit weights take half the memory; the picture differs a little"
+    return Suggestion(text="Use the tier fast", effect=effect, change={"tier": "fast"})
+
+
+def exact(asked: Asked) -> Suggestion | None:
+    if asked.tier is Tier.EXACT:
+        return None
+    effect = "the official precision, with other kernels; slower"
+    return Suggestion(text="Use the tier exact", effect=effect, change={"tier": "exact"})
+
+
+def tiles(asked: Asked) -> Suggestion | None:
+    if asked.on_gpu is False:
+        return None
+    effect = "seams that are hardly to be seen; slower"
+    return Suggestion(text=f"Decode in tiles of {TILE} pixels", effect=effect, change={"tile": TILE})
+
+
+def decode_on_cpu(asked: Asked) -> Suggestion | None:
+    if not asked.all_steps_kept or asked.on_gpu is False:
+        return None
+    return Suggestion(text="Decode on the CPU", effect="the same video, after a longer wait", change={"device": "cpu"})
+
+
+def small_model(asked: Asked) -> Suggestion | None:
+    if asked.planned or asked.model is None or not asked.model.startswith(("t2v-A14B", "i2v-A14B")):
+        return None
+    return _model(asked, "ti2v-5B", "another video, of a smaller model")
+
+
+def model_with_picture(asked: Asked) -> Suggestion | None:
+    return _model(asked, "i2v-A14B", "the video begins with your picture")
+
+
+def model_without_picture(asked: Asked) -> Suggestion | None:
+    return _model(asked, "t2v-A14B", "a video from words alone")
+
+
+def no_loras(asked: Asked) -> Suggestion | None:
+    if not asked.loras:
+        return None
+    change = {"request": {"loras": None}}
+    return Suggestion(text="Leave the LoRAs out", effect="the video without what they add", change=change)
+
+
+def skip_bad_loras(_: Asked) -> Suggestion:
+    change = {"request": {"lora_policy": "warn"}}
+    return Suggestion(
+        text="Go on without LoRAs that cannot be used", effect="the video without what they add", change=change
+    )
+
+
+def no_picture(_: Asked) -> Suggestion:
+    change: dict[str, Any] = {"request": {"image": None, "end_image": None}}
+    return Suggestion(text="Leave the picture out", effect="a video from words alone", change=change)
+
+
+def another_picture(_: Asked) -> Suggestion:
+    return Suggestion(text="Upload the picture again, as PNG, JPEG or WebP", effect="the video begins with it")
+
+
+def free_gpu(_: Asked) -> Suggestion:
+    text = "Close other programs that use the GPU, and try again"
+    return Suggestion(text=text, effect="the same video", change={})
+
+
+def restart_driver(_: Asked) -> Suggestion:
+    text = "Update the NVIDIA driver and start the computer again"
+    return Suggestion(text=text, effect="the same video afterwards")
+
+
+def on_cpu(asked: Asked) -> Suggestion | None:
+    if asked.model is None or not asked.model.endswith(_DEMO):
+        return None
+    return Suggestion(text="Use the CPU", effect="the same video; slower", change={"device": "cpu"})
+
+
+def make_room(_: Asked) -> Suggestion:
+    return Suggestion(text="Make room on the disk, and try again", effect="the same video", change={})
+
+
+def default_values(asked: Asked) -> Suggestion:
+    names = ("width", "height", "frames", "seconds", "steps", "guidance", "guidance_low", "shift", "sigmas")
+    change = {"request": dict.fromkeys(names)}
+    whose = asked.model or "the model"
+    return Suggestion(text=f"Use the usual values of {whose}", effect="its usual size and length", change=change)
+
+
+def usual_size(_: Asked) -> Suggestion:
+    change: dict[str, Any] = {"request": {"width": None, "height": None}}
+    return Suggestion(text="Use the model's usual size", effect="a picture of another size", change=change)
+
+
+def usual_length(_: Asked) -> Suggestion:
+    change: dict[str, Any] = {"request": {"frames": None, "seconds": None}}
+    return Suggestion(text="Use the model's usual length", effect="a video of another length", change=change)
+
+
+def another_variant(_: Asked) -> Suggestion:
+    text = "Use the best form of the model that is here"
+    return Suggestion(text=text, effect="the same video in another precision", change={"variant": None})
+
+
+def _model(asked: Asked, name: str, effect: str) -> Suggestion:
+    """Demo models are exchanged for demo models."""
+    name += _DEMO if asked.model is not None and asked.model.endswith(_DEMO) else ""
+    return Suggestion(text=f"Use {name}", effect=effect, change={"model": name, "variant": None})
