@@ -13,6 +13,7 @@ from tests.jobs.conftest import spec
 from wanvideo.errors import DataFolderInUse, StorageFailed
 from wanvideo.jobs.database import Database
 from wanvideo.jobs.folder import DataFolder
+from wanvideo.jobs.leases import Leases
 from wanvideo.jobs.queue import Queue
 from wanvideo.jobs.reconcile import locked, reconcile
 from wanvideo.jobs.tables import METADATA
@@ -88,8 +89,8 @@ def test_left_overs_are_removed_and_lost_videos_named(queue: Queue, folder: Data
     done, failed = queue.submit(spec(), count=2)
     for job in (done, failed):
         folder.job(job.id).mkdir()
-        assert queue.start(job.id, "gpu")
-    queue.succeed(queue.get(done.id), {"file": "gone.mp4"})
+        assert Leases(queue).start(job.id, "gpu")
+    Leases(queue).succeed(queue.get(done.id), {"file": "gone.mp4"})
     folder.job(done.id).mkdir()
     (folder.jobs / "0123456789").mkdir()
     (folder.outputs / "half.mp4.part").touch()

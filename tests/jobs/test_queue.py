@@ -8,11 +8,14 @@ from wanvideo.errors import IdempotencyConflict, InvalidRequest, JobConflict, Jo
 from wanvideo.jobs.database import Database
 from wanvideo.jobs.folder import DataFolder
 from wanvideo.jobs.job import Job, Progress, State
-from wanvideo.jobs.queue import Change, Filter, Queue
+from wanvideo.jobs.leases import Leases
+from wanvideo.jobs.ledger import Change
+from wanvideo.jobs.queries import Filter
+from wanvideo.jobs.queue import Queue
 
 
 def started(queue: Queue, job: Job) -> Job:
-    found = queue.start(job.id, "gpu")
+    found = Leases(queue).start(job.id, "gpu")
     assert found is not None
     return found
 
@@ -59,24 +62,24 @@ def test_jobs_run_in_order_and_by_priority(queue: Queue) -> None:
 def test_only_one_worker_gets_a_job(queue: Queue) -> None:
     job = queue.submit(spec())[0]
     with ThreadPoolExecutor(8) as pool:
-        got = [found for found in pool.map(lambda n: queue.start(job.id, f"gpu{n}"), range(8)) if found]
+        got = [found for found in pool.map(lambda n: Leases(queue).start(job.id, f"gpu{n}"), range(8)) if found]
     assert len(got) == 1
     assert got[0].attempt == 1
 
 
 def test_what_an_older_attempt_says_is_not_heard(queue: Queue) -> None:
     old = started(queue, queue.submit(spec())[0])
-    assert queue.requeue(old, "its worker was lost", death=True)
+    assert Leases(queue).requeue(old, "its worker was lost", death=True)
     new = started(queue, old)
     assert new.attempt == 2
     assert new.deaths == 1
-    assert not queue.record(old, "warning", {})
-    assert not queue.succeed(old, {"file": "old.mp4"})
-    assert not queue.fail(old, {"code": "X"})
-    assert queue.succeed(new, {"file": "new.mp4"})
+    assert not Leases(queue).record(old, "warning", {})
+    assert not Leases(queue).succeed(old, {"file": "old.mp4"})
+    assert not Leases(queue).fail(old, {"code": "X"})
+    assert Leases(queue).succeed(new, {"file": "new.mp4"})
     found = queue.get(new.id)
     assert found.result == {"file": "new.mp4"}
-    assert not queue.succeed(new, {"file": "twice.mp4"})
+    assert not Leases(queue).succeed(new, {"file": "twice.mp4"})
 
 
 def test_a_waiting_job_is_cancelled_at_once_and_a_running_one_is_asked(queue: Queue) -> None:
@@ -85,14 +88,14 @@ def test_a_waiting_job_is_cancelled_at_once_and_a_running_one_is_asked(queue: Qu
     assert queue.cancel(waiting.id).state is State.CANCELLED
     asked = queue.cancel(running.id)
     assert (asked.state, asked.cancelling) == (State.RUNNING, True)
-    assert queue.confirm_cancelled(running)
+    assert Leases(queue).confirm_cancelled(running)
     with pytest.raises(JobConflict, match="is cancelled and cannot be cancelled"):
         queue.cancel(running.id)
 
 
 def test_a_failed_job_can_be_tried_again(queue: Queue) -> None:
     job = started(queue, queue.submit(spec())[0])
-    queue.fail(job, {"code": "VRAM_OOM", "message": "too large"})
+    Leases(queue).fail(job, {"code": "VRAM_OOM", "message": "too large"})
     assert queue.get(job.id).failure == {"code": "VRAM_OOM", "message": "too large"}
     again = queue.retry(job.id)
     assert (again.state, again.failure, again.attempt) == (State.QUEUED, None, 1)
@@ -114,19 +117,19 @@ def test_settings_can_be_changed_before_and_reused_after(queue: Queue) -> None:
 
 def test_a_held_job_waits_until_it_is_released(queue: Queue) -> None:
     job = queue.submit(spec(), held=True)[0]
-    assert queue.next() is None
+    assert Leases(queue).next() is None
     queue.release(job.id)
-    assert queue.next() is not None
+    assert Leases(queue).next() is not None
     queue.hold(job.id)
-    assert queue.next() is None
+    assert Leases(queue).next() is None
 
 
 def test_a_paused_queue_starts_nothing(queue: Queue) -> None:
     queue.submit(spec())
     queue.pause()
-    assert queue.next() is None
+    assert Leases(queue).next() is None
     queue.pause(False)
-    assert queue.next() is not None
+    assert Leases(queue).next() is not None
 
 
 def test_a_full_queue_refuses(queue: Queue) -> None:
@@ -165,7 +168,7 @@ def test_deleting_removes_files_and_leaves_what_was_measured(queue: Queue, folde
     video, thumbnail = folder.outputs / "v.mp4", folder.thumbnail(job.id)
     video.touch()
     thumbnail.touch()
-    queue.succeed(job, {"file": "v.mp4", "phases": {"denoise": 3.0}})
+    Leases(queue).succeed(job, {"file": "v.mp4", "phases": {"denoise": 3.0}})
     queue.delete(job.id)
     assert not video.exists()
     assert not thumbnail.exists()
@@ -184,8 +187,8 @@ def test_clearing_leaves_what_is_not_done(queue: Queue) -> None:
 
 def test_events_are_numbered_and_can_be_had_again(queue: Queue) -> None:
     job = started(queue, queue.submit(spec())[0])
-    queue.record(job, "phase", {"phase": "denoise"})
-    queue.succeed(job, {"file": "v.mp4"})
+    Leases(queue).record(job, "phase", {"phase": "denoise"})
+    Leases(queue).succeed(job, {"file": "v.mp4"})
     kinds = [event.kind for event in queue.events(job.id)]
     assert kinds == ["submitted", "started", "phase", "succeeded"]
     assert [event.number for event in queue.events(job.id)] == [1, 2, 3, 4]
@@ -197,9 +200,9 @@ def test_subscribers_are_told_after_it_is_kept(queue: Queue) -> None:
     told: list[Change] = []
     end = queue.subscribe(told.append)
     job = started(queue, queue.submit(spec())[0])
-    queue.report(job, Progress(phase="denoise", step=2, steps=4))
+    Leases(queue).report(job, Progress(phase="denoise", step=2, steps=4))
     assert queue.get(job.id).progress.step == 2
-    queue.succeed(job, {"file": "v.mp4"})
+    Leases(queue).succeed(job, {"file": "v.mp4"})
     end()
     queue.delete(job.id)
     assert [change.kind for change in told] == ["submitted", "started", "progress", "succeeded"]
@@ -221,7 +224,7 @@ def test_a_subscriber_that_fails_does_not_stop_the_others(queue: Queue, caplog: 
 def test_what_ran_when_a_server_was_killed_waits_again(queue: Queue) -> None:
     lost, cancelled = (started(queue, job) for job in queue.submit(spec(), count=2))
     queue.cancel(cancelled.id)
-    queue.recover()
+    Leases(queue).recover()
     assert queue.get(lost.id).state is State.QUEUED
     assert queue.get(lost.id).deaths == 0
     assert queue.get(cancelled.id).state is State.CANCELLED
@@ -232,4 +235,4 @@ def test_waiting_ends_when_something_changes(queue: Queue) -> None:
     timer.start()
     queue.wait(20)
     timer.join()
-    assert queue.next() is not None
+    assert Leases(queue).next() is not None

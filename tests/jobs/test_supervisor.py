@@ -14,7 +14,8 @@ import pytest
 from tests.jobs.conftest import spec
 from wanvideo.jobs.executor import Message
 from wanvideo.jobs.job import Job, State
-from wanvideo.jobs.queue import Change, Queue
+from wanvideo.jobs.ledger import Change
+from wanvideo.jobs.queue import Queue
 from wanvideo.jobs.spec import JobSpec
 from wanvideo.jobs.supervisor import Deadlines, Supervisor
 

@@ -11,7 +11,8 @@ from dataclasses import dataclass
 from wanvideo.errors import DataFolderInUse
 from wanvideo.jobs.folder import DataFolder
 from wanvideo.jobs.job import State
-from wanvideo.jobs.queue import Filter, Queue
+from wanvideo.jobs.queries import Filter
+from wanvideo.jobs.queue import Queue
 
 log = logging.getLogger(__name__)
 

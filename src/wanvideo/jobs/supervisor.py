@@ -15,7 +15,9 @@ from wanvideo.jobs.eta import Eta, scaled
 from wanvideo.jobs.executor import Executor, MakeExecutor, Message
 from wanvideo.jobs.folder import DataFolder
 from wanvideo.jobs.job import DOWNLOAD, Job, Progress, State
-from wanvideo.jobs.queue import Change, Queue
+from wanvideo.jobs.leases import Leases
+from wanvideo.jobs.ledger import Change
+from wanvideo.jobs.queue import Queue
 from wanvideo.jobs.spec import JobSpec
 
 log = logging.getLogger(__name__)
@@ -96,7 +98,8 @@ class Supervisor:
         start_again_after: float = 1.0,
     ) -> None:
         """start_again_after: seconds, twice as long after every failed start, up to a minute."""
-        self.queue, self.describe, self.preparer = queue, describe, preparer
+        self.queue, self.leases = queue, Leases(queue)
+        self.describe, self.preparer = describe, preparer
         self.deadlines, self.now, self.start_again_after = deadlines, now, start_again_after
         self.stopping = threading.Event()
         self._lock = threading.Lock()
@@ -107,7 +110,7 @@ class Supervisor:
     def start(self) -> None:
         """Take up what a predecessor left, and begin."""
         self._unsubscribe = self.queue.subscribe(self._on_change)
-        self.queue.recover()
+        self.leases.recover()
         for lane in self._lanes:
             lane.thread.start()
 
@@ -119,7 +122,7 @@ class Supervisor:
             fetching = list(self._fetching.values())
         for job, stop in fetching:
             stop()
-            self.queue.requeue(job, "the server stops")
+            self.leases.requeue(job, "the server stops")
         until = time.monotonic() + seconds
         for lane in self._lanes:
             lane.thread.join(max(0.0, until - time.monotonic()))
@@ -145,12 +148,12 @@ class Supervisor:
     def take(self, worker: str) -> Job | None:
         """The next job for a worker; those that lack files are set to fetch them."""
         while not self.stopping.is_set():
-            job = self.queue.next()
+            job = self.leases.next()
             if job is None:
                 return None
             if self.preparer is None or not self.preparer.missing(job.spec):
-                return self.queue.start(job.id, worker)
-            started = self.queue.start(job.id, "downloader", phase=DOWNLOAD)
+                return self.leases.start(job.id, worker)
+            started = self.leases.start(job.id, "downloader", phase=DOWNLOAD)
             if started is not None:
                 self._fetch(started, self.preparer)
         return None
@@ -158,7 +161,7 @@ class Supervisor:
     def _fetch(self, job: Job, preparer: Preparer) -> None:
         def progress(received: int, total: int) -> None:
             percent = 0 if total <= 0 else min(99, 100 * received // total)
-            self.queue.report(
+            self.leases.report(
                 job, Progress(phase=DOWNLOAD, percent=percent, received_bytes=received, total_bytes=total)
             )
 
@@ -166,14 +169,14 @@ class Supervisor:
             with self._lock:
                 self._fetching.pop(job.id, None)
             if failure is None:
-                self.queue.requeue(job, "its files are here")
+                self.leases.requeue(job, "its files are here")
             else:
-                self.queue.fail(job, failure)
+                self.leases.fail(job, failure)
 
         try:
             stop = preparer.prepare(job, progress, done)
         except WanVideoError as error:
-            self.queue.fail(job, self.describe(job, "error", {"error": error}))
+            self.leases.fail(job, self.describe(job, "error", {"error": error}))
             return
         with self._lock:
             if self.queue.get(job.id).state is State.RUNNING:  # else it is done already
@@ -186,7 +189,7 @@ class Supervisor:
             job, stop = self._fetching.pop(change.job.id, (None, None))
         if job is not None and stop is not None:
             stop()
-            self.queue.confirm_cancelled(job)
+            self.leases.confirm_cancelled(job)
         for lane in self._lanes:
             lane.cancel(change.job.id)
 
@@ -197,7 +200,7 @@ class _Lane:
     def __init__(self, supervisor: Supervisor, name: str, make: MakeExecutor) -> None:
         self.name, self.supervisor, self.make = name, supervisor, make
         self.thread = threading.Thread(target=self.run, name=f"worker {name}", daemon=True)
-        self.queue = supervisor.queue
+        self.queue, self.leases = supervisor.queue, supervisor.leases
         self.executor: Executor = make()
         self.unload = False
         self._state, self._job, self._problem = "starting", None, None  # type: tuple[str, Job | None, str | None]
@@ -310,7 +313,7 @@ class _Attempt:
     """One start of one job, from its message to the worker to its end."""
 
     def __init__(self, lane: _Lane, job: Job) -> None:
-        self.lane, self.job, self.queue = lane, job, lane.queue
+        self.lane, self.job, self.queue, self.leases = lane, job, lane.queue, lane.leases
         self.supervisor = lane.supervisor
         self.eta = Eta(now=self.supervisor.now)
         self.expert: str | None = None
@@ -352,14 +355,14 @@ class _Attempt:
                 self._event(message["event"])
                 return False
             case "done":
-                self.queue.succeed(self.job, message["result"])
+                self.leases.succeed(self.job, message["result"])
             case "failed":
                 self._failed(message["failure"])
             case "cancelled":
                 if self._wanted():
-                    self.queue.confirm_cancelled(self.job)
+                    self.leases.confirm_cancelled(self.job)
                 else:
-                    self.queue.requeue(self.job, "the server stops")
+                    self.leases.requeue(self.job, "the server stops")
             case _:
                 return False
         return True
@@ -368,7 +371,7 @@ class _Attempt:
         kind, data = str(event["type"]), {key: value for key, value in event.items() if key != "type"}
         self.progressed = self.supervisor.now()
         if kind == "preview":
-            self.queue.show(self.job, data)
+            self.leases.show(self.job, data)
             return
         if kind == "resolved":
             self._remember(data.get("params", {}))
@@ -380,8 +383,8 @@ class _Attempt:
         if kind in ("checkpoint", "resumed"):
             self.saved = data
         if kind in _KEPT:
-            self.queue.record(self.job, kind, data)
-        self.queue.report(self.job, self._progress())
+            self.leases.record(self.job, kind, data)
+        self.leases.report(self.job, self._progress())
 
     def _remember(self, params: Mapping[str, Any]) -> None:
         """Until there is a plan, what the last video of this model took says what this one may take."""
@@ -409,7 +412,7 @@ class _Attempt:
 
     def _wanted(self) -> bool:
         """Whether a user wants the job cancelled."""
-        return self.job.id in self.lane._cancelled or self.queue.is_cancelling(self.job)
+        return self.job.id in self.lane._cancelled or self.leases.is_cancelling(self.job)
 
     def _pass_on_cancel(self) -> None:
         """Ask the worker to give up, and if it does not, make it."""
@@ -424,9 +427,9 @@ class _Attempt:
         if self.told != float("-inf") and now - self.told > deadlines.cancel + 2 * (self.eta.seconds_per_step or 0.0):
             self.lane.executor.kill()
             if self._wanted():
-                self.queue.confirm_cancelled(self.job)
+                self.leases.confirm_cancelled(self.job)
             else:
-                self.queue.requeue(self.job, "the server stops")
+                self.leases.requeue(self.job, "the server stops")
             return True
         silent, still = now - self.lane._heard, now - self.progressed
         if silent <= deadlines.heartbeat and still <= deadlines.of(self.eta):
@@ -438,10 +441,10 @@ class _Attempt:
     def _died(self, how: str, known: Mapping[str, Any]) -> None:
         """The worker is gone. The job goes on in another one, unless it has had too many."""
         if self._wanted():
-            self.queue.confirm_cancelled(self.job)
+            self.leases.confirm_cancelled(self.job)
             return
         if self.supervisor.stopping.is_set():
-            self.queue.requeue(self.job, "the server stops")
+            self.leases.requeue(self.job, "the server stops")
             return
         known = {
             **known, "phase": self.eta.phase, "step": self.eta.step, "steps": self.eta.steps,
@@ -451,18 +454,18 @@ class _Attempt:
         deaths = self.job.deaths + 1
         log.warning("a worker died with job %s (%s, %s)", self.job.id, how, known)
         if deaths >= MOST_DEATHS:
-            self.queue.fail(replace(self.job, deaths=deaths), self.supervisor.describe(self.job, how, known))
+            self.leases.fail(replace(self.job, deaths=deaths), self.supervisor.describe(self.job, how, known))
         else:
-            self.queue.requeue(self.job, f"its worker was lost ({how})", death=True)
+            self.leases.requeue(self.job, f"its worker was lost ({how})", death=True)
 
     def _failed(self, failure: Mapping[str, Any]) -> None:
         if failure.get("code") in STICKY:
             # The process is of no more use; the job gets another chance in a new one.
             self.lane.executor.kill()
             if self.job.deaths == 0 and not self._wanted():
-                self.queue.requeue(self.job, str(failure.get("message", failure["code"])), death=True)
+                self.leases.requeue(self.job, str(failure.get("message", failure["code"])), death=True)
                 return
         if self._wanted():
-            self.queue.confirm_cancelled(self.job)
+            self.leases.confirm_cancelled(self.job)
         else:
-            self.queue.fail(self.job, failure)
+            self.leases.fail(self.job, failure)

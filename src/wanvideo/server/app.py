@@ -8,7 +8,7 @@ from fastapi import FastAPI
 from fastapi.routing import APIRoute
 from starlette.middleware.cors import CORSMiddleware
 
-from wanvideo.server import errors
+from wanvideo.server import errors, static
 from wanvideo.server.events import socket
 from wanvideo.server.guard import BodyLimits, Guard, Rules, hosts_of
 from wanvideo.server.metrics import Metrics, Timing
@@ -71,6 +71,7 @@ def create_app(parts: Parts) -> FastAPI:
     if settings.root_aliases:
         for module in ALIASED:
             app.include_router(module.router, include_in_schema=False)
+    static.install(app, settings.web_dir)
     _surround(app, settings, parts.metrics)
     return app
 

@@ -9,7 +9,8 @@ from wanvideo.jobs.database import Database
 from wanvideo.jobs.executor import MakeExecutor
 from wanvideo.jobs.folder import DataFolder
 from wanvideo.jobs.job import DONE, Job, State
-from wanvideo.jobs.queue import Change, Queue
+from wanvideo.jobs.ledger import Change
+from wanvideo.jobs.queue import Queue
 from wanvideo.jobs.reconcile import locked, reconcile
 from wanvideo.jobs.supervisor import Supervisor
 from wanvideo.server.catalog import Catalog

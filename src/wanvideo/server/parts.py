@@ -16,7 +16,8 @@ from wanvideo.families.plan import Forecast
 from wanvideo.jobs import queue as jobs
 from wanvideo.jobs.folder import DataFolder
 from wanvideo.jobs.job import Job, State
-from wanvideo.jobs.queue import Filter, Queue
+from wanvideo.jobs.queries import Filter
+from wanvideo.jobs.queue import Queue
 from wanvideo.jobs.supervisor import Supervisor
 from wanvideo.server.catalog import Catalog
 from wanvideo.server.downloads import Downloads

@@ -29,6 +29,7 @@ class Settings(BaseSettings):
     host: str = "127.0.0.1"
     port: int = Field(default=9000, ge=0, le=65535)  # 0: any free one
     data_dir: Path = Field(default_factory=lambda: platformdirs.user_data_path("wanvideo", appauthor=False) / "server")
+    web_dir: Path = Path(__file__).with_name("static")  # of the web app, where its build puts it
 
     # --- who ---------------------------------------------------------------------------------------------------------
     token: SecretStr | None = None

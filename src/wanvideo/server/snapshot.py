@@ -3,7 +3,7 @@
 from typing import Any, Final
 
 from wanvideo.jobs.job import State
-from wanvideo.jobs.queue import Filter
+from wanvideo.jobs.queries import Filter
 from wanvideo.server.job_views import task_view
 from wanvideo.server.model_views import download_view
 from wanvideo.server.parts import Parts

@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
 from wanvideo.jobs.job import DONE, Job, State
-from wanvideo.jobs.queue import Change
+from wanvideo.jobs.ledger import Change
 from wanvideo.server.catalog import Catalog, wire_type
 from wanvideo.server.downloads import Download, DownloadState
 from wanvideo.server.events.hub import Frame, Topic

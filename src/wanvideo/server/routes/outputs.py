@@ -13,7 +13,7 @@ from fastapi import File, Query, Request, UploadFile
 from fastapi.responses import FileResponse, Response
 
 from wanvideo.jobs.job import State
-from wanvideo.jobs.queue import Filter
+from wanvideo.jobs.queries import Filter
 from wanvideo.server.deps import PartsDep
 from wanvideo.server.errors import Gone, NotFound, TooLarge, problem_for, response
 from wanvideo.server.job_views import plain, video_view

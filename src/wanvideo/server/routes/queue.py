@@ -9,7 +9,8 @@ from fastapi.responses import StreamingResponse
 
 from wanvideo.errors import InvalidRequest, JobConflict
 from wanvideo.jobs.job import Job, State
-from wanvideo.jobs.queue import Filter, changed
+from wanvideo.jobs.queries import Filter
+from wanvideo.jobs.queue import changed
 from wanvideo.jobs.spec import JobSpec
 from wanvideo.server.deps import PartsDep
 from wanvideo.server.errors import AlreadyOver

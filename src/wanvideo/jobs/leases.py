@@ -1,0 +1,153 @@
+"""The supervisor's side of the queue: attempts begin, report, and end.
+
+An attempt is fenced by its number: what one says after it was ended is not kept.
+"""
+
+import shutil
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
+from sqlalchemy import Connection, insert, select, update
+
+from wanvideo.jobs.job import Job, Progress, State
+from wanvideo.jobs.ledger import Change, Ledger
+from wanvideo.jobs.queries import queued
+from wanvideo.jobs.rows import dumped
+from wanvideo.jobs.tables import JOBS, RUNS
+
+
+class Leases:
+    """Jobs on loan to workers."""
+
+    def __init__(self, ledger: Ledger) -> None:
+        self.ledger = ledger
+
+    def next(self) -> Job | None:
+        """The job that is to run next; None: there is none, or the queue is paused."""
+        if self.ledger.paused:
+            return None
+        with self.ledger.database.read() as connection:
+            row = connection.execute(queued().limit(1)).first()
+            return None if row is None else self.ledger.job(row)
+
+    def start(self, job: str, worker: str, *, phase: str | None = None) -> Job | None:
+        """Give a queued job to a worker; None: somebody was quicker. `phase`: it begins with that."""
+        with self.ledger.database.write() as connection:
+            found = self.ledger.load(connection, job)
+            if found.state is not State.QUEUED:
+                return None
+            change = self.ledger.move(
+                connection, found, State.RUNNING, "started", {"attempt": found.attempt + 1, "worker": worker},
+                attempt=found.attempt + 1, worker=worker, started=found.started or self.ledger.now(), phase=phase,
+            )  # fmt: skip
+        self.ledger.set_live(job, Progress(phase=phase))
+        self.ledger.tell(change)
+        return change.job
+
+    def record(self, job: Job, kind: str, data: Mapping[str, Any]) -> bool:
+        """Keep an event of a running attempt. False: the attempt is over, and nothing was kept."""
+        with self.ledger.database.write() as connection:
+            if (found := self._current(connection, job)) is None:
+                return False
+            if kind == "phase":
+                connection.execute(update(JOBS).where(JOBS.c.id == job.id).values(phase=data.get("phase")))
+            event = self.ledger.keep(connection, found, kind, data)
+        self.ledger.tell(Change(job=self.ledger.with_live(found), kind=kind, data=data, event=event))
+        return True
+
+    def report(self, job: Job, progress: Progress) -> None:
+        """How far an attempt is; told to subscribers, and forgotten when it is over."""
+        if self.ledger.update_live(job.id, progress):
+            self.ledger.tell(Change(job=replace(job, progress=progress), kind="progress", data={}))
+
+    def show(self, job: Job, data: Mapping[str, Any]) -> None:
+        """A preview, for those who watch."""
+        self.ledger.tell(Change(job=self.ledger.with_live(job), kind="preview", data=data))
+
+    def succeed(self, job: Job, result: Mapping[str, Any]) -> bool:
+        """Publish a result. False: this attempt is over, and another one's result counts."""
+        return self._end(job, State.SUCCEEDED, "succeeded", {}, result=dict(result))
+
+    def fail(self, job: Job, failure: Mapping[str, Any]) -> bool:
+        return self._end(job, State.FAILED, "failed", failure, failure=dict(failure))
+
+    def confirm_cancelled(self, job: Job) -> bool:
+        return self._end(job, State.CANCELLED, "cancelled", {})
+
+    def requeue(self, job: Job, reason: str, *, death: bool = False) -> bool:
+        """Put an attempt that cannot go on back where it was; it goes on from its last checkpoint."""
+        with self.ledger.database.write() as connection:
+            if (found := self._current(connection, job)) is None:
+                return False
+            data = {"reason": reason, "deaths": found.deaths + int(death)}
+            change = self.ledger.move(
+                connection,
+                found,
+                State.QUEUED,
+                "requeued",
+                data,
+                deaths=found.deaths + int(death),
+                worker=None,
+                phase=None,
+            )
+        self.ledger.tell(change)
+        return True
+
+    def recover(self) -> list[Job]:
+        """At the start of a server: what the last one left running waits again, or is cancelled if that was asked."""
+        with self.ledger.database.read() as connection:
+            rows = connection.execute(select(JOBS).where(JOBS.c.state == str(State.RUNNING)))
+            left = [self.ledger.job(row) for row in rows]
+        for job in left:
+            if job.cancelling:
+                self.confirm_cancelled(job)
+            else:
+                self.requeue(job, "the server was stopped")
+        return left
+
+    def is_cancelling(self, job: Job) -> bool:
+        with self.ledger.database.read() as connection:
+            query = select(JOBS.c.cancelling).where(JOBS.c.id == job.id)
+            return bool(connection.execute(query).scalar())
+
+    def _current(self, connection: Connection, job: Job) -> Job | None:
+        """The job, if it still runs in this attempt."""
+        query = select(JOBS).where(
+            JOBS.c.id == job.id, JOBS.c.attempt == job.attempt, JOBS.c.state == str(State.RUNNING)
+        )
+        row = connection.execute(query).first()
+        return None if row is None else self.ledger.job(row)
+
+    def _end(self, job: Job, state: State, kind: str, data: Mapping[str, Any], **values: Any) -> bool:
+        with self.ledger.database.write() as connection:
+            if (found := self._current(connection, job)) is None:
+                return False
+            change = self.ledger.move(
+                connection,
+                found,
+                state,
+                kind,
+                data,
+                finished=self.ledger.now(),
+                worker=None,
+                phase=None,
+                cancelling=0,
+                **values,
+            )
+            if state is not State.CANCELLED:
+                connection.execute(insert(RUNS).values(**_run_of(change.job, self.ledger.now())))
+        if state is State.SUCCEEDED:
+            shutil.rmtree(self.ledger.folder.job(job.id), ignore_errors=True)
+        self.ledger.tell(change)
+        return True
+
+
+def _run_of(job: Job, now: float) -> dict[str, Any]:
+    result, failure = job.result or {}, job.failure or {}
+    kept = ("phases", "seconds", "peak_vram", "peak_rss", "width", "height", "frames", "steps", "seconds_per_step")
+    numbers = {name: result[name] for name in kept if name in result}
+    return {
+        "job": job.id, "model": job.model, "tier": str(job.spec.tier), "at": now, "outcome": str(job.state),
+        "code": failure.get("code"), "numbers": dumped(numbers),
+    }  # fmt: skip

@@ -1,0 +1,76 @@
+"""Which jobs, and in which order: the statements that only read."""
+
+from dataclasses import dataclass
+from typing import Any, Final
+
+from sqlalchemy import Select, and_, or_, select
+
+from wanvideo.errors import InvalidRequest
+from wanvideo.jobs.job import Job, State
+from wanvideo.jobs.tables import JOBS
+
+# Those that wait, in the order in which they will run.
+TURN: Final = (JOBS.c.priority.desc(), JOBS.c.rank, JOBS.c.created, JOBS.c.id)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Filter:
+    """Which jobs; everything unset lets all through."""
+
+    states: frozenset[State] = frozenset()
+    model: str | None = None
+    text: str | None = None  # in the prompt
+    batch: str | None = None
+    favourite: bool | None = None
+    since: float | None = None  # created then or later
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Page:
+    jobs: tuple[Job, ...]
+    next: str | None  # give it for the page after this one; None: there is none
+
+
+ALL: Final = Filter()
+
+
+def queued() -> Select[Any]:
+    return select(JOBS).where(JOBS.c.state == str(State.QUEUED)).order_by(*TURN)
+
+
+def filtered(query: Select[Any], which: Filter) -> Select[Any]:
+    if which.states:
+        query = query.where(JOBS.c.state.in_([str(state) for state in which.states]))
+    if which.model is not None:
+        query = query.where(JOBS.c.model == which.model)
+    if which.text is not None:
+        query = query.where(JOBS.c.prompt.icontains(which.text, autoescape=True))
+    if which.batch is not None:
+        query = query.where(JOBS.c.batch == which.batch)
+    if which.favourite is not None:
+        query = query.where(JOBS.c.favourite == int(which.favourite))
+    if which.since is not None:
+        query = query.where(JOBS.c.created >= which.since)
+    return query
+
+
+def newest(which: Filter, limit: int, cursor: str | None) -> Select[Any]:
+    """A page and one more, newest first. Raises InvalidRequest for a cursor that no page gave."""
+    query = filtered(select(JOBS), which).order_by(JOBS.c.created.desc(), JOBS.c.id.desc()).limit(limit + 1)
+    if cursor is None:
+        return query
+    created, job = _after(cursor)
+    return query.where(or_(JOBS.c.created < created, and_(JOBS.c.created == created, JOBS.c.id < job)))
+
+
+def cursor_of(job: Job) -> str:
+    """Of the page that begins after this job."""
+    return f"{job.created!r}:{job.id}"
+
+
+def _after(cursor: str) -> tuple[float, str]:
+    created, _, job = cursor.partition(":")
+    try:
+        return float(created), job
+    except ValueError:
+        raise InvalidRequest(f"cursor is {cursor!r:.60}: give what the page before gave as `next`") from None
