@@ -124,6 +124,12 @@ class ModelMismatch(WanVideoError):
     category = "model"
 
 
+class ModelVersion(ModelMismatch):
+    """A file is of a version of its format that is not read."""
+
+    code = "MODEL_VERSION"
+
+
 # --- while generating ------------------------------------------------------------------------------------------------
 
 

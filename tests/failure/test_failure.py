@@ -46,7 +46,7 @@ def test_a_smaller_model_is_proposed_where_there_is_one() -> None:
         model: [each.change for each in failure_of(error, phase="denoise", model=model).suggestions]
         for model in ("t2v-A14B", "ti2v-5B")
     }
-    smaller = {"model": "ti2v-5B", "variant": None}
+    smaller = {"model_type": "ti2v-5B", "variant": None}
     assert smaller in changes["t2v-A14B"]
     assert smaller not in changes["ti2v-5B"]
 

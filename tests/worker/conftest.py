@@ -1,4 +1,3 @@
-import os
 import shutil
 import time
 from collections.abc import Callable, Iterator
@@ -8,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from tests.faulty import faulty_family
 from wanvideo.failure import Failure
 from wanvideo.jobs.executor import Message
 from wanvideo.jobs.folder import DataFolder
@@ -88,15 +88,7 @@ def settings_in(folder: Path, **more: Any) -> WorkerSettings:
 
 @pytest.fixture(scope="session", autouse=True)
 def _faulty_family(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    """Workers find the family as they would find one that pip installed."""
-    site = tmp_path_factory.mktemp("site")
-    shutil.copy(Path(__file__).parent / "faulty" / "faulty_family.py", site)
-    about = site / "faulty_family-1.0.dist-info"
-    about.mkdir()
-    (about / "METADATA").write_text("Metadata-Version: 2.1\nName: faulty_family\nVersion: 1.0\n")
-    (about / "entry_points.txt").write_text("[wanvideo.families]\nfaulty = faulty_family:FAMILY\n")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("PYTHONPATH", os.pathsep.join(filter(None, (os.environ.get("PYTHONPATH"), str(site)))))
+    with faulty_family(tmp_path_factory.mktemp("site")):
         yield
 
 

@@ -196,7 +196,7 @@ def test_loras_that_cannot_be_used_are_told_apart(worker: Worker, loras: Path) -
         "wide": "LORA_WRONG_BASE",
     }
     changes = [each.change for each in worker.failed(_with_lora("absent")).suggestions]
-    assert {"request": {"loras": None}} in changes
+    assert {"loras": []} in changes
 
 
 def test_what_is_wrong_with_a_request_is_said_and_the_model_stays(worker: Worker) -> None:

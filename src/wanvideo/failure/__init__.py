@@ -1,6 +1,6 @@
 """What went wrong with a job: codes, words, what was kept, and what to do about it. No torch."""
 
-from wanvideo.failure.build import failure, failure_of, worker_lost, worker_start
+from wanvideo.failure.build import failure, failure_of, worker_lost
 from wanvideo.failure.classify import STICKY, code_of, is_sticky
 from wanvideo.failure.kinds import KINDS
 from wanvideo.failure.paths import without_folders
@@ -10,6 +10,7 @@ CODES = frozenset(KINDS)
 
 __all__ = [
     "CODES",
+    "KINDS",
     "STICKY",
     "Asked",
     "Failure",
@@ -20,5 +21,4 @@ __all__ = [
     "is_sticky",
     "without_folders",
     "worker_lost",
-    "worker_start",
 ]

@@ -12,6 +12,7 @@ SMALL: Final = (832, 480)  # pixels; the smaller one of the two sizes that A14B 
 SHORT: Final = 49  # frames, 3 s of A14B
 TILE: Final = 256  # pixels
 _DEMO: Final = "-demo"
+_MINIATURES: Final = frozenset({"t2v-A14B", "i2v-A14B", "ti2v-5B"})  # models that have one
 
 
 def again(asked: Asked) -> Suggestion:
@@ -20,12 +21,16 @@ def again(asked: Asked) -> Suggestion:
     return Suggestion(text="Try again", effect="the same video", change={})
 
 
-def repair(_: Asked) -> Suggestion:
+def repair(asked: Asked) -> Suggestion:
+    if not asked.from_hub:
+        return _install_again(asked)
     text = "Repair the model: only files that are missing or damaged are downloaded"
-    return Suggestion(text=text, effect="the same video afterwards")
+    return Suggestion(text=text, effect="the same video afterwards", repairs=True)
 
 
 def fetch(asked: Asked) -> Suggestion:
+    if not asked.from_hub:
+        return _install_again(asked)
     return Suggestion(text=f"Download {asked.model or 'the model'}", effect="the same video afterwards", change={})
 
 
@@ -36,14 +41,14 @@ def smaller(asked: Asked) -> Suggestion | None:
     width, height = SMALL if wide else SMALL[::-1]
     if asked.width is not None and asked.height is not None and asked.width * asked.height <= width * height:
         return None
-    change = {"request": {"width": width, "height": height}}
-    return Suggestion(text=f"Make it {width}x{height}", effect="a smaller picture", change=change)
+    size = f"{width}x{height}"
+    return Suggestion(text=f"Make it {size}", effect="a smaller picture", change={"resolution": size})
 
 
 def shorter(asked: Asked) -> Suggestion | None:
     if asked.planned or (asked.frames is not None and asked.frames <= SHORT):
         return None
-    change = {"request": {"frames": SHORT, "seconds": None}}
+    change = {"frames": SHORT, "seconds": None}
     return Suggestion(text=f"Make {SHORT} frames", effect="a shorter video", change=change)
 
 
@@ -80,6 +85,13 @@ def small_model(asked: Asked) -> Suggestion | None:
     return _model(asked, "ti2v-5B", "another video, of a smaller model")
 
 
+def demo_model(asked: Asked) -> Suggestion | None:
+    if asked.model not in _MINIATURES:
+        return None
+    effect = "moving shapes, of the built-in miniature of the model"
+    return Suggestion(text=f"Use {asked.model}{_DEMO}", effect=effect, change=model_change(asked.model + _DEMO))
+
+
 def model_with_picture(asked: Asked) -> Suggestion | None:
     return _model(asked, "i2v-A14B", "the video begins with your picture")
 
@@ -91,19 +103,16 @@ def model_without_picture(asked: Asked) -> Suggestion | None:
 def no_loras(asked: Asked) -> Suggestion | None:
     if not asked.loras:
         return None
-    change = {"request": {"loras": None}}
-    return Suggestion(text="Leave the LoRAs out", effect="the video without what they add", change=change)
+    return Suggestion(text="Leave the LoRAs out", effect="the video without what they add", change={"loras": []})
 
 
 def skip_bad_loras(_: Asked) -> Suggestion:
-    change = {"request": {"lora_policy": "warn"}}
-    return Suggestion(
-        text="Go on without LoRAs that cannot be used", effect="the video without what they add", change=change
-    )
+    text = "Go on without LoRAs that cannot be used"
+    return Suggestion(text=text, effect="the video without what they add", change={"lora_policy": "warn"})
 
 
 def no_picture(_: Asked) -> Suggestion:
-    change: dict[str, Any] = {"request": {"image": None, "end_image": None}}
+    change = {"image_name": None, "end_image_name": None}
     return Suggestion(text="Leave the picture out", effect="a video from words alone", change=change)
 
 
@@ -132,19 +141,19 @@ def make_room(_: Asked) -> Suggestion:
 
 
 def default_values(asked: Asked) -> Suggestion:
-    names = ("width", "height", "frames", "seconds", "steps", "guidance", "guidance_low", "shift", "sigmas")
-    change = {"request": dict.fromkeys(names)}
+    names = ("resolution", "frames", "seconds", "steps", "guidance", "guidance_low", "shift")
+    change: dict[str, Any] = dict.fromkeys(names)
     whose = asked.model or "the model"
     return Suggestion(text=f"Use the usual values of {whose}", effect="its usual size and length", change=change)
 
 
 def usual_size(_: Asked) -> Suggestion:
-    change: dict[str, Any] = {"request": {"width": None, "height": None}}
+    change = {"resolution": None}
     return Suggestion(text="Use the model's usual size", effect="a picture of another size", change=change)
 
 
 def usual_length(_: Asked) -> Suggestion:
-    change: dict[str, Any] = {"request": {"frames": None, "seconds": None}}
+    change = {"frames": None, "seconds": None}
     return Suggestion(text="Use the model's usual length", effect="a video of another length", change=change)
 
 
@@ -153,7 +162,18 @@ def another_variant(_: Asked) -> Suggestion:
     return Suggestion(text=text, effect="the same video in another precision", change={"variant": None})
 
 
+def _install_again(asked: Asked) -> Suggestion:
+    """Of models that came otherwise than from a hub."""
+    text = f"Put the files of {asked.model or 'the model'} in place again; those of demo models come with wanvideo"
+    return Suggestion(text=text, effect="the same video afterwards")
+
+
 def _model(asked: Asked, name: str, effect: str) -> Suggestion:
     """Demo models are exchanged for demo models."""
     name += _DEMO if asked.model is not None and asked.model.endswith(_DEMO) else ""
-    return Suggestion(text=f"Use {name}", effect=effect, change={"model": name, "variant": None})
+    return Suggestion(text=f"Use {name}", effect=effect, change=model_change(name))
+
+
+def model_change(name: str) -> dict[str, Any]:
+    """The best form of that model that is here."""
+    return {"model_type": name, "variant": None}

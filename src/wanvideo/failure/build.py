@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from wanvideo.errors import Fact, ImageNotTaken, ImageRequired, UnknownModel, WanVideoError
+from wanvideo.failure.advice import model_change
 from wanvideo.failure.classify import code_of
 from wanvideo.failure.kinds import KINDS, Kind
 from wanvideo.failure.paths import facts_without_folders, without_folders
@@ -120,11 +121,6 @@ def worker_lost(
     return failure(code, message + memory, phase=phase, model=model, kept=kept, facts=facts, asked=asked)
 
 
-def worker_start(problem: str) -> Failure:
-    """A worker that does not get ready, however often it is started."""
-    return failure("WORKER_START", without_folders(problem))
-
-
 # --- what is said ----------------------------------------------------------------------------------------------------
 
 
@@ -174,8 +170,7 @@ def _suggested_by(error: BaseException, folders: tuple[Path, ...]) -> Iterator[S
         return
     for said in error.suggestions:
         if isinstance(error, UnknownModel | ImageNotTaken | ImageRequired):
-            change = {"model": said, "variant": None}
-            yield Suggestion(text=f"Use {said}", effect="made with that model", change=change)
+            yield Suggestion(text=f"Use {said}", effect="made with that model", change=model_change(said))
         elif said.startswith("wan "):
             yield Suggestion(text=without_folders(f"Run `{said}`", folders), effect="nothing is changed by itself")
 

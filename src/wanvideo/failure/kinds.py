@@ -35,6 +35,7 @@ KINDS: Final[Mapping[str, Kind]] = {
         MODEL_INCOMPLETE=("Files of the model are missing", True, (advice.fetch, advice.repair, advice.small_model)),
         MODEL_CORRUPT=("A file of the model is damaged", False, (advice.repair, advice.small_model)),
         MODEL_ARCH_UNKNOWN=("The files are not those of the model", False, (advice.repair, advice.small_model)),
+        MODEL_VERSION=("A file of the model is of another version of its format", False, (advice.small_model,)),
         MODEL_LOAD_FAILED=(
             "The model could not be loaded",
             True,
@@ -106,7 +107,7 @@ KINDS: Final[Mapping[str, Kind]] = {
         "gpu",
         CUDA_FATAL=("The GPU reported an error", True, (advice.again, advice.exact, advice.restart_driver)),
         GPU_LOST=("The GPU is gone", True, (advice.again, advice.restart_driver, advice.on_cpu)),
-        GPU_UNSUPPORTED=("The GPU cannot be used", False, (advice.on_cpu, advice.restart_driver)),
+        GPU_UNSUPPORTED=("The GPU cannot be used", False, (advice.demo_model, advice.on_cpu, advice.restart_driver)),
         DRIVER_MISMATCH=("The GPU's driver is too old", False, (advice.restart_driver, advice.on_cpu)),
     ),
     **_kinds(
@@ -137,6 +138,7 @@ KINDS: Final[Mapping[str, Kind]] = {
         DOWNLOAD_REFUSED=("What the hub said was not followed", False, ()),
         DOWNLOAD_HASH_MISMATCH=("What came is not what the hub promised", True, _AGAIN),
         DOWNLOAD_DISK_FULL=("The disk has no room for the model", True, (advice.make_room,)),
+        DOWNLOAD_CANCELLED=("The download was cancelled", True, _AGAIN),
         DOWNLOAD_CACHE_NOT_WRITABLE=("The folder of models cannot be written", True, _AGAIN),
     ),
     **_kinds(

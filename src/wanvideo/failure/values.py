@@ -2,10 +2,13 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Final, Literal, TypeAlias
 
 from wanvideo.errors import Fact
 from wanvideo.request import Tier
+
+Call: TypeAlias = Literal["retry", "rerun", "repair"]
+_SAME_VIDEO: Final = frozenset({"tile", "device"})  # changes after which what was kept can be gone on from
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -14,14 +17,26 @@ class Suggestion:
 
     text: str
     effect: str  # on the result
-    change: Mapping[str, Any] | None = None  # of the job, as `jobs.queue.changed` takes it; {}: the same again
+    change: Mapping[str, Any] | None = None  # of what was asked, in the words of the HTTP API; {}: the same again
+    repairs: bool = False  # the files of the model, rather than asks for anything else
+
+    @property
+    def call(self) -> Call | None:
+        """What does it at once: the same job again, a new one that is changed, or a repair. None: only people can."""
+        if self.repairs:
+            return "repair"
+        if self.change is None:
+            return None
+        return "retry" if self.change.keys() <= _SAME_VIDEO else "rerun"
 
     def to_json(self) -> dict[str, Any]:
-        return {"text": self.text, "effect": self.effect, "change": None if self.change is None else dict(self.change)}
+        change = None if self.change is None else dict(self.change)
+        return {"text": self.text, "effect": self.effect, "change": change, "call": self.call}
 
     @classmethod
     def from_json(cls, values: Mapping[str, Any]) -> "Suggestion":
-        return cls(text=values["text"], effect=values["effect"], change=values["change"])
+        repairs = values.get("call") == "repair"
+        return cls(text=values["text"], effect=values["effect"], change=values["change"], repairs=repairs)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -70,4 +85,5 @@ class Asked:
     on_gpu: bool | None = None
     loras: bool = True  # some, as far as is known
     all_steps_kept: bool = False  # only decoding is left
+    from_hub: bool = True  # the model's files come from a hub, and can come again
     planned: bool = False  # what would fit was worked out, and is not to be guessed

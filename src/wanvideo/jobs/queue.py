@@ -15,7 +15,7 @@ from typing import Any, Final
 from sqlalchemy import Connection, delete, func, insert, select, tuple_, update
 from sqlalchemy.exc import IntegrityError
 
-from wanvideo.errors import IdempotencyConflict, InvalidRequest, QueueFull
+from wanvideo.errors import Cancelled, IdempotencyConflict, InvalidRequest, QueueFull
 from wanvideo.jobs.database import Database
 from wanvideo.jobs.folder import DataFolder
 from wanvideo.jobs.job import DONE, WAITING, Job, JobEvent, State, require
@@ -170,7 +170,9 @@ class Queue(Ledger):
             found = self.load(connection, job)
             require(found, *WAITING, State.RUNNING, what="cancelled")
             if found.state is not State.RUNNING:
-                change = self.move(connection, found, State.CANCELLED, "cancelled", {}, finished=self.now())
+                change = self.move(
+                    connection, found, State.CANCELLED, "cancelled", {"code": Cancelled.code}, finished=self.now()
+                )
             else:
                 connection.execute(update(JOBS).where(JOBS.c.id == job).values(cancelling=1))
                 found = replace(found, cancelling=True)
@@ -179,15 +181,19 @@ class Queue(Ledger):
         self.tell(change)
         return change.job
 
-    def retry(self, job: str) -> Job:
-        """Again, from what was kept. Raises JobNotFound, JobConflict, QueueFull."""
+    def retry(self, job: str, changes: Mapping[str, Any] | None = None) -> Job:
+        """Again, with changes as `edit` takes them, and from what was kept if it still fits.
+
+        Raises JobNotFound, JobConflict, QueueFull, InvalidRequest.
+        """
+        changes = dict(changes or {})
         with self.database.write() as connection:
             found = self.load(connection, job)
             require(found, State.FAILED, State.CANCELLED, what="tried again")
             self._require_room(connection, 1)
             change = self.move(
-                connection, found, State.QUEUED, "retried", {}, failure=None, finished=None, deaths=0, cancelling=0,
-                rank=self._last_rank(connection) + _STEP,
+                connection, found, State.QUEUED, "retried", changes, failure=None, finished=None, deaths=0,
+                cancelling=0, rank=self._last_rank(connection) + _STEP, **_asked(changed(found.spec, changes)),
             )  # fmt: skip
         self.tell(change)
         return change.job
@@ -203,9 +209,8 @@ class Queue(Ledger):
             found = self.load(connection, job)
             require(found, *WAITING, what="edited")
             spec = changed(found.spec, changes)
-            values = {"spec": dumped(spec.to_json()), "model": spec.model, "prompt": spec.request.prompt}
             # What was kept of an earlier attempt belongs to other settings.
-            connection.execute(update(JOBS).where(JOBS.c.id == job).values(**values))
+            connection.execute(update(JOBS).where(JOBS.c.id == job).values(**_asked(spec)))
             found = replace(found, spec=spec)
             event = self.keep(connection, found, "edited", dict(changes))
         self.tell(Change(job=found, kind="edited", data=event.data, event=event))
@@ -351,7 +356,12 @@ def changed(spec: JobSpec, changes: Mapping[str, Any]) -> JobSpec:
 
 def _row_of(job: Job) -> dict[str, Any]:
     return {
-        "id": job.id, "state": str(job.state), "model": job.model, "prompt": job.spec.request.prompt,
-        "spec": dumped(job.spec.to_json()), "batch": job.batch, "origin": job.origin, "priority": job.priority,
+        "id": job.id, "state": str(job.state), "batch": job.batch, "origin": job.origin, "priority": job.priority,
         "rank": job.rank, "attempt": 0, "deaths": 0, "cancelling": 0, "created": job.created, "favourite": 0,
+        **_asked(job.spec),
     }  # fmt: skip
+
+
+def _asked(spec: JobSpec) -> dict[str, Any]:
+    """The columns that say what a job makes."""
+    return {"spec": dumped(spec.to_json()), "model": spec.model, "prompt": spec.request.prompt}

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO, Final
 
-from wanvideo.errors import InvalidImage
+from wanvideo.errors import ImageTooLarge, InvalidImage
 from wanvideo.server.sandbox import reencode
 
 NAME: Final = re.compile(r"[0-9a-f]{64}\.png")
@@ -51,7 +51,7 @@ def _copy(upload: BinaryIO, target: Path, most: int) -> None:
         while block := upload.read(_BLOCK):
             count += len(block)
             if count > most:
-                raise InvalidImage(f"the image has more than {most / 2**20:.0f} MiB: scale it down first")
+                raise ImageTooLarge(f"the image has more than {most / 2**20:.0f} MiB: scale it down first")
             file.write(block)
 
 

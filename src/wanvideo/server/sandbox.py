@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-from wanvideo.errors import InvalidImage, InvalidMedia, InvalidRequest, WanVideoError
+from wanvideo.errors import ImageTooLarge, InvalidImage, InvalidMedia, InvalidRequest, WanVideoError
 
 MEMORY: Final = 2 * 2**30  # bytes of address space; libraries alone take a third of it
 CPU_SECONDS: Final = 20
@@ -66,8 +66,9 @@ def _ask(arguments: Sequence[str], error: type[InvalidRequest], what: str) -> Ma
     if not isinstance(answer, dict) or ("error" not in answer and done.returncode != 0):
         raise error(f"{what} cannot be read: it is damaged, or made to do harm; save it again with another program")
     if "error" in answer:
+        kind = ImageTooLarge if answer.get("code") == ImageTooLarge.code else error
         # The child speaks of the file by the name that we gave it.
-        raise error(str(answer["error"]).replace(arguments[1], what).replace(Path(arguments[1]).name, what))
+        raise kind(str(answer["error"]).replace(arguments[1], what).replace(Path(arguments[1]).name, what))
     return answer
 
 
@@ -82,7 +83,7 @@ def main(arguments: Sequence[str]) -> int:
         else:
             answer = _read(Path(arguments[1]))
     except WanVideoError as error:
-        answer = {"error": error.message}
+        answer = {"error": error.message, "code": error.code}
     sys.stdout.write(json.dumps(answer, allow_nan=False))
     return 0
 

@@ -309,8 +309,16 @@ class Attempt:
             on_gpu=self.device.on_gpu,
             loras=bool(request.loras),
             all_steps_kept=self._only_decoding,
+            from_hub=self._from_hub(),
             planned=planned,
         )
+
+    def _from_hub(self) -> bool:
+        cache, model = self.settings.places.hub_cache, self._model
+        if model is not None:
+            return cache is not None and model.path.is_relative_to(cache)
+        entry = next((entry for entry in self.families.entries if entry.id == self._model_name), None)
+        return entry is None or bool(entry.variants)
 
     def _warn(self, text: str, **more: str) -> None:
         text = self._shown_text(text)

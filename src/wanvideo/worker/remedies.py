@@ -5,6 +5,7 @@ from typing import Any, Final
 
 from wanvideo.errors import WanVideoError
 from wanvideo.failure import Suggestion
+from wanvideo.failure.advice import model_change
 from wanvideo.families.plan import FAST_QUALITY, Alternative, Forecast, plan
 from wanvideo.families.protocol import InstalledModel
 from wanvideo.request import ResolvedRequest, Tier
@@ -46,7 +47,7 @@ def that_fit(forecast: Forecast) -> Iterator[Suggestion]:
 def smaller_model(forecast: Forecast) -> Iterator[Suggestion]:
     if forecast.fits:
         text = f"Use {forecast.model}: {_bytes(forecast.plan.peak_bytes)} of GPU memory"
-        change = {"model": forecast.model, "variant": None}
+        change = model_change(forecast.model)
         yield Suggestion(text=text, effect="another video, of a smaller model", change=change)
 
 
@@ -71,20 +72,19 @@ def _forecast(name: str, request: ResolvedRequest, tier: Tier, device: Device, l
 
 def _change(forecast: Forecast, other: Alternative) -> dict[str, Any]:
     """Only what differs."""
-    work, request = forecast.work, {}  # type: tuple[Any, dict[str, Any]]
+    work, change = forecast.work, {}  # type: tuple[Any, dict[str, Any]]
     if (work.width, work.height) != (other.work.width, other.work.height):
-        request |= {"width": other.work.width, "height": other.work.height}
+        change["resolution"] = f"{other.work.width}x{other.work.height}"
     if work.frames != other.work.frames:
-        request |= {"frames": other.work.frames, "seconds": None}
-    change: dict[str, Any] = {"request": request} if request else {}
+        change |= {"frames": other.work.frames, "seconds": None}
     return change if other.tier is forecast.tier else change | {"tier": str(other.tier)}
 
 
 def _effect(change: dict[str, Any]) -> str:
     said = []
-    if "width" in change.get("request", {}):
+    if "resolution" in change:
         said.append("a smaller picture")
-    if "frames" in change.get("request", {}):
+    if "frames" in change:
         said.append("a shorter video")
     if "tier" in change:
         fast = change["tier"] == Tier.FAST

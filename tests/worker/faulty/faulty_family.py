@@ -2,6 +2,7 @@
 
 import os
 import signal
+import sys
 import time
 from collections.abc import Callable, Generator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -11,7 +12,14 @@ from typing import NoReturn
 import numpy as np
 import torch
 
-from wanvideo.errors import EncodeFailed, IncompatibleState, ModelCorrupt, NonFiniteLatents, NotEnoughMemory
+from wanvideo.errors import (
+    EncodeFailed,
+    IncompatibleState,
+    LoraError,
+    ModelCorrupt,
+    NonFiniteLatents,
+    NotEnoughMemory,
+)
 from wanvideo.families.protocol import (
     Defaults,
     Event,
@@ -82,6 +90,9 @@ FAULTS: Mapping[str, Callable[[], object]] = {
     "full": fail(OSError(28, "No space left on device")),
     "encoder": fail(EncodeFailed("the encoder said no")),
     "bug": fail(KeyError(f"nothing in {__file__}")),
+    "no-encoder": lambda: sys.modules.update({"av": None, "av.codec": None}),  # type: ignore[dict-item]  # as if PyAV were not installed
+    "state": fail(IncompatibleState("the saved run was made with other settings")),
+    "lora": fail(LoraError("the LoRA is of a kind that this family does not know")),
     "corrupt": fail(ModelCorrupt(f"{Path(__file__).parent}/transformer_2/weights.safetensors is truncated")),
     "not-finite": fail(NonFiniteLatents("step 1 gave numbers that are not finite")),
     "killed": lambda: os.kill(os.getpid(), signal.SIGKILL),
@@ -118,6 +129,8 @@ class Family:
     def adapt(
         self, entry: ModelEntry, request: GenerationRequest, *, library: LoraLibrary | None = None
     ) -> ResolvedRequest:
+        if request.prompt == "adapt bug":
+            FAULTS["bug"]()
         return adapt(entry, request, catalog=self.entries, library=library)
 
     def look_in(self, places: Places) -> "Finder":
@@ -155,6 +168,8 @@ class Pipeline(VideoPipeline):
                 yield Progress(phase=phase, step=step, steps=STEPS, seconds=0.1 * step)
         shade = 0 if "black" in request.prompt else 200
         yield Frames(index=0, frames=np.full((request.frames, request.height, request.width, 3), shade, np.uint8))
+        yield Progress(phase=Phase.WRITE, step=0, steps=1, seconds=0.0)
+        self._fail_in(Phase.WRITE, request.prompt.split())
 
     def _fail_in(self, phase: Phase, words: list[str]) -> None:
         """`words` may also name a precision or a tier that fails alone."""

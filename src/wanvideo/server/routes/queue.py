@@ -31,6 +31,7 @@ from wanvideo.server.schemas.queue import (
     QueueView,
     ReorderBody,
     RerunBody,
+    RetryBody,
     TaskDone,
     TaskStatus,
     TaskView,
@@ -151,10 +152,11 @@ def remove_task(task_id: TaskIdPath, parts: PartsDep) -> TaskDone:
 
 
 @router.post("/{task_id}/retry")
-def retry_task(task_id: TaskIdPath, parts: PartsDep) -> TaskView:
-    """A job that failed or was cancelled, again, from what was kept."""
+def retry_task(task_id: TaskIdPath, parts: PartsDep, body: RetryBody | None = None) -> TaskView:
+    """A job that failed or was cancelled, again, from what was kept as far as that fits the changes."""
     check_disk(parts)
-    return task_view(parts, parts.queue.retry(parts.job(task_id).id))
+    job = parts.job(task_id)
+    return task_view(parts, parts.queue.retry(job.id, _changes(parts, job, body.changes) if body else None))
 
 
 @router.post("/{task_id}/rerun")
@@ -279,7 +281,7 @@ def _changes(parts: Parts, job: Job, asked: Changes) -> dict[str, Any]:
     said = asked.model_dump(mode="json", exclude_unset=True)
     request: dict[str, Any] = {}
     own: dict[str, Any] = {}
-    for name in ("variant", "tier", "fallback"):
+    for name in ("variant", "tier", "fallback", "tile", "device"):
         if name in said:
             own[name] = said.pop(name)
     if "model_type" in said:
@@ -287,6 +289,9 @@ def _changes(parts: Parts, job: Job, asked: Changes) -> dict[str, Any]:
         own["model"] = job.model if model is None else parts.catalog.resolve(model).id
     if "resolution" in said:
         request["width"], request["height"] = size_of(said.pop("resolution"))
+    for name in ("image", "end_image"):
+        if f"{name}_name" in said:
+            request[name] = said.pop(f"{name}_name")
     if "loras" in said:
         loras = said.pop("loras") or []
         request["loras"] = [
