@@ -59,6 +59,7 @@ def test_it_starts_in_seconds_without_torch_and_drains(tmp_path: Path) -> None:
         (("--token", "short"), "at least"),
         (("--compat-origin", "*"), "is no origin"),
         (("--port", "70000"), "65535"),
+        (("--name-template", "{date}/{seed}"), "holds '/'"),
     ],
 )
 def test_what_cannot_be_served_is_refused_with_the_reason(wan: Wan, options: tuple[str, ...], said: str) -> None:

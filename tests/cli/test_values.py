@@ -4,10 +4,8 @@ import io
 from pathlib import Path
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
-from wanvideo.cli.values import SLUG_LENGTH, free_name, parse_bytes, parse_size, read_prompt, slug
+from wanvideo.cli.values import free_name, parse_bytes, parse_size, read_prompt
 from wanvideo.errors import InvalidPrompt, InvalidRequest, InvalidSize
 
 
@@ -67,30 +65,6 @@ def test_what_is_no_prompt_on_standard_input_is_refused(
     monkeypatch.setattr("sys.stdin", _Stdin(data))
     with pytest.raises(InvalidPrompt, match=message):
         read_prompt("-")
-
-
-@pytest.mark.parametrize(
-    ("prompt", "name"),
-    [
-        ("A heron lands, on a frozen lake!", "a-heron-lands-on-a-frozen-lake"),
-        ("../../etc/passwd", "etc-passwd"),
-        ("一只鹭", "一只鹭"),
-        ("!?", "video"),
-        ("a small red circle moves left on a navy background", "a-small-red-circle-moves-left-on-a-navy"),
-        ("x" * 500, "x" * SLUG_LENGTH),
-    ],
-)
-def test_a_slug_recalls_the_prompt(prompt: str, name: str) -> None:
-    assert slug(prompt) == name
-
-
-@given(st.text())
-def test_every_slug_is_a_plain_file_name(prompt: str) -> None:
-    name = slug(prompt)
-    assert 0 < len(name) <= SLUG_LENGTH
-    assert Path(name).name == name
-    assert not name.startswith((".", "-"))
-    assert len(name.encode()) < 255 - len("-18446744073709551615-999.mp4")
 
 
 def test_a_taken_name_is_numbered(tmp_path: Path) -> None:

@@ -14,8 +14,9 @@ from wanvideo.errors import DataFolderInUse, StorageFailed
 from wanvideo.jobs.database import Database
 from wanvideo.jobs.folder import DataFolder
 from wanvideo.jobs.leases import Leases
+from wanvideo.jobs.lock import locked
 from wanvideo.jobs.queue import Queue
-from wanvideo.jobs.reconcile import locked, reconcile
+from wanvideo.jobs.reconcile import reconcile
 from wanvideo.jobs.tables import METADATA
 
 
@@ -72,7 +73,7 @@ def test_what_is_no_database_is_said_to_be_none(tmp_path: Path) -> None:
 def test_a_second_server_is_kept_out(folder: DataFolder) -> None:
     code = (
         "import sys; from pathlib import Path; from wanvideo.jobs.folder import DataFolder; "
-        "from wanvideo.jobs.reconcile import locked\n"
+        "from wanvideo.jobs.lock import locked\n"
         f"with locked(DataFolder(Path({str(folder.root)!r}))): pass"
     )
     with locked(folder):
@@ -93,12 +94,13 @@ def test_left_overs_are_removed_and_lost_videos_named(queue: Queue, folder: Data
     Leases(queue).succeed(queue.get(done.id), {"file": "gone.mp4"})
     folder.job(done.id).mkdir()
     (folder.jobs / "0123456789").mkdir()
-    (folder.outputs / "half.mp4.part").touch()
+    (folder.outputs / ".wan-0123.part").touch()
+    (folder.outputs / "download.part").touch()
     (folder.outputs / "theirs.mp4").touch()
     found = reconcile(queue)
     assert (found.half_files, found.folders, found.lost) == (1, 2, (done.id,))
     assert folder.job(failed.id).exists()
-    assert [path.name for path in folder.outputs.iterdir()] == ["theirs.mp4"]
+    assert {path.name for path in folder.outputs.iterdir()} == {"download.part", "theirs.mp4"}
 
 
 def test_old_versions_of_sqlite_are_safe_since_one_connection_writes(database: Database) -> None:

@@ -18,6 +18,7 @@ from wanvideo.weights.places import Places
 from wanvideo.worker.handle import WorkerHandle
 from wanvideo.worker.settings import WorkerSettings
 
+CREATED = 1_000_000_000.0  # of every job
 SMALL = GenerationRequest(prompt="a small red circle moves left", seed=3, steps=3, frames=5, width=64, height=64)
 JOB = "a" * 32
 OTHER = "b" * 32
@@ -46,7 +47,7 @@ class Worker:
         folder = self.settings.data.job(job)
         folder.mkdir(parents=True, exist_ok=True)
         order = {"type": "run", "job": job, "attempt": attempt, "spec": what.to_json(), "folder": str(folder)}
-        self.handle.send({**order, "resume": resume})
+        self.handle.send({**order, "created": CREATED, "resume": resume})
 
     def until(self, *kinds: str, enough: Callable[[Message], bool] = lambda _: True, seconds: float = 60) -> Message:
         """The first message of one of these kinds that is enough."""

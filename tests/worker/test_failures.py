@@ -229,7 +229,7 @@ def test_what_is_wrong_with_a_request_is_said_and_the_model_stays(worker: Worker
 
 def test_an_order_that_cannot_be_read_is_a_failure_of_its_job(worker: Worker) -> None:
     (worker.settings.data.job(JOB)).mkdir(parents=True)
-    order = {"type": "run", "job": JOB, "attempt": 1, "folder": str(worker.settings.data.job(JOB)), "resume": True}
+    order = {"type": "run", "job": JOB, "attempt": 1, "created": 0, "folder": "", "resume": True}
     worker.handle.send({**order, "spec": {"model": 1}})
     assert worker.end()["failure"]["code"] == "INPUT_RANGE"
 

@@ -5,12 +5,17 @@ import shutil
 import signal
 import time
 from collections.abc import Callable
+from dataclasses import replace
+from datetime import datetime
+from pathlib import Path
 
 import pytest
 from PIL import Image
 
-from tests.worker.conftest import JOB, OTHER, Worker, spec
+from tests.worker.conftest import CREATED, JOB, OTHER, Worker, spec
+from wanvideo.jobs.folder import DataFolder
 from wanvideo.jobs.spec import Fallback
+from wanvideo.media.naming import NameTemplate
 from wanvideo.media.video import read_video
 from wanvideo.worker.attempt import STATE
 from wanvideo.worker.settings import WorkerSettings
@@ -34,6 +39,18 @@ def test_a_job_becomes_a_video_with_its_settings_and_a_thumbnail(worker: Worker)
     assert [event["step"] for event in worker.events("checkpoint")][-1] == 3
     assert worker.events("preview")
     assert [each.name for each in path.parent.iterdir()] == [path.name]
+
+
+def test_a_video_goes_to_the_chosen_folder_under_the_chosen_name(
+    settings: WorkerSettings, start: Callable[[WorkerSettings], Worker], tmp_path: Path
+) -> None:
+    data = DataFolder(settings.data.root, tmp_path / "my videos")
+    data.make()
+    worker = start(replace(settings, data=data, names=NameTemplate("{date} {model} {seed}")))
+    worker.run("b" * 32, spec(frames=1))
+    made = datetime.fromtimestamp(CREATED).strftime("%Y-%m-%d")
+    assert worker.end()["result"]["file"] == f"{made} t2v-a14b-demo 3-bbbbbbbbbbbb.png"
+    assert [path.suffix for path in (tmp_path / "my videos").iterdir()] == [".png"]
 
 
 def test_a_job_that_is_given_up_decodes_nothing(worker: Worker) -> None:

@@ -14,6 +14,7 @@ from wanvideo.weights.registry import read_registry, usual_registry
 
 MODELS_VARIABLE: Final = "WAN_MODELS"  # folders that hold one folder per model, separated like PATH
 LORAS_VARIABLE: Final = "WAN_LORAS"  # folders that hold LoRAs, such as ComfyUI's `models/loras`, separated like PATH
+NAME_TEMPLATE_VARIABLE: Final = "WANVIDEO_NAME_TEMPLATE"  # of finished files; servers read it too
 DEBUG_VARIABLE: Final = "WAN_DEBUG"  # anything but "" and "0" shows tracebacks and all log messages
 
 

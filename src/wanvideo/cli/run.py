@@ -4,26 +4,29 @@ import os
 import time
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, replace
+from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from wanvideo.cli.downloads import duration, offered, say_offer, somebody_there
 from wanvideo.cli.environment import lora_library, places, yield_idle_threads
 from wanvideo.cli.interrupt import Interruption, catching_interruptions
+from wanvideo.cli.job import Job
 from wanvideo.cli.output import Output
 from wanvideo.cli.progress import showing
 from wanvideo.cli.pull import get
-from wanvideo.cli.values import existing, free_name, slug
+from wanvideo.cli.values import existing, free_name
 from wanvideo.errors import Cancelled, ModelIncomplete, ModelMissing, OutputNotWritable, UnknownModel
 from wanvideo.families.choose import Choice, choose, named
 from wanvideo.families.hardware import free_gpu_bytes
 from wanvideo.families.obtain import with_offer
 from wanvideo.families.protocol import LoadOptions
 from wanvideo.families.registry import Registry, installed_families
+from wanvideo.media.naming import NameTemplate
 from wanvideo.media.output import check_writable
 from wanvideo.pipelines.settings import parameters
-from wanvideo.request import GenerationRequest, Phase, Progress, ResolvedLora, ResolvedRequest, Tier
+from wanvideo.request import GenerationRequest, Phase, Progress, ResolvedLora, ResolvedRequest
 from wanvideo.weights.entry import ModelEntry
 
 if TYPE_CHECKING:
@@ -34,36 +37,21 @@ if TYPE_CHECKING:
 SAVE_SECONDS: Final = 15.0  # between two saves of the denoising state
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Job:
-    """What one call of `wan generate` asks for."""
+def run(output: Output, job: Job, where: str) -> None:
+    """Make the file and say so; `where` is said with the first line.
 
-    request: GenerationRequest
-    model: str | None  # a name or a folder; None: to be chosen
-    variant: str | None  # of a model that is named
-    yes: bool  # download what is named and missing, without asking
-    out: str | None  # a file or a folder; None: the current folder
-    device: str
-    dtype: str | None
-    tile: int | None
-    tier: Tier
-    memory_limit: int | None
-    save_state: Path | None
-    resume: Path | None
-
-
-def run(output: Output, job: Job) -> None:
-    """Make the file and say so. Raises Cancelled after Ctrl-C, and whatever the pipeline raises."""
+    Raises Cancelled after Ctrl-C, and whatever the pipeline raises.
+    """
     began = time.monotonic()
     yield_idle_threads()
     checkpoint = None if job.resume is None else _load_state(job.resume)
     request = job.request if checkpoint is None else _with_its_seed(job.request, checkpoint)
     families = installed_families()
-    choice = _choose(output, job, request, families)
+    choice = _choose(output, job, request, families, where)
     # The pipeline does this again; here it draws the seed, and finds wrong input while that is still quick.
     library = lora_library()
     resolved = families.adapt(choice.spec, request, library=library)
-    path = _path(job.out, resolved)
+    path = _path(job.out, job.names, resolved)
     check_writable(path, frames=resolved.frames)
     _check_state_file(job.save_state)
 
@@ -76,6 +64,7 @@ def run(output: Output, job: Job) -> None:
         tile=job.tile,
         tier=job.tier,
         memory_limit=job.memory_limit,
+        gpus=job.gpus,
         library=library,
     )
     with (
@@ -83,7 +72,9 @@ def run(output: Output, job: Job) -> None:
         choice.model.load(options) as pipeline,
         closing(generate_to_file(pipeline, request, path, resume=checkpoint)) as events,
     ):
-        settings = _follow(output, choice.spec, events, interruption, job.save_state)
+        settings = _follow(
+            output, choice.spec, events, interruption, job.save_state, None if job.model is None else where
+        )
     seconds = time.monotonic() - began
     output.say(f"made in {seconds:.1f} s")
     output.event("done", path=path.absolute(), seconds=round(seconds, 3), settings=settings)
@@ -115,7 +106,8 @@ def _get(
     if not entry.variants:
         raise error
     # What is wrong with the request is better found before than after.
-    check_writable(_path(job.out, families.adapt(entry, request, library=lora_library())), frames=request.frames or 2)
+    path = _path(job.out, job.names, families.adapt(entry, request, library=lora_library()))
+    check_writable(path, frames=request.frames or 2)
     what = offered(entry, job.variant)
     if not job.yes and not somebody_there(output):
         raise with_offer(error, what) from None
@@ -124,7 +116,7 @@ def _get(
     get(output, what, yes=job.yes)
 
 
-def _choose(output: Output, job: Job, request: GenerationRequest, families: Registry) -> Choice:
+def _choose(output: Output, job: Job, request: GenerationRequest, families: Registry, where: str) -> Choice:
     """The model to use; if none was named, which and why is the first line."""
     if job.model is not None:
         try:
@@ -133,20 +125,19 @@ def _choose(output: Output, job: Job, request: GenerationRequest, families: Regi
             _get(output, job, request, families, error)
         return named(job.model, places(), job.variant, families=families)
     choice = choose(request, places(), free_gpu_bytes(job.device), families=families)
-    output.say(f"model: {choice.spec.id}, {choice.reason}")
+    output.say(f"model: {choice.spec.id}, {choice.reason}; {where}")
     output.event("chosen", model=choice.spec.id, demo=choice.spec.demo, reason=choice.reason, path=choice.model.path)
     return choice
 
 
-def _path(out: str | None, request: ResolvedRequest) -> Path:
+def _path(out: str | None, names: NameTemplate, request: ResolvedRequest) -> Path:
     """Where the result goes: the file `out`, or a new one in the folder `out`."""
     if out == "":
         raise OutputNotWritable("--out is empty: name an .mp4 file or a folder, or leave it out")
     folder = Path() if out is None else existing(out)
     if folder is None or not folder.is_dir():
         return Path(out or "")
-    suffix = ".png" if request.frames == 1 else ".mp4"
-    return free_name(folder / f"{slug(request.prompt)}-{request.seed}{suffix}")
+    return free_name(folder / names.file_name(request, datetime.now()))
 
 
 def _check_state_file(path: Path | None) -> None:
@@ -162,7 +153,12 @@ def _check_state_file(path: Path | None) -> None:
 
 
 def _follow(
-    output: Output, spec: ModelEntry, events: Iterator["Event"], interruption: Interruption, save_state: Path | None
+    output: Output,
+    spec: ModelEntry,
+    events: Iterator["Event"],
+    interruption: Interruption,
+    save_state: Path | None,
+    where: str | None,
 ) -> dict[str, object] | None:
     """Show the events as they come and keep the state; the settings that the file holds."""
     from wanvideo.pipelines.events import Planned, Resolved, Saved
@@ -174,7 +170,7 @@ def _follow(
             for event in events:
                 match event:
                     case Resolved(request=request):
-                        _announce(output, spec, request)
+                        _announce(output, spec, request, where)
                     case Planned(plan=plan):
                         _say_plan(output, plan)
                     case Checkpoint():
@@ -227,7 +223,7 @@ def saving_state(path: Path | None, seconds: float = SAVE_SECONDS) -> Iterator[C
             unsaved.save(path)
 
 
-def _announce(output: Output, spec: ModelEntry, request: ResolvedRequest) -> None:
+def _announce(output: Output, spec: ModelEntry, request: ResolvedRequest, where: str | None) -> None:
     """What will be made, in one line, and each change to what was asked for, in one more."""
     r = request
     length = "1 picture" if r.frames == 1 else f"{r.frames} frames at {r.fps} fps ({r.seconds:.1f} s)"
@@ -237,7 +233,7 @@ def _announce(output: Output, spec: ModelEntry, request: ResolvedRequest) -> Non
     cache = "" if r.step_cache is None else f", step cache {r.step_cache:g} (lossy)"
     output.say(
         f"{spec.id}{' (demo)' if spec.demo else ''}: {r.width}x{r.height}, {length}, {steps}, "
-        f"{noise}, guidance {guidance}{cache}, seed {r.seed}"
+        f"{noise}, guidance {guidance}{cache}, seed {r.seed}{f'; {where}' if where else ''}"
     )
     for lora in r.loras:
         output.say(f"lora: {_with_strengths(spec, lora)}")

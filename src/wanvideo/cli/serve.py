@@ -26,6 +26,17 @@ def serve(
     data_dir: Annotated[
         Path | None, typer.Option(metavar="FOLDER", help="For the queue, the videos and the settings.")
     ] = None,
+    outputs_dir: Annotated[
+        Path | None, typer.Option(metavar="FOLDER", help="For finished videos. Default: outputs/ in the data folder.")
+    ] = None,
+    name_template: Annotated[
+        str | None,
+        typer.Option(
+            metavar="TEXT",
+            help="Of their files, such as {date}-{model}-{seed}-{prompt}; also {time}, {size}, {frames}, {steps} and "
+            "{id}.",
+        ),
+    ] = None,
     token: Annotated[
         str | None,
         typer.Option(metavar="TEXT", help="Needed for other addresses; better set WANVIDEO_TOKEN, which nobody sees."),
@@ -60,6 +71,8 @@ def serve(
         "host": host,
         "port": port,
         "data_dir": data_dir,
+        "outputs_dir": outputs_dir,
+        "name_template": name_template,
         "token": token,
         "insecure": insecure or None,
         "demo": demo or None,

@@ -2,7 +2,6 @@
 
 import re
 import sys
-import unicodedata
 from pathlib import Path
 from typing import Final
 
@@ -16,7 +15,6 @@ LORA_EXPERTS: Final = {expert.value: expert for expert in LoraExpert}
 UNITS: Final = {"kib": 2**10, "mib": 2**20, "gib": 2**30, "kb": 10**3, "mb": 10**6, "gb": 10**9}
 NUMBER: Final = r"[+-]?(?:\d+\.?\d*|\.\d+)"
 MAX_PROMPT_BYTES: Final = 1 << 20  # of standard input, so that a wrong file is refused before memory is full
-SLUG_LENGTH: Final = 48
 
 
 def whole(text: str) -> int:
@@ -87,15 +85,6 @@ def read_prompt(text: str) -> str:
         return data.decode("utf-8-sig").strip()
     except UnicodeDecodeError as error:
         raise InvalidPrompt(f"standard input is no UTF-8 text (byte {error.start}): give the prompt as text") from error
-
-
-def slug(prompt: str) -> str:
-    """A file name that recalls the prompt: its first words, in any script, or "video"."""
-    letters = (char if unicodedata.category(char)[0] in "LMN" else " " for char in prompt.casefold())
-    name = "-".join("".join(letters).split())
-    if len(name) > SLUG_LENGTH:  # cut between words, if there is a between
-        name = name[: SLUG_LENGTH + 1].rpartition("-")[0] or name[:SLUG_LENGTH]
-    return name or "video"
 
 
 def existing(name: str) -> Path | None:

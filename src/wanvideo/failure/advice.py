@@ -35,18 +35,17 @@ def fetch(asked: Asked) -> Suggestion:
 
 
 def smaller(asked: Asked) -> Suggestion | None:
-    if asked.planned:
+    if asked.planned or asked.width is None or asked.height is None:
         return None
-    wide = (asked.width or 0) >= (asked.height or 0)
-    width, height = SMALL if wide else SMALL[::-1]
-    if asked.width is not None and asked.height is not None and asked.width * asked.height <= width * height:
+    width, height = SMALL if asked.width >= asked.height else SMALL[::-1]
+    if asked.width * asked.height <= width * height:
         return None
     size = f"{width}x{height}"
     return Suggestion(text=f"Make it {size}", effect="a smaller picture", change={"resolution": size})
 
 
 def shorter(asked: Asked) -> Suggestion | None:
-    if asked.planned or (asked.frames is not None and asked.frames <= SHORT):
+    if asked.planned or asked.frames is None or asked.frames <= SHORT:
         return None
     change = {"frames": SHORT, "seconds": None}
     return Suggestion(text=f"Make {SHORT} frames", effect="a shorter video", change=change)

@@ -114,6 +114,7 @@ KINDS: Final[Mapping[str, Kind]] = {
         "inference",
         INFERENCE_NAN=("The numbers got out of hand", False, (advice.exact, advice.no_loras, advice.repair)),
         INFERENCE_BLACK=("Every frame is black", False, (advice.exact, advice.no_loras)),
+        RANK_FAILED=("One of the GPUs that made the video fell out", True, _AGAIN),
         INFERENCE_FAILED=("Making the video failed", True, _AGAIN),
         STEP_TIMEOUT=("A step took far too long", True, (advice.again, advice.smaller, advice.free_gpu)),
         STATE_INCOMPATIBLE=("What was saved belongs to other settings", True, _AGAIN),

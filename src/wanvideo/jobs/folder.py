@@ -13,6 +13,7 @@ class DataFolder:
     """A server's folder. Every path in it is made here, from ids that cannot lead out of it."""
 
     root: Path
+    chosen_outputs: Path | None = None  # None: inside
 
     @property
     def database(self) -> Path:
@@ -23,14 +24,19 @@ class DataFolder:
         return self.root / "lock"
 
     @property
+    def address(self) -> Path:
+        """Where the server is that works here; written and removed by it."""
+        return self.root / "server.json"
+
+    @property
     def inputs(self) -> Path:
         """Pictures that requests begin with."""
         return self.root / "inputs"
 
     @property
     def outputs(self) -> Path:
-        """Finished videos."""
-        return self.root / "outputs"
+        """Finished videos. A chosen folder may be anywhere, and hold what is not ours."""
+        return self.chosen_outputs or self.root / "outputs"
 
     @property
     def thumbnails(self) -> Path:
@@ -56,7 +62,8 @@ class DataFolder:
 
     def make(self) -> None:
         """Make what is missing, for nobody but this user. Raises OSError."""
-        self.root.mkdir(parents=True, exist_ok=True)
-        for folder in (self.inputs, self.outputs, self.thumbnails, self.logs, self.jobs):
+        self.root.mkdir(mode=0o700, parents=True, exist_ok=True)
+        for folder in (self.inputs, self.thumbnails, self.logs, self.jobs):
             folder.mkdir(exist_ok=True)
+        self.outputs.mkdir(parents=True, exist_ok=True)
         self.root.chmod(0o700)

@@ -1,20 +1,22 @@
 """What a server that was killed may have left between its files and its database, put right before work begins."""
 
-import fcntl
 import logging
-import os
 import shutil
+import time
 from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
 
-from wanvideo.errors import DataFolderInUse
 from wanvideo.jobs.folder import DataFolder
 from wanvideo.jobs.job import State
 from wanvideo.jobs.queries import Filter
 from wanvideo.jobs.queue import Queue
 
 log = logging.getLogger(__name__)
+
+HALF_VIDEO: Final = ".wan-*.part"  # as `wanvideo.media.output` names them
+_AT_WORK_SECONDS: Final = 3600.0  # without a frame, after which nobody writes a half video any more
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -26,32 +28,11 @@ class Found:
     lost: tuple[str, ...]  # jobs that succeeded, and whose video is gone
 
 
-@contextmanager
-def locked(folder: DataFolder) -> Iterator[None]:
-    """Keep other servers out of the data folder. Raises DataFolderInUse, which says whose it is."""
-    folder.make()
-    with folder.lock.open("a+") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            file.seek(0)
-            owner = file.read(40).strip() or "unknown"
-            raise DataFolderInUse(
-                f"{folder.root} is in use by another server (process {owner}): stop that one, or choose another folder "
-                "with --data-dir",
-                facts={"pid": owner},
-            ) from None
-        file.truncate(0)
-        file.write(f"{os.getpid()}\n")
-        file.flush()
-        yield
-
-
 def reconcile(queue: Queue) -> Found:
     """Remove half files and folders that nobody needs; name the jobs whose videos are gone."""
     folder = queue.folder
-    half = [path for place in (folder.outputs, folder.thumbnails, folder.inputs) for path in place.glob("*.part")]
-    half += [path for place in (folder.outputs, folder.inputs) for path in place.glob(".*.part")]
+    half = [path for place in (folder.thumbnails, folder.inputs) for path in place.glob("*.part")]
+    half += [path for path in folder.outputs.glob(HALF_VIDEO) if _is_ours(folder, path)]
     for path in half:
         path.unlink(missing_ok=True)
     folders = 0
@@ -59,10 +40,15 @@ def reconcile(queue: Queue) -> Found:
         if not _is_needed(queue, path.name):
             shutil.rmtree(path, ignore_errors=True)
             folders += 1
-    found = Found(half_files=len(set(half)), folders=folders, lost=tuple(_lost(queue)))
+    found = Found(half_files=len(half), folders=folders, lost=tuple(_lost(queue)))
     if found.lost:
         log.warning("the videos of %d jobs are gone from %s", len(found.lost), folder.outputs)
     return found
+
+
+def _is_ours(folder: DataFolder, path: Path) -> bool:
+    """In a folder of the user's choice, another program of ours may be at work."""
+    return folder.chosen_outputs is None or time.time() - path.stat().st_mtime > _AT_WORK_SECONDS
 
 
 def _is_needed(queue: Queue, job: str) -> bool:

@@ -318,6 +318,7 @@ class _Attempt:
         self.eta = Eta(now=self.supervisor.now)
         self.expert: str | None = None
         self.saved: Mapping[str, Any] = {}  # of the last state that the worker saved
+        self.params: Mapping[str, Any] = {}  # of the video, as the model makes it
         self.progressed = self.supervisor.now()
         self.told = float("-inf")  # when to give up was asked of the worker
 
@@ -329,7 +330,7 @@ class _Attempt:
         self.lane.executor.send(
             {
                 "type": "run", "job": self.job.id, "attempt": self.job.attempt, "spec": self.job.spec.to_json(),
-                "folder": str(where), "resume": True,
+                "created": self.job.created, "folder": str(where), "resume": True,
             }
         )  # fmt: skip
         while True:
@@ -374,7 +375,8 @@ class _Attempt:
             self.leases.show(self.job, data)
             return
         if kind == "resolved":
-            self._remember(data.get("params", {}))
+            self.params = data.get("params", {})
+            self._remember(self.params)
         if kind == "plan":
             self.eta.plan(data.get("seconds", {}))
         if kind in ("phase", "step"):
@@ -450,6 +452,7 @@ class _Attempt:
             **known, "phase": self.eta.phase, "step": self.eta.step, "steps": self.eta.steps,
             "seconds_per_step": self.eta.seconds_per_step, "kept_step": self.saved.get("step"),
             "kept_steps": self.saved.get("steps"), **self.lane._beat,
+            **{name: self.params.get(name) for name in ("width", "height", "frames")},
         }  # fmt: skip
         deaths = self.job.deaths + 1
         log.warning("a worker died with job %s (%s, %s)", self.job.id, how, known)

@@ -47,7 +47,7 @@ def task_view(parts: Parts, job: Job, *, line: Line | None = None) -> TaskView:
     lora = request.loras[0] if request.loras else None
     waiting = job.state in (State.QUEUED, State.HELD)
     if line is None:
-        line = parts.line() if waiting else Line()
+        line = parts.line_before(job) if waiting else Line()
     expected = estimate(parts, job) if waiting or running else None
     return TaskView(
         id=job.id,
@@ -92,7 +92,7 @@ def task_view(parts: Parts, job: Job, *, line: Line | None = None) -> TaskView:
         fallback=job.spec.fallback.value,
         loras=[_lora(use) for use in request.loras],
         adjustments=[found for each in result.get("adaptations", ()) if (found := _adjustment(each)) is not None],
-        warnings=list(result.get("warnings", ())),
+        warnings=[without_folders(str(each)) for each in result.get("warnings", ())],
         failure=failure,
         result=result_view(result) if job.state is State.SUCCEEDED else None,
         thumbnail_url=f"/api/v1/outputs/{job.id}/thumbnail" if job.state is State.SUCCEEDED else None,
@@ -223,7 +223,7 @@ def result_view(result: Mapping[str, Any]) -> ResultView:
         peak_vram_mb=round(vram / MIB, 1) if isinstance(vram, int | float) else None,
         peak_ram_mb=round(rss / MIB, 1) if isinstance(rss, int | float) else None,
         adaptations=list(result.get("adaptations", ())),
-        warnings=list(result.get("warnings", ())),
+        warnings=[without_folders(str(each)) for each in result.get("warnings", ())],
     )
 
 

@@ -16,6 +16,7 @@ from wanvideo.families.plan import Forecast
 from wanvideo.jobs import queue as jobs
 from wanvideo.jobs.folder import DataFolder
 from wanvideo.jobs.job import Job, State
+from wanvideo.jobs.lock import Address
 from wanvideo.jobs.queries import Filter
 from wanvideo.jobs.queue import Queue
 from wanvideo.jobs.supervisor import Supervisor
@@ -30,8 +31,11 @@ from wanvideo.server.machine import this_machine
 from wanvideo.server.metrics import Metrics
 from wanvideo.server.monitor import Monitor
 from wanvideo.server.prompt import Enhancer
+from wanvideo.server.redact import without_folders
+from wanvideo.server.sandbox import Sandbox
 from wanvideo.server.schemas.system import Check
 from wanvideo.server.settings import Settings
+from wanvideo.server.webhooks import Webhooks
 from wanvideo.weights.download.hub import Hub as ModelHub
 from wanvideo.weights.download.plan import free_bytes
 from wanvideo.weights.entry import ModelEntry
@@ -70,12 +74,14 @@ class Parts:
     supervisor: Supervisor
     catalog: Catalog
     inputs: Inputs
+    sandbox: Sandbox
     limits: LimitsFile
     downloads: Downloads
     monitor: Monitor
     metrics: Metrics
     hub: Hub
     enhancer: Enhancer | None
+    webhooks: Webhooks
     closing: ExitStack  # what is to be undone when the server stops
     started: float = field(default_factory=time.monotonic)
     # Plans by what was asked, and when they were made, in monotonic seconds: see `forecast`.
@@ -87,12 +93,14 @@ class Parts:
         """Begin to work: what the last server left is taken up."""
         self.monitor.start()
         self.downloads.start()
+        self.webhooks.start()
         self.supervisor.start()
 
     def stop(self) -> None:
         """Let the jobs at work keep their state, and close everything."""
         self.supervisor.drain(self.settings.drain_seconds)
         self.downloads.stop()
+        self.webhooks.stop()
         self.monitor.stop()
         self.closing.close()
 
@@ -108,6 +116,12 @@ class Parts:
     @property
     def url(self) -> str:
         return self.settings.url
+
+    @property
+    def address(self) -> Address:
+        """For programs of the same user."""
+        token = self.settings.token
+        return Address(url=self.url, token=None if token is None else token.get_secret_value())
 
     # --- jobs --------------------------------------------------------------------------------------------------------
 
@@ -134,8 +148,12 @@ class Parts:
 
     def line(self) -> Line:
         """Of the jobs that wait now."""
-        queued = (job.id for job in self.queue.waiting() if job.state is State.QUEUED)
-        return Line(positions={job: place for place, job in enumerate(queued, 1)}, paused=self.queue.paused)
+        return Line(positions={job: place for place, job in enumerate(self.queue.line(), 1)}, paused=self.queue.paused)
+
+    def line_before(self, job: Job) -> Line:
+        """What one job that waits has to know; takes no longer if many others wait."""
+        place = self.queue.place(job)
+        return Line(positions={} if place is None else {job.id: place}, paused=self.queue.paused)
 
     def queue_paused(self) -> bool:
         return self.queue.paused
@@ -194,13 +212,14 @@ class Parts:
         else:
             said = "; ".join(f"{each.name}: {each.problem or each.state}" for each in views) or "there is none"
         failing = not there and any(each.problem for each in views)
-        return Check(name="worker", ok=bool(there), detail=said, code="WORKER_START" if failing else None)
+        code = "WORKER_START" if failing else None
+        return Check(name="worker", ok=bool(there), detail=without_folders(said), code=code)
 
     def check_database(self) -> Check:
         try:
             self.queue.counts()
         except WanVideoError as error:
-            return Check(name="database", ok=False, detail=error.message, code=error.code)
+            return Check(name="database", ok=False, detail=without_folders(error.message), code=error.code)
         return Check(name="database", ok=True, detail="answers")
 
     # --- the computer ------------------------------------------------------------------------------------------------
@@ -221,8 +240,8 @@ class Parts:
         return hardware_of(self.settings, self.sources.places)
 
     def free_bytes(self) -> int:
-        """Of the disk that videos go to."""
-        return shutil.disk_usage(self.folder.root).free
+        """Of the disk that the data folder is on, or the one that videos go to, whichever has less."""
+        return min(shutil.disk_usage(place).free for place in (self.folder.root, self.folder.outputs))
 
     def offer(self, model: str, variant: str | None) -> Offer:
         return offer_here(self.catalog, self.settings, model, variant)

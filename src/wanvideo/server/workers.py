@@ -6,11 +6,12 @@ from functools import partial
 from typing import Any
 
 from wanvideo.errors import InvalidRequest, WanVideoError
-from wanvideo.failure import failure_of, worker_lost
+from wanvideo.failure import Asked, failure_of, worker_lost
 from wanvideo.jobs.executor import MakeExecutor
 from wanvideo.jobs.folder import DataFolder
 from wanvideo.jobs.job import Job
 from wanvideo.jobs.supervisor import MOST_DEATHS
+from wanvideo.media.naming import NameTemplate
 from wanvideo.runtime.machine import OLDEST
 from wanvideo.runtime.monitor import gpus
 from wanvideo.server.parts import Sources
@@ -24,7 +25,13 @@ def workers_of(settings: Settings, sources: Sources, folder: DataFolder) -> Mapp
     return {
         device: partial(
             WorkerHandle,
-            WorkerSettings(data=folder, places=sources.places, library=sources.library, device=device),
+            WorkerSettings(
+                data=folder,
+                places=sources.places,
+                library=sources.library,
+                device=device,
+                names=NameTemplate(settings.name_template),
+            ),
             log=folder.logs / f"worker-{device.replace(':', '-')}.log",
         )
         for device in devices_of(settings.device)
@@ -54,4 +61,13 @@ def describe(job: Job, how: str, known: Mapping[str, Any]) -> Mapping[str, Any]:
     error = known.get("error")
     if isinstance(error, WanVideoError):
         return failure_of(error, phase="download", model=job.model).to_json()
-    return worker_lost(how, known, model=job.model, attempts=MOST_DEATHS).to_json()
+    spec = job.spec
+    asked = Asked(
+        model=job.model,
+        width=known.get("width"),
+        height=known.get("height"),
+        frames=known.get("frames"),
+        tier=spec.tier,
+        loras=bool(spec.request.loras),
+    )
+    return worker_lost(how, known, model=job.model, attempts=MOST_DEATHS, asked=asked).to_json()

@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable, Generator, Iterator, Mapping
 from contextlib import closing
 from dataclasses import asdict, replace
+from datetime import datetime
 from pathlib import Path
 from typing import Any, Final
 
@@ -36,7 +37,6 @@ from wanvideo.request import Adjustment, GenerationRequest, Phase, Progress, Res
 from wanvideo.worker.candidates import Candidate, candidates
 from wanvideo.worker.device import Device
 from wanvideo.worker.frames import drop_frames
-from wanvideo.worker.naming import file_name
 from wanvideo.worker.pictures import preview_strip, save_thumbnail, sync_folder
 from wanvideo.worker.remedies import remedies
 from wanvideo.worker.settings import WorkerSettings
@@ -70,6 +70,7 @@ class Attempt:
     ) -> None:
         """order: a message `run`. Raises InvalidRequest if what it asks for cannot be read."""
         self.job: str = order["job"]
+        self.created = datetime.fromtimestamp(order["created"])
         self.folder = Path(order["folder"])
         self.resume: bool = order["resume"]
         self.spec = JobSpec.from_json(order["spec"])
@@ -149,12 +150,12 @@ class Attempt:
         self._enter(Phase.LOAD)
         pipeline = self.models.get(model, wanted)
         resolved = self.families.adapt(model.entry, self._request, library=self.settings.library)
-        name = file_name(resolved.prompt, resolved.seed, self.job, still=resolved.frames == 1)
-        path = self.settings.data.outputs / name
+        named = resolved if spec.embed else replace(resolved, prompt="")
+        path = self.settings.data.outputs / self.settings.names.file_name(named, self.created, self.job)
         state = self._state()
         announcing = _Announcing(pipeline, self._adjustments)
         try:
-            events = generate_to_file(announcing, self._request, path, resume=state, previews=True)
+            events = generate_to_file(announcing, self._request, path, resume=state, previews=True, embed=spec.embed)
             with closing(events):
                 return self._published(path, self._follow(events))
         except IncompatibleState as error:

@@ -19,6 +19,7 @@ from wanvideo.worker.settings import WorkerSettings
 # -P: what lies in the folder that the server was started in is not imported.
 COMMAND: Final = (sys.executable, "-P", "-m", "wanvideo.worker")
 _SECRET: Final = re.compile("TOKEN|SECRET|PASSWORD|API_KEY")  # environment variables that a worker has no use for
+END_SECONDS: Final = 2.0  # that a worker gets to end after it has closed its pipe
 
 
 class WorkerHandle:
@@ -107,3 +108,14 @@ class WorkerHandle:
         with pipe, contextlib.suppress(BrokenPipe):
             while True:
                 self._said.put(read_message(pipe))
+        self._end()
+
+    def _end(self) -> None:
+        """Nothing can be heard from it any more: it has ended, or will not by itself."""
+        process = self._process
+        assert process is not None
+        try:
+            process.wait(END_SECONDS)
+        except subprocess.TimeoutExpired:
+            with contextlib.suppress(ProcessLookupError, PermissionError):
+                os.killpg(process.pid, signal.SIGKILL)

@@ -2,7 +2,7 @@
 
 To the worker:
     begin {settings}                          first, and once: see `worker.settings`
-    run {job, attempt, spec, folder, resume}  make a video; one at a time
+    run {job, attempt, spec, created, folder, resume}  make a video; one at a time
     cancel {job, attempt}                     give it up at the next step
     unload {}                                 give back the memory of models
     probe {}                                  use the device, and say so
@@ -54,7 +54,7 @@ def read_message(pipe: BinaryIO) -> dict[str, Any]:
         raise BrokenPipe(f"a frame of {length} bytes is announced, and {LARGEST} are allowed")
     try:
         message = json.loads(_exactly(pipe, length))
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise BrokenPipe("a frame is no JSON") from error
     if not isinstance(message, dict) or not isinstance(message.get("type"), str):
         raise BrokenPipe("a frame is no message")

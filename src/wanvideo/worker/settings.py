@@ -1,11 +1,12 @@
 """What a worker must know of the server that starts it. No torch."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from wanvideo.jobs.folder import DataFolder
+from wanvideo.media.naming import NameTemplate
 from wanvideo.weights.lora.library import LoraLibrary
 from wanvideo.weights.places import Added, Places, Role
 
@@ -19,11 +20,13 @@ class WorkerSettings:
     library: LoraLibrary
     device: str = "auto"
     warm: int = 1  # models that stay loaded between jobs
+    names: NameTemplate = field(default_factory=NameTemplate)  # of finished files
 
     def to_json(self) -> dict[str, Any]:
-        places = self.places
+        places, outputs = self.places, self.data.chosen_outputs
         return {
             "data": str(self.data.root),
+            "outputs": None if outputs is None else str(outputs),
             "roots": [str(root) for root in places.roots],
             "hub_cache": None if places.hub_cache is None else str(places.hub_cache),
             "demo": str(places.demo),
@@ -32,13 +35,14 @@ class WorkerSettings:
             "lora_roots": [str(root) for root in self.library.roots],
             "device": self.device,
             "warm": self.warm,
+            "names": self.names.text,
         }
 
     @classmethod
     def from_json(cls, values: Mapping[str, Any]) -> "WorkerSettings":
-        cache = values["hub_cache"]
+        cache, outputs = values["hub_cache"], values["outputs"]
         return cls(
-            data=DataFolder(Path(values["data"])),
+            data=DataFolder(Path(values["data"]), None if outputs is None else Path(outputs)),
             places=Places(
                 roots=tuple(map(Path, values["roots"])),
                 hub_cache=None if cache is None else Path(cache),
@@ -51,4 +55,5 @@ class WorkerSettings:
             library=LoraLibrary(folder=Path(values["loras"]), roots=tuple(map(Path, values["lora_roots"]))),
             device=values["device"],
             warm=values["warm"],
+            names=NameTemplate(values["names"]),
         )

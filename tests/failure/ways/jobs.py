@@ -26,6 +26,7 @@ _FAULTY: Final = {
     "MODEL_LOAD_FAILED": "large load bug",
     "INFERENCE_FAILED": "large denoise bug",
     "INFERENCE_NAN": "large denoise not-finite",
+    "RANK_FAILED": "large denoise rank",
     "STATE_INCOMPATIBLE": "large denoise state",
     "LORA_UNUSABLE": "large load lora",
     "ENCODE_FAILED": "large decode encoder",

@@ -1,10 +1,14 @@
 """Jobs that wait, and what may be done with them."""
 
+from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.server.serving import Serving
+from tests.server.serving import Serving, no_workers, serving
+from wanvideo import failure as failures
+from wanvideo.jobs.leases import Leases
+from wanvideo.server.schemas.queue import Changes
 
 QUEUE = "/api/v1/queue"
 UNKNOWN = "0" * 32
@@ -122,10 +126,10 @@ def test_the_queue_is_paused_and_says_so(fresh: Serving) -> None:
     assert fresh.get(QUEUE)["paused"] is False
 
 
-def test_a_full_queue_takes_no_more(fresh: Serving) -> None:
-    fresh.parts.queue.most_waiting = 2
-    fresh.submit(count=2)
-    answer = fresh.client.post("/api/v1/generation/submit", json={"prompt": "x"})
+def test_a_full_queue_takes_no_more(tmp_path: Path) -> None:
+    with serving(tmp_path, workers=no_workers, max_queued=2) as full:
+        full.submit(count=2)
+        answer = full.client.post("/api/v1/generation/submit", json={"prompt": "x"})
     assert (answer.status_code, answer.json()["code"]) == (429, "QUEUE_FULL")
     assert answer.headers["retry-after"]
 
@@ -143,3 +147,26 @@ def test_what_happened_to_a_job_is_kept(fresh: Serving) -> None:
     events = fresh.get(f"{QUEUE}/{task}/events")["events"]
     assert [event["type"] for event in events] == ["submitted", "held"]
     assert len(fresh.get(f"{QUEUE}/{task}/events", since=events[0]["seq"])["events"]) == 1
+
+
+def test_a_failed_job_goes_on_with_what_its_failure_suggests(fresh: Serving) -> None:
+    task = fresh.submit()["task_id"]
+    leases = Leases(fresh.parts.queue)
+    running = leases.start(task, "gpu")
+    assert running is not None
+    leases.fail(running, failures.failure("VRAM_OOM_VAE", "too large", kept="the denoised video").to_json())
+    said = fresh.get(f"{QUEUE}/{task}")["failure"]
+    tiles = next(each for each in said["actions"] if "tile" in each.get("change", {}))
+    again = fresh.post(f"{QUEUE}/{task}/retry", {"changes": tiles["change"]})
+    assert (again["id"], again["state"]) == (task, "queued")
+    assert fresh.parts.job(task).spec.tile == tiles["change"]["tile"]
+
+
+@pytest.mark.parametrize("kept", [False, True])
+@pytest.mark.parametrize("model", ["t2v-A14B", "ti2v-5B", "i2v-A14B-demo"])
+def test_every_suggestion_is_a_change_that_can_be_asked_for(model: str, kept: bool) -> None:
+    asked = failures.Asked(model=model, width=1280, height=720, frames=121, on_gpu=True, all_steps_kept=kept)
+    found = [each for code in failures.CODES for each in failures.failure(code, "", asked=asked).suggestions]
+    assert len({each.text for each in found}) > 20
+    for each in found:
+        Changes.model_validate(each.change or {})

@@ -19,6 +19,7 @@ from wanvideo.errors import (
     ModelCorrupt,
     NonFiniteLatents,
     NotEnoughMemory,
+    RankFailed,
 )
 from wanvideo.families.protocol import (
     Defaults,
@@ -91,6 +92,7 @@ FAULTS: Mapping[str, Callable[[], object]] = {
     "encoder": fail(EncodeFailed("the encoder said no")),
     "bug": fail(KeyError(f"nothing in {__file__}")),
     "no-encoder": lambda: sys.modules.update({"av": None, "av.codec": None}),  # type: ignore[dict-item]  # as if PyAV were not installed
+    "rank": fail(RankFailed("rank 1 of 2 died")),
     "state": fail(IncompatibleState("the saved run was made with other settings")),
     "lora": fail(LoraError("the LoRA is of a kind that this family does not know")),
     "corrupt": fail(ModelCorrupt(f"{Path(__file__).parent}/transformer_2/weights.safetensors is truncated")),

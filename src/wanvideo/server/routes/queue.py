@@ -153,10 +153,11 @@ def remove_task(task_id: TaskIdPath, parts: PartsDep) -> TaskDone:
 
 @router.post("/{task_id}/retry")
 def retry_task(task_id: TaskIdPath, parts: PartsDep, body: RetryBody | None = None) -> TaskView:
-    """A job that failed or was cancelled, again, from what was kept as far as that fits the changes."""
+    """A job that failed or was cancelled, again, from what was kept, also with changes."""
     check_disk(parts)
     job = parts.job(task_id)
-    return task_view(parts, parts.queue.retry(job.id, _changes(parts, job, body.changes) if body else None))
+    changes = None if body is None else _changes(parts, job, body.changes)
+    return task_view(parts, parts.queue.retry(job.id, changes))
 
 
 @router.post("/{task_id}/rerun")

@@ -204,12 +204,12 @@ class Changes(Body):
     end_image_name: str | None = Field(default=None, max_length=80)
     tier: Literal["exact", "fast"] | None = None
     fallback: Literal["auto", "demo", "off"] | None = None
-    tile: int | None = Field(default=None, ge=128, le=512, description="Pixels a side that are decoded at once.")
+    tile: int | None = Field(default=None, ge=128, le=512, description="Pixels a side, in which frames are decoded.")
     device: Literal["cpu"] | None = Field(default=None, description="cpu: not the GPU of the worker.")
 
 
 class RetryBody(Body):
-    changes: Changes = Changes()
+    changes: Changes = Field(default=Changes(), description="Such as an action of the failure names.")
 
 
 class RerunBody(Body):
