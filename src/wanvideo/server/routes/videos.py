@@ -265,7 +265,7 @@ def _error(job: Job) -> VideoError | None:
         return VideoError(code="cancelled", message="the video was cancelled")
     if job.failure is None:
         return None
-    view = failure_view(job.failure)
+    view = failure_view(job)
     return VideoError(code=view.code, message=view.message)
 
 

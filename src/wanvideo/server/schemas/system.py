@@ -84,6 +84,7 @@ class Check(Wire):
     name: str
     ok: bool
     detail: str
+    code: str | None = Field(default=None, description="Of what is wrong, as jobs that fail have it.")
 
 
 class Ready(Wire):
