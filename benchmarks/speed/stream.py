@@ -16,10 +16,10 @@ from benchmarks.speed.forward import draw
 from benchmarks.speed.record import OURS, SkipPart
 from benchmarks.speed.shapes import Inputs, Shape, inputs
 from wanvideo.models.transformer import WanTransformer
+from wanvideo.runtime.memory_model import MemoryModel
 
 PART: Final = "stream"
 IN_FLIGHT: Final = 2  # blocks on the GPU beside the resident ones: the one at work and the one that arrives
-MARGIN: Final = GIB // 4  # for what the allocator cannot use
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -82,7 +82,7 @@ def blocks_within(cap: float, model: WanTransformer, beside: int) -> int:
     """How many blocks may stay on a GPU of `cap` GiB. `beside`: bytes that a forward takes beside weights."""
     block = weight_bytes(model.blocks[0])
     others = weight_bytes(model) - weight_bytes(model.blocks)
-    room = int(cap * GIB) - MARGIN - others - beside - IN_FLIGHT * block
+    room = int(cap * GIB / (1 + MemoryModel().margin)) - others - beside - IN_FLIGHT * block
     if room < 0:
         raise SkipPart(
             f"{others / GIB:.1f} GiB outside of blocks, {beside / GIB:.1f} beside the weights and {IN_FLIGHT} blocks "

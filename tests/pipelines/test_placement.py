@@ -49,6 +49,17 @@ def test_the_video_is_the_same_wherever_the_networks_lie(
     assert np.array_equal(frames(again), right)
 
 
+@pytest.mark.parametrize("where", [{"keep_all": True}, {"resident": 1}, {"source": Source.MAPPED}])
+def test_the_tier_fast_rounds_alike_wherever_the_networks_lie(
+    where: dict[str, Any], tiny: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with load(tiny / "ti2v", device="cpu", tier="fast") as pipeline:
+        right = pipeline(ask("ti2v")).frames
+    with load(tiny / "ti2v", device="cpu", tier="fast") as pipeline:
+        planned(monkeypatch, pipeline, **where)
+        assert np.array_equal(frames(list(pipeline.generate(ask("ti2v")))), right)
+
+
 def test_one_network_at_a_time_is_on_the_device(tiny: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     with load(tiny / "i2v", device="cpu") as pipeline:
         planned(monkeypatch, pipeline)

@@ -6,7 +6,7 @@ from wanvideo.kernels.eight_bit import FP8, INT8, Rounded
 from wanvideo.models.config import TransformerConfig
 from wanvideo.models.transformer import Attention, WanTransformer
 from wanvideo.runtime.lora import applied
-from wanvideo.runtime.quantize import LINEARS, EightBitLinear, kind_for, quantize
+from wanvideo.runtime.quantize import LINEARS, EightBitLinear, is_rounded, kind_for, quantize
 from wanvideo.weights.lora.tensors import Delta
 from wanvideo.weights.quantized import QuantizedLinear
 
@@ -78,6 +78,14 @@ def test_a_gpu_without_float8_gets_int8(
     monkeypatch.setattr(torch.cuda, "get_device_capability", lambda _: capability)
     assert kind_for(torch.device("cuda", 0)) is kind
     assert kind_for(torch.device("cpu")) is FP8
+
+
+def test_the_parameters_that_are_rounded_are_known_by_name() -> None:
+    model = network()
+    before = dict(model.named_parameters())
+    quantize(model)
+    after = {id(parameter) for parameter in model.parameters()}
+    assert {name for name, parameter in before.items() if id(parameter) not in after} == set(filter(is_rounded, before))
 
 
 def test_a_lora_goes_beside_a_quantised_layer_and_away_again() -> None:

@@ -11,7 +11,8 @@ from starlette.requests import Request
 from starlette.responses import PlainTextResponse
 from starlette.types import Message, Receive, Scope, Send
 
-from wanvideo.server.guard import COOKIE, PROTOCOL, BodyLimits, Guard, Rules, hosts_of, session_of
+from wanvideo.server.guard import BodyLimits, Guard, Rules, hosts_of
+from wanvideo.server.sign_in import COOKIE, PROTOCOL, session_of
 
 HERE = ("127.0.0.1", 9000)
 OURS = "http://localhost:9000"

@@ -251,3 +251,14 @@ def test_weights_go_to_the_gpu_in_their_final_dtype(models_on_disk: Path) -> Non
         assert tensor.is_cuda
         assert tensor.cpu().equal(expected[name])
         assert tensor.dtype == expected[name].dtype
+
+
+def test_what_is_wanted_as_it_is_stored_is_not_converted(models_on_disk: Path) -> None:
+    (part,) = open_folder(models_on_disk / "ti2v").transformers
+    stored = load_file(part.files[0].path)
+    model = load_transformer(
+        part, device=CPU, dtype=torch.bfloat16, as_stored=lambda name: name == "blocks.0.ffn.0.weight"
+    )
+    one, other = (model.get_parameter(f"blocks.0.ffn.{n}.weight") for n in (0, 2))
+    assert one.dtype == stored["blocks.0.ffn.net.0.proj.weight"].dtype == torch.float32
+    assert other.dtype == torch.bfloat16

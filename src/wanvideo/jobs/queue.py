@@ -4,29 +4,25 @@
 """
 
 import json
-import secrets
 import shutil
 import time
 import uuid
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Final
+from typing import Any
 
-from sqlalchemy import Connection, delete, func, insert, select, tuple_, update
-from sqlalchemy.exc import IntegrityError
+from sqlalchemy import Connection, and_, delete, func, insert, or_, select, tuple_, update
 
-from wanvideo.errors import IdempotencyConflict, InvalidRequest, QueueFull
+from wanvideo.errors import InvalidRequest
 from wanvideo.jobs.database import Database
 from wanvideo.jobs.folder import DataFolder
+from wanvideo.jobs.intake import STEP, Intake, Submission, last_rank, require_room
 from wanvideo.jobs.job import DONE, WAITING, Job, JobEvent, State, require
 from wanvideo.jobs.ledger import Change, Ledger
 from wanvideo.jobs.queries import ALL, TURN, Filter, Page, cursor_of, filtered, newest
-from wanvideo.jobs.rows import digest, dumped, event_of
+from wanvideo.jobs.rows import dumped, event_of
 from wanvideo.jobs.spec import JobSpec
 from wanvideo.jobs.tables import EVENTS, JOBS, RUNS, SETTINGS
-
-SEEDS: Final = 2**32
-_STEP: Final = 1024.0  # between the ranks of two jobs
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,7 +52,7 @@ class Queue(Ledger):
     ) -> None:
         """most_waiting: jobs that may wait; more are refused."""
         super().__init__(database, folder, now=now)
-        self.most_waiting, self._new_id = most_waiting, new_id
+        self.intake = Intake(ledger=self, most_waiting=most_waiting, new_id=new_id)
 
     # --- what there is -----------------------------------------------------------------------------------------------
 
@@ -85,6 +81,24 @@ class Queue(Ledger):
         query = select(JOBS).where(JOBS.c.state.in_(states)).order_by(*TURN)
         with self.database.read() as connection:
             return tuple(self.job(row) for row in connection.execute(query))
+
+    def line(self) -> tuple[str, ...]:
+        """Ids of the queued jobs, in the order in which they will run."""
+        query = select(JOBS.c.id).where(JOBS.c.state == str(State.QUEUED)).order_by(*TURN)
+        with self.database.read() as connection:
+            return tuple(connection.execute(query).scalars())
+
+    def place(self, job: Job) -> int | None:
+        """Of a queued job among the others, without reading them; 1 is next. None: it does not wait to run."""
+        if job.state is not State.QUEUED:
+            return None
+        before = or_(
+            JOBS.c.priority > job.priority,
+            and_(JOBS.c.priority == job.priority, JOBS.c.rank < job.rank),
+        )
+        query = select(func.count()).where(JOBS.c.state == str(State.QUEUED), before)
+        with self.database.read() as connection:
+            return int(connection.execute(query).scalar_one()) + 1
 
     def counts(self, which: Filter = ALL) -> dict[State, int]:
         """How many there are in every state."""
@@ -137,32 +151,8 @@ class Queue(Ledger):
         key: of the client. The same key with the same request gives the jobs that are there already.
         Raises QueueFull, IdempotencyConflict.
         """
-        asked = digest({"spec": spec.to_json(), "priority": priority, "count": count, "held": held})
-        if key is not None and (known := self._known(key, asked)):
-            return known
-        seed = secrets.randbelow(SEEDS) if spec.request.seed is None else spec.request.seed
-        batch = self._new_id() if count > 1 else None
-        jobs, state = [], State.HELD if held else State.QUEUED
-        try:
-            with self.database.write() as connection:
-                self._require_room(connection, count)
-                rank = self._last_rank(connection)
-                for number in range(count):
-                    # Seeds of more than 63 bits cannot be; those that follow one stay in range.
-                    own = replace(spec, request=replace(spec.request, seed=(seed + number) % 2**63))
-                    job = Job(
-                        id=self._new_id(), spec=own, state=state, batch=batch, origin=origin, priority=priority,
-                        rank=rank + _STEP * (number + 1), created=self.now(),
-                    )  # fmt: skip
-                    marked = {"key": key, "key_digest": asked} if number == 0 else {}
-                    connection.execute(insert(JOBS).values(**_row_of(job), **marked))
-                    jobs.append((job, self.keep(connection, job, "submitted", {"state": str(state)})))
-        except IntegrityError:  # another thread was quicker with the same key
-            if key is None:
-                raise
-            return self._known(key, asked)
-        self.tell(*(Change(job=job, kind="submitted", data=event.data, event=event) for job, event in jobs))
-        return [job for job, _ in jobs]
+        submission = Submission(spec=spec, key=key, priority=priority, count=count, held=held, origin=origin)
+        return list(self.intake.submit(submission).jobs)
 
     def cancel(self, job: str) -> Job:
         """At once if it waits; if it runs, within a step. Raises JobNotFound, JobConflict."""
@@ -184,10 +174,10 @@ class Queue(Ledger):
         with self.database.write() as connection:
             found = self.load(connection, job)
             require(found, State.FAILED, State.CANCELLED, what="tried again")
-            self._require_room(connection, 1)
+            require_room(connection, self.intake.most_waiting)
             change = self.move(
                 connection, found, State.QUEUED, "retried", {}, failure=None, finished=None, deaths=0, cancelling=0,
-                rank=self._last_rank(connection) + _STEP,
+                rank=last_rank(connection) + STEP,
             )  # fmt: skip
         self.tell(change)
         return change.job
@@ -288,35 +278,6 @@ class Queue(Ledger):
 
     # --- inside ------------------------------------------------------------------------------------------------------
 
-    def _known(self, key: str, asked: str) -> list[Job]:
-        """The jobs that were made with a key."""
-        with self.database.read() as connection:
-            row = connection.execute(select(JOBS).where(JOBS.c.key == key)).first()
-            if row is None:
-                return []
-            if row.key_digest != asked:
-                raise IdempotencyConflict(
-                    f"the key {key!r:.80} belongs to job {row.id}, which asks for something else: take a new key",
-                    facts={"job": row.id},
-                )
-            if row.batch is None:
-                return [self.job(row)]
-            rows = connection.execute(select(JOBS).where(JOBS.c.batch == row.batch).order_by(JOBS.c.rank))
-            return [self.job(each) for each in rows]
-
-    def _require_room(self, connection: Connection, count: int) -> None:
-        states = [str(state) for state in WAITING]
-        there = connection.execute(select(func.count()).where(JOBS.c.state.in_(states))).scalar_one()
-        if there + count > self.most_waiting:
-            raise QueueFull(
-                f"{there} jobs wait, and {self.most_waiting} may: wait until some are done, or cancel some",
-                facts={"waiting": there, "most": self.most_waiting},
-            )
-
-    def _last_rank(self, connection: Connection) -> float:
-        query = select(func.max(JOBS.c.rank)).where(JOBS.c.state.in_([str(s) for s in (*WAITING, State.RUNNING)]))
-        return float(connection.execute(query).scalar() or 0.0)
-
     def _simple(self, job: str, state: State, allowed: tuple[State, ...], kind: str) -> Job:
         with self.database.write() as connection:
             found = self.load(connection, job)
@@ -347,11 +308,3 @@ def changed(spec: JobSpec, changes: Mapping[str, Any]) -> JobSpec:
     if not isinstance(request, Mapping):
         raise InvalidRequest(f"request is {request!r:.80}: give an object")
     return JobSpec.from_json({**values, **asked, "request": {**values["request"], **request}})
-
-
-def _row_of(job: Job) -> dict[str, Any]:
-    return {
-        "id": job.id, "state": str(job.state), "model": job.model, "prompt": job.spec.request.prompt,
-        "spec": dumped(job.spec.to_json()), "batch": job.batch, "origin": job.origin, "priority": job.priority,
-        "rank": job.rank, "attempt": 0, "deaths": 0, "cancelling": 0, "created": job.created, "favourite": 0,
-    }  # fmt: skip

@@ -14,7 +14,7 @@ from wanvideo.models.vae import WanVAE
 from wanvideo.pipelines.device import DTYPES
 from wanvideo.request import Tier
 from wanvideo.runtime.placement import MemoryPlan, Placement, Source
-from wanvideo.runtime.quantize import kind_for, quantize
+from wanvideo.runtime.quantize import is_rounded, kind_for, quantize
 from wanvideo.runtime.streaming import Arena, BlockStream
 from wanvideo.sampling.guidance import Expert
 from wanvideo.weights.folder import ModelFolder
@@ -92,7 +92,7 @@ class Parts:
         """On the device, or about to get there block by block."""
         if self.keep_all:
             part, network = self._of(expert)
-            return self._get(part, lambda: self._in_tier(self._read_transformer(network, self.device)))
+            return self._get(part, lambda: self._on_device(network))
         transformer, stream = self._in_host_memory(expert)
         self._make_room()
         blocks = self._placed.transformer
@@ -193,6 +193,15 @@ class Parts:
             self._waiting[part] = transformer, BlockStream(transformer, transformer.blocks, self._arena, pinned=pinned)
         return self._waiting[part]
 
+    def _on_device(self, network: NetworkPart[TransformerConfig]) -> WanTransformer:
+        """As a whole; rounded on the way there, if it would find no room as it is stored."""
+        plan, stored = self.plan, network.nbytes
+        if self.tier is Tier.EXACT or plan is None or plan.peak_bytes + stored <= plan.cap_bytes:
+            return self._in_tier(self._read_transformer(network, self.device))
+        transformer = self._read_transformer(network, CPU)
+        quantize(transformer, self.kind, self.device, move=True)
+        return transformer.to(self.device)
+
     def _streamed_text_encoder(self) -> UMT5Encoder:
         encoder = self._read_text_encoder(CPU)
         arena, table = Arena(self.device), encoder.token_embedding
@@ -211,6 +220,8 @@ class Parts:
         return load_vae(self.folder.vae, device=where, dtype=self._vae_dtype)
 
     def _read_transformer(self, network: NetworkPart[TransformerConfig], where: torch.device) -> WanTransformer:
+        if self.tier is Tier.FAST and where == CPU:  # what is rounded next stays in its file until then
+            return load_transformer(network, device=where, dtype=self.dtype, as_stored=is_rounded)
         return load_transformer(network, device=where, dtype=self.dtype)
 
     def _in_tier(self, transformer: WanTransformer) -> WanTransformer:

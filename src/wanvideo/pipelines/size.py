@@ -6,6 +6,7 @@ rounds down to a height of 464.
 """
 
 import math
+from functools import cache
 from itertools import product
 from typing import NamedTuple
 
@@ -29,6 +30,7 @@ class Size(NamedTuple):
         return f"{self.width}x{self.height}"
 
 
+@cache
 def legal_sizes(limits: Limits) -> str:
     """The legal sizes in words, for messages."""
     return (

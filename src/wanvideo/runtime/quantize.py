@@ -5,6 +5,7 @@ product. Sums, norms, the residual stream and all that is not in a block stay as
 the text, whose products are small.
 """
 
+import re
 from typing import Final
 
 import torch
@@ -23,6 +24,7 @@ LINEARS: Final = (
     "self_attn.q", "self_attn.k", "self_attn.v", "self_attn.o", "cross_attn.q", "cross_attn.o", "ffn.0", "ffn.2",
 )  # fmt: skip
 _AFTER_NORMS: Final = ("self_attn.q", "self_attn.k", "self_attn.v", "cross_attn.q", "ffn.0")  # of these
+_ROUNDED: Final = re.compile(rf"blocks\.\d+\.({'|'.join(map(re.escape, LINEARS))})\.weight")
 _AS_STORED: Final = {FP8: "F8_E4M3", INT8: "I8"}  # as files call them
 _ROUNDED_ANEW: Final = {FP8: ("I8",), INT8: ("F8_E4M3", "F8_E5M2")}
 
@@ -92,28 +94,36 @@ class EightBitBlock(Block):
         return gated_residual(x, self.ffn(h), gate2, first)
 
 
+def is_rounded(name: str) -> bool:
+    """Whether this parameter of a transformer becomes 8-bit numbers."""
+    return _ROUNDED.fullmatch(name) is not None
+
+
 def kind_for(device: torch.device) -> torch.dtype:
     """The 8-bit numbers that a GPU has units for: float8 from Ada on, int8 before. A CPU rounds as recent GPUs do."""
     return INT8 if device.type == "cuda" and torch.cuda.get_device_capability(device) < FLOAT8 else FP8
 
 
-def quantize(transformer: WanTransformer, kind: torch.dtype = FP8, device: torch.device | None = None) -> None:
+def quantize(
+    transformer: WanTransformer, kind: torch.dtype = FP8, device: torch.device | None = None, *, move: bool = False
+) -> None:
     """Replace the Linears of the blocks of `transformer` by 8-bit ones, one after the other, and their blocks.
 
     kind: FP8 or INT8.
-    device: where to compute; the weights come to lie where they were. What is stored in that kind with scales already
-    is taken as it is, int8 and float8 in each other's place are rounded anew; GGUF's blocks stay as they are.
+    device: where to compute. The weights come to lie where they were or, to `move` them, there. What is stored in that
+    kind with scales already is taken as it is, int8 and float8 in each other's place are rounded anew; GGUF's blocks
+    stay as they are.
     """
     for index, block in enumerate(transformer.blocks):
         assert isinstance(block, Block)
         for name in LINEARS:
-            if (new := _quantized(block.get_submodule(name), kind, device)) is not None:
+            if (new := _quantized(block.get_submodule(name), kind, device, move)) is not None:
                 block.set_submodule(name, new)
         block.set_submodule("ffn", EightBitFeedForward(*block.ffn.children()))
         transformer.blocks[index] = EightBitBlock(block, kind)
 
 
-def _quantized(old: nn.Module, kind: torch.dtype, device: torch.device | None) -> EightBitLinear | None:
+def _quantized(old: nn.Module, kind: torch.dtype, device: torch.device | None, move: bool) -> EightBitLinear | None:
     if isinstance(old, QuantizedLinear) and old.kind == _AS_STORED[kind]:
         scale = torch.ones(1, 1) if old.scale is None else old.scale
         scale = scale.float().reshape(-1, 1).expand(old.stored.shape[0], 1).contiguous()
@@ -122,4 +132,5 @@ def _quantized(old: nn.Module, kind: torch.dtype, device: torch.device | None) -
         return None
     weight = old.weight.detach()
     rows = round_rows(weight.to(device or weight.device), kind)
-    return EightBitLinear(rows.values.to(weight.device), rows.scale.to(weight.device), old.bias)
+    where = rows.values.device if move else weight.device
+    return EightBitLinear(rows.values.to(where), rows.scale.to(where), old.bias)

@@ -6,6 +6,7 @@ Flow matching: at noise level sigma a sample is `(1 - sigma) * data + sigma * no
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from itertools import pairwise
 
 import numpy as np
@@ -33,6 +34,7 @@ class Schedule:
         return len(self.timesteps)
 
 
+@lru_cache(maxsize=128)  # requests are checked by it, many of them alike
 def make_schedule(solver: Solver, steps: int, shift: float, sigmas: tuple[float, ...] | None = None) -> Schedule:
     """The schedule that `solver` was designed with, or the one given by `sigmas`.
 

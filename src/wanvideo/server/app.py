@@ -8,7 +8,7 @@ from fastapi import FastAPI
 from fastapi.routing import APIRoute
 from starlette.middleware.cors import CORSMiddleware
 
-from wanvideo.server import errors
+from wanvideo.server import errors, static
 from wanvideo.server.events import socket
 from wanvideo.server.guard import BodyLimits, Guard, Rules, hosts_of
 from wanvideo.server.metrics import Metrics, Timing
@@ -28,6 +28,7 @@ from wanvideo.server.routes import (
     wan_models,
 )
 from wanvideo.server.settings import Settings
+from wanvideo.server.together import Together
 
 THREADS = 40  # for what blocks: the database, the disk, children that decode
 GROUPS = (generation, queue, outputs, models, wan_models, lora, prompt, system, recovery)
@@ -59,6 +60,7 @@ def create_app(parts: Parts) -> FastAPI:
         generate_unique_id_function=_operation_id,
     )
     app.state.parts = parts
+    app.state.submissions = Together(lambda asked: generation.submit_all(parts, asked))
     errors.install(app)
     app.include_router(health.router)
     app.include_router(thumbnails.router)
@@ -71,6 +73,7 @@ def create_app(parts: Parts) -> FastAPI:
     if settings.root_aliases:
         for module in ALIASED:
             app.include_router(module.router, include_in_schema=False)
+    static.install(app, settings.web_dir)
     _surround(app, settings, parts.metrics)
     return app
 

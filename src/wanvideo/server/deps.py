@@ -1,4 +1,7 @@
-"""What addresses ask for by type."""
+"""What addresses ask for by type.
+
+All of it is a coroutine: FastAPI would run a plain function in a thread, which takes longer than the function.
+"""
 
 from typing import Annotated
 
@@ -14,7 +17,7 @@ from wanvideo.server.settings import Settings
 from wanvideo.weights.lora.library import LoraLibrary
 
 
-def parts(connection: HTTPConnection) -> Parts:
+async def parts(connection: HTTPConnection) -> Parts:
     found = connection.app.state.parts
     assert isinstance(found, Parts)
     return found
@@ -23,27 +26,27 @@ def parts(connection: HTTPConnection) -> Parts:
 PartsDep = Annotated[Parts, Depends(parts)]
 
 
-def _settings(parts: PartsDep) -> Settings:
+async def _settings(parts: PartsDep) -> Settings:
     return parts.settings
 
 
-def _catalog(parts: PartsDep) -> Catalog:
+async def _catalog(parts: PartsDep) -> Catalog:
     return parts.catalog
 
 
-def _inputs(parts: PartsDep) -> Inputs:
+async def _inputs(parts: PartsDep) -> Inputs:
     return parts.inputs
 
 
-def _downloads(parts: PartsDep) -> Downloads:
+async def _downloads(parts: PartsDep) -> Downloads:
     return parts.downloads
 
 
-def _library(parts: PartsDep) -> LoraLibrary:
+async def _library(parts: PartsDep) -> LoraLibrary:
     return parts.sources.library
 
 
-def _enhancer(parts: PartsDep) -> Enhancer | None:
+async def _enhancer(parts: PartsDep) -> Enhancer | None:
     return parts.enhancer
 
 

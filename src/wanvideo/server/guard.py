@@ -6,14 +6,10 @@ ours. Programs such as curl say nothing of pages, and pass. From other computers
 """
 
 import asyncio
-import hashlib
-import hmac
 import time
 from collections.abc import Iterable, Mapping, MutableMapping
 from dataclasses import dataclass, field
-from http.cookies import CookieError, SimpleCookie
 from typing import Any, Final, TypeAlias
-from urllib.parse import parse_qs
 
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.exceptions import HTTPException
@@ -21,17 +17,26 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from starlette.websockets import WebSocketClose
 
 from wanvideo.server import errors
-from wanvideo.server.errors import problem_for, response
+from wanvideo.server.errors import problem_for
 from wanvideo.server.origins import LOOPBACK_NAMES, Host, host_name, origin_host
+from wanvideo.server.sign_in import (
+    WRONG,
+    Failures,
+    is_authorised,
+    same,
+    sign_in_page,
+    start_session,
+    token_in_form,
+    token_in_link,
+    tokens_in,
+    wants_page,
+)
 
-COOKIE: Final = "wanvideo_session"
-PROTOCOL: Final = "wanvideo.token."  # of a WebSocket, with the token behind it, for clients that can set no header
 OPEN_PATHS: Final = frozenset({"/healthz"})  # says only that somebody is there
 SAFE: Final = frozenset({"GET", "HEAD", "OPTIONS"})
 MEDIA_TYPES: Final = frozenset({"application/json", "multipart/form-data"})
+MOST_SIGN_IN: Final = 4096  # bytes of the form that asks for the token
 LEAST_RATE: Final = 64 * 1024  # bytes per second, below which a body is too slow
-MOST_FAILURES: Final = 10  # wrong tokens from one address, per minute
-_REMEMBERED: Final = 1000  # addresses
 
 CONTENT_POLICY: Final = "; ".join(
     (
@@ -101,7 +106,7 @@ class Guard:
             await self.app(scope, receive, send)
             return
         headers = Headers(scope=scope)
-        send = self._with_headers(scope, send)
+        send = self._with_headers(send)
         try:
             host = check_host(headers, scope, self.rules)
             check_origin(headers, scope, host, self.rules)
@@ -124,21 +129,35 @@ class Guard:
         client = (scope.get("client") or ("",))[0]
         if self._failures.too_many(client):
             raise Refused(429, "too many wrong tokens from this address: try again in a minute")
-        if scope["type"] == "http" and scope["path"] == "/" and scope["method"] == "GET":
-            offered = parse_qs(scope["query_string"].decode("ascii", "replace")).get("token", [""])[0]
-            if offered:
-                if not _same(offered, token):
-                    self._failures.note(client)
-                    raise Refused(401, "this is not the token of this server: see what it printed when it started")
-                await _start_session(scope, receive, send, token)
-                return True
-        if not is_authorised(headers, token):
-            if tokens_in(headers):
-                self._failures.note(client)
-            raise Refused(401, "this server needs its token: send it as Authorization: Bearer ...")
-        return False
+        offered = await self._brought(scope, headers, receive)
+        if offered and same(offered, token):
+            await start_session(scope, receive, send, token)
+            return True
+        if not offered and is_authorised(headers, token):
+            return False
+        if offered or tokens_in(headers):
+            self._failures.note(client)
+        if scope["type"] == "http" and scope["method"] in ("GET", "POST") and wants_page(headers):
+            await sign_in_page(wrong=bool(offered))(scope, receive, send)
+            return True
+        raise Refused(401, WRONG if offered else "this server needs its token: send it as Authorization: Bearer ...")
 
-    def _with_headers(self, scope: Scope, send: Send) -> Send:
+    async def _brought(self, scope: Scope, headers: Headers, receive: Receive) -> str:
+        """The token that somebody signs in with at /: by the link that has it, or by the form that asks for it."""
+        if scope["type"] != "http" or scope["path"] != "/":
+            return ""
+        if scope["method"] == "GET":
+            return token_in_link(scope)
+        if scope["method"] != "POST":
+            return ""
+        check_media_type(headers, scope)
+        limits = BodyLimits(usual=MOST_SIGN_IN, seconds=self.rules.bodies.seconds)
+        try:
+            return await token_in_form(scope, limited(receive, headers, limits, "/"))
+        except HTTPException as error:
+            raise Refused(error.status_code, str(error.detail)) from None
+
+    def _with_headers(self, send: Send) -> Send:
         """Every response gets what keeps other pages away from it."""
         sharing = "same-site" if self.rules.compat_origins else "same-origin"
 
@@ -148,8 +167,7 @@ class Guard:
                 for name, value in _HEADERS.items():
                     headers.setdefault(name, value)
                 headers.setdefault("cross-origin-resource-policy", sharing)
-                if not scope["path"].startswith("/assets/"):
-                    headers.setdefault("cache-control", "no-store")
+                headers.setdefault("cache-control", "no-store")
             await send(message)
 
         return sending
@@ -205,56 +223,8 @@ def check_media_type(headers: Headers, scope: Scope) -> None:
         raise Refused(415, "send JSON (application/json), or files as multipart/form-data")
 
 
-def is_authorised(headers: Headers, token: str) -> bool:
-    return any(_same(offered, token) for offered in tokens_in(headers)) or _same(_session(headers), session_of(token))
-
-
-def tokens_in(headers: Headers) -> list[str]:
-    """Those that a request brings: in Authorization, or in the sub-protocol of a WebSocket."""
-    scheme, _, bearer = headers.get("authorization", "").partition(" ")
-    found = [bearer.strip()] if scheme.lower() == "bearer" else []
-    protocols = (each.strip() for each in headers.get("sec-websocket-protocol", "").split(","))
-    return found + [each.removeprefix(PROTOCOL) for each in protocols if each.startswith(PROTOCOL)]
-
-
-def session_of(token: str) -> str:
-    """What the cookie holds: it opens this server alone, and does not tell the token."""
-    return hmac.new(token.encode(), b"wanvideo session", hashlib.sha256).hexdigest()
-
-
-def _session(headers: Headers) -> str:
-    try:
-        morsel = SimpleCookie(headers.get("cookie", "")).get(COOKIE)
-    except CookieError:
-        return ""
-    return "" if morsel is None else morsel.value
-
-
-def _same(offered: str, wanted: str) -> bool:
-    return hmac.compare_digest(offered.encode("utf-8", "replace"), wanted.encode())
-
-
 def _is_preflight(scope: Scope, headers: Headers) -> bool:
     return scope["type"] == "http" and scope["method"] == "OPTIONS" and "access-control-request-method" in headers
-
-
-class Failures:
-    """How often each address has just given a wrong token."""
-
-    def __init__(self) -> None:
-        self._times: dict[str, list[float]] = {}
-
-    def note(self, client: str) -> None:
-        if len(self._times) >= _REMEMBERED:
-            self._times.pop(next(iter(self._times)))
-        self._times[client] = [*self._recent(client), time.monotonic()]
-
-    def too_many(self, client: str) -> bool:
-        return len(self._recent(client)) >= MOST_FAILURES
-
-    def _recent(self, client: str) -> list[float]:
-        since = time.monotonic() - 60
-        return [at for at in self._times.get(client, ()) if at > since]
 
 
 # --- bodies ----------------------------------------------------------------------------------------------------------
@@ -308,13 +278,6 @@ async def _refuse(scope: Scope, receive: Receive, send: Send, refusal: Refused) 
         headers["retry-after"] = "60"
     said = errors.answer(scope, refusal.status, problem_for(refusal.status, refusal.message), headers)
     await said(scope, receive, send)
-
-
-async def _start_session(scope: Scope, receive: Receive, send: Send, token: str) -> None:
-    """To the address without the token, so that it stays in no history, with a cookie in its place."""
-    answer = response(303, problem_for(303, "signed in", "SIGNED_IN"), {"location": "/"})
-    answer.set_cookie(COOKIE, session_of(token), httponly=True, samesite="strict", secure=scope["scheme"] == "https")
-    await answer(scope, receive, send)
 
 
 def hosts_of(names: Iterable[str]) -> frozenset[Host]:

@@ -47,7 +47,7 @@ def task_view(parts: Parts, job: Job, *, line: Line | None = None) -> TaskView:
     lora = request.loras[0] if request.loras else None
     waiting = job.state in (State.QUEUED, State.HELD)
     if line is None:
-        line = parts.line() if waiting else Line()
+        line = parts.line_before(job) if waiting else Line()
     expected = estimate(parts, job) if waiting or running else None
     return TaskView(
         id=job.id,

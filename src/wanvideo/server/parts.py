@@ -134,8 +134,12 @@ class Parts:
 
     def line(self) -> Line:
         """Of the jobs that wait now."""
-        queued = (job.id for job in self.queue.waiting() if job.state is State.QUEUED)
-        return Line(positions={job: place for place, job in enumerate(queued, 1)}, paused=self.queue.paused)
+        return Line(positions={job: place for place, job in enumerate(self.queue.line(), 1)}, paused=self.queue.paused)
+
+    def line_before(self, job: Job) -> Line:
+        """What one job that waits has to know; takes no longer if many others wait."""
+        place = self.queue.place(job)
+        return Line(positions={} if place is None else {job.id: place}, paused=self.queue.paused)
 
     def queue_paused(self) -> bool:
         return self.queue.paused

@@ -33,6 +33,7 @@ class Settings(BaseSettings):
     data_dir: Path = Field(default_factory=lambda: platformdirs.user_data_path("wanvideo", appauthor=False) / "server")
     outputs_dir: Path | None = None  # for finished videos; None: in `data_dir`
     name_template: str = USUAL  # of their files
+    web_dir: Path = Path(__file__).with_name("static")  # of the web app, where its build puts it
 
     # --- who ---------------------------------------------------------------------------------------------------------
     token: SecretStr | None = None

@@ -164,6 +164,8 @@ def without_strangers(
 
     Raises LoraNotFound with the policy "fail".
     """
+    if not request.loras:
+        return request, ()
     names = {entry.name.casefold(): entry.name for entry in library.entries()}
     uses: list[LoraUse] = []
     said: list[Adjustment] = []

@@ -57,15 +57,17 @@ def load_transformer(
     device: torch.device,
     dtype: torch.dtype,
     keep_fp32: Callable[[str], bool] = keeps_fp32,
+    as_stored: Callable[[str], bool] = lambda _: False,
 ) -> WanTransformer:
     """A transformer that computes in `dtype`, except with the parameters that `keep_fp32` names.
 
-    Weights that are stored in 8 bits or fewer stay so in memory. Raises ModelMismatch if the files hold other tensors
-    than the architecture has, ModelCorrupt if they cannot be read; so do the other two.
+    Weights that are stored in 8 bits or fewer stay so in memory. So do other parameters that `as_stored` names, which
+    need not leave their file then: for who computes something else from them. Raises ModelMismatch if the files hold
+    other tensors than the architecture has, ModelCorrupt if they cannot be read; so do the other two.
     """
     model = _empty(lambda: WanTransformer(part.config))
     dtypes = {name: torch.float32 if keep_fp32(name) else dtype for name in model.state_dict()}
-    return _load(model, part, device, dtypes)
+    return _load(model, part, device, dtypes, as_stored)
 
 
 def load_vae(part: NetworkPart[VAEConfig], *, device: torch.device, dtype: torch.dtype) -> WanVAE:
@@ -103,7 +105,13 @@ def check_whole(part: NetworkPart[Any]) -> Mapping[str, Parameter]:
     return contents.parameters
 
 
-def _load(model: ModuleT, part: NetworkPart[Any], device: torch.device, dtypes: Mapping[str, torch.dtype]) -> ModuleT:
+def _load(
+    model: ModuleT,
+    part: NetworkPart[Any],
+    device: torch.device,
+    dtypes: Mapping[str, torch.dtype],
+    as_stored: Callable[[str], bool] = lambda _: False,
+) -> ModuleT:
     """Fill a model that was built on the meta device; `dtypes` by official name."""
     contents = sort_out(part.files, part.layout, part.config)
     _check(model, part, contents)
@@ -114,7 +122,7 @@ def _load(model: ModuleT, part: NetworkPart[Any], device: torch.device, dtypes: 
         name = names[i]
         parameter, scale, dtype = parameters[name], scales.get(name), dtypes[name]
         if not parameter.is_quantised:
-            weights[name] = stored.to(device=device, dtype=dtype)
+            weights[name] = stored.to(device=device, dtype=None if as_stored(name) else dtype)
         elif _keeps_quantised(model, name, stored, scale, kind=parameter.tensor.info.dtype, dtype=dtype):
             layer = name.removesuffix(".weight")
             weights[f"{layer}.stored"] = stored.to(device)

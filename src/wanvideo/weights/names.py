@@ -3,6 +3,7 @@
 import difflib
 import re
 from collections.abc import Iterable, Sequence
+from functools import cache
 from typing import TypeVar
 
 from wanvideo.errors import UnknownModel
@@ -21,7 +22,12 @@ def key(name: str) -> str:
 
 def names_of(entry: ModelEntry) -> frozenset[str]:
     """The keys of every name of a model."""
-    return frozenset(key(name) for name in (entry.id, *entry.aliases))
+    return _keys((entry.id, *entry.aliases))
+
+
+@cache
+def _keys(names: tuple[str, ...]) -> frozenset[str]:
+    return frozenset(key(name) for name in names)
 
 
 def resolve(name: str, entries: Sequence[EntryT]) -> EntryT:

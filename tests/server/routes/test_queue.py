@@ -1,10 +1,11 @@
 """Jobs that wait, and what may be done with them."""
 
+from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.server.serving import Serving
+from tests.server.serving import Serving, no_workers, serving
 
 QUEUE = "/api/v1/queue"
 UNKNOWN = "0" * 32
@@ -122,10 +123,10 @@ def test_the_queue_is_paused_and_says_so(fresh: Serving) -> None:
     assert fresh.get(QUEUE)["paused"] is False
 
 
-def test_a_full_queue_takes_no_more(fresh: Serving) -> None:
-    fresh.parts.queue.most_waiting = 2
-    fresh.submit(count=2)
-    answer = fresh.client.post("/api/v1/generation/submit", json={"prompt": "x"})
+def test_a_full_queue_takes_no_more(tmp_path: Path) -> None:
+    with serving(tmp_path, workers=no_workers, max_queued=2) as full:
+        full.submit(count=2)
+        answer = full.client.post("/api/v1/generation/submit", json={"prompt": "x"})
     assert (answer.status_code, answer.json()["code"]) == (429, "QUEUE_FULL")
     assert answer.headers["retry-after"]
 

@@ -5,6 +5,7 @@ All of it runs on the server's event loop; `publish` may be called from any thre
 
 import asyncio
 import json
+import threading
 import time
 from collections import deque
 from collections.abc import Iterator, Mapping
@@ -116,6 +117,8 @@ class Hub:
         self._first = self._last = 0
         self._sent: dict[str, float] = {}  # by key, when
         self._late: dict[str, tuple[Frame, asyncio.TimerHandle]] = {}
+        self._arrived: deque[Frame] = deque()  # not yet seen by the loop
+        self._arriving = threading.Lock()
 
     def open(self) -> None:
         """From now on, on the running loop."""
@@ -124,6 +127,7 @@ class Hub:
 
     def close(self) -> None:
         self._loop = None
+        self._arrived.clear()
         for _, timer in self._late.values():
             timer.cancel()
         self._late.clear()
@@ -143,8 +147,13 @@ class Hub:
     def publish(self, frame: Frame) -> None:
         """From any thread; without anybody to tell, nothing happens."""
         loop = self._loop
-        if loop is not None and not loop.is_closed():
-            loop.call_soon_threadsafe(self._publish, frame)
+        if loop is None or loop.is_closed():
+            return
+        with self._arriving:
+            self._arrived.append(frame)
+            first = len(self._arrived) == 1
+        if first:  # else the loop has been woken already, and to wake it takes longer than all the rest
+            loop.call_soon_threadsafe(self._publish_arrived)
 
     def join(self, box: Mailbox) -> None:
         self._boxes.add(box)
@@ -158,6 +167,10 @@ class Hub:
         if not oldest <= seq <= self._last:
             return None
         return (frame for frame in tuple(self._kept) if frame.seq > seq and box.wants(frame))
+
+    def _publish_arrived(self) -> None:
+        while self._arrived:
+            self._publish(self._arrived.popleft())
 
     def _publish(self, frame: Frame) -> None:
         loop = self._loop

@@ -14,11 +14,11 @@ from pydantic import ValidationError
 
 from wanvideo.server.deps import PartsDep
 from wanvideo.server.events.hub import Frame, Hub, Mailbox, Overflow, Topic
-from wanvideo.server.guard import PROTOCOL
 from wanvideo.server.model_views import now
 from wanvideo.server.parts import Parts
 from wanvideo.server.responses import group
 from wanvideo.server.schemas.events import SocketCommand, SocketStats
+from wanvideo.server.sign_in import PROTOCOL
 from wanvideo.server.snapshot import snapshot
 
 log = structlog.stdlib.get_logger(__name__)

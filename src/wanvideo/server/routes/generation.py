@@ -1,14 +1,15 @@
 """Asking for videos: /generation."""
 
-import time
-from collections.abc import Mapping
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Annotated, Final
 
 from anyio import to_thread
-from fastapi import Header, Query, Request
-from starlette.datastructures import UploadFile
+from fastapi import Depends, Header, Query, Request
+from starlette.requests import HTTPConnection
 
-from wanvideo.errors import InvalidRequest
+from wanvideo.errors import InvalidRequest, WanVideoError
+from wanvideo.jobs.intake import Outcome, Stored, Submission
 from wanvideo.server.deps import CatalogDep, PartsDep
 from wanvideo.server.detect import detect
 from wanvideo.server.forecast import plan_view, usual
@@ -31,6 +32,7 @@ from wanvideo.server.schemas.generation import (
 from wanvideo.server.schemas.models import PlanBody, PlanView
 from wanvideo.server.schemas.queue import TaskDone, TaskView
 from wanvideo.server.submission import Prepared, prepare
+from wanvideo.server.together import Together
 
 router = group("generation", "/generation")
 
@@ -69,10 +71,26 @@ def detect_model(
     )
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Asked:
+    """A request whose pictures are stored, by name."""
+
+    submit: Submit
+    image: str | None
+    end_image: str | None
+    key: str | None
+
+
+async def _submissions(connection: HTTPConnection) -> Together[Asked, Submitted]:
+    found: Together[Asked, Submitted] = connection.app.state.submissions
+    return found
+
+
 @router.post("/submit", openapi_extra=either(Submit, FILES))
 async def submit_job(
     request: Request,
     parts: PartsDep,
+    submissions: Annotated[Together[Asked, Submitted], Depends(_submissions)],
     idempotency_key: Annotated[str | None, Header(max_length=200, description=IDEMPOTENCY)] = None,
 ) -> Submitted:
     """Make a video, or several: stored before it is answered, and made whatever happens to the server.
@@ -84,25 +102,44 @@ async def submit_job(
         asked = parsed(Submit, body.values)
         if stranger := next((name for name in body.files if name not in FILES), None):
             raise InvalidRequest(f"{stranger!r:.60} is no picture of a request: send image or end_image")
-        return await to_thread.run_sync(_submit, parts, asked, body.files, idempotency_key)
+        names = {"image": asked.image_name or None, "end_image": asked.end_image_name or None}
+        for name, upload in body.files.items():
+            if upload.size:
+                names[name] = await to_thread.run_sync(parts.inputs.keep, upload.file, parts.settings.max_image_bytes)
+    return await submissions(
+        Asked(submit=asked, image=names["image"], end_image=names["end_image"], key=idempotency_key)
+    )
 
 
-def _submit(parts: Parts, asked: Submit, files: Mapping[str, UploadFile], key: str | None) -> Submitted:
-    """Pictures are decoded and files looked at, so this blocks for some tenths of a second."""
-    most = parts.settings.max_image_bytes
-    names = {"image": asked.image_name or None, "end_image": asked.end_image_name or None}
-    for name, upload in files.items():
-        if upload.size:
-            names[name] = parts.inputs.keep(upload.file, most)
-    prepared = prepare(parts, asked, names["image"], names["end_image"])
-    began = time.time()
-    jobs = parts.queue.submit(prepared.spec, key=key, priority=asked.priority, count=asked.count, held=asked.held)
-    replayed = jobs[0].created < began
-    tasks = [task_view(parts, job, line=Line()) for job in jobs]
+def submit_all(parts: Parts, asked: Sequence[Asked]) -> list[Submitted | Exception]:
+    """All in one transaction. Files are looked at, so this blocks for some tenths of a second."""
+    prepared = [_prepared(parts, each) for each in asked]
+    submissions = [
+        Submission(
+            spec=each.spec, key=one.key, priority=one.submit.priority, count=one.submit.count, held=one.submit.held
+        )
+        for one, each in zip(asked, prepared, strict=True)
+        if isinstance(each, Prepared)
+    ]
+    outcomes = iter(parts.queue.intake.submit_all(submissions))
+    return [each if isinstance(each, Exception) else _submitted(parts, each, next(outcomes)) for each in prepared]
+
+
+def _prepared(parts: Parts, asked: Asked) -> Prepared | Exception:
+    try:
+        return prepare(parts, asked.submit, asked.image, asked.end_image)
+    except (WanVideoError, OSError) as error:
+        return error
+
+
+def _submitted(parts: Parts, prepared: Prepared, outcome: Outcome) -> Submitted | Exception:
+    if not isinstance(outcome, Stored):
+        return outcome
+    tasks = [task_view(parts, job, line=Line()) for job in outcome.jobs]
     return Submitted(
         task_id=tasks[0].id,
         status=tasks[0].status,
-        message=_message(prepared, len(tasks), replayed=replayed),
+        message=_message(prepared, len(tasks), replayed=outcome.replayed),
         estimated_time_minutes=tasks[0].estimated_time_minutes,
         estimated_time=None if prepared.forecast is None else round(prepared.forecast.plan.seconds, 1),
         task_ids=[task.id for task in tasks],
@@ -110,7 +147,7 @@ def _submit(parts: Parts, asked: Submit, files: Mapping[str, UploadFile], key: s
         model_type=tasks[0].model_type,
         demo=prepared.entry.demo,
         reason=prepared.reason,
-        replayed=replayed,
+        replayed=outcome.replayed,
         adjustments=[adjustment_view(each) for each in prepared.adjustments],
         plan=None if prepared.forecast is None else plan_view(parts, prepared.entry, prepared.forecast),
         tasks=tasks,
