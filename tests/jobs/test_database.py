@@ -105,3 +105,19 @@ def test_left_overs_are_removed_and_lost_videos_named(queue: Queue, folder: Data
 def test_old_versions_of_sqlite_are_safe_since_one_connection_writes(database: Database) -> None:
     assert sqlite3.sqlite_version_info >= (3, 35)
     assert database._writer.pool.size() == 1  # type: ignore[attr-defined]
+
+
+def test_a_database_of_an_older_form_is_brought_up_to_date_with_its_data(queue: Queue, database: Database) -> None:
+    made, failed, waiting = queue.submit(spec(), count=3)
+    for job in (made, failed):
+        assert Leases(queue).start(job.id, "gpu")
+    Leases(queue).succeed(queue.get(made.id), {"file": "v.mp4", "bytes": 4711})
+    Leases(queue).fail(queue.get(failed.id), {"code": "X"})
+    before = [queue.get(job.id) for job in (made, failed, waiting)]
+    database.migrate("0001")
+    with pytest.raises(StorageFailed, match="has the form 0001"):
+        database.require_current()
+    database.migrate()
+    database.require_current()
+    assert [queue.get(job.id) for job in (made, failed, waiting)] == before
+    assert queue.stored_bytes() == 4711

@@ -12,6 +12,7 @@ from typing import Any, Final
 
 from alembic import command
 from alembic.config import Config
+from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, Engine, create_engine, event
 from sqlalchemy.exc import DatabaseError, DBAPIError, SQLAlchemyError
 
@@ -42,8 +43,7 @@ class Database:
     def migrate(self, revision: str = HEAD) -> None:
         """Bring the tables to what this version works with, or to another `revision`."""
         with self._explained(), self._writer.connect() as connection:
-            config = Config()
-            config.set_main_option("script_location", str(Path(__file__).parent / "migrations"))
+            config = _config()
             config.attributes["connection"] = connection
             if revision == HEAD or (revision != BASE and revision > (_revision(connection) or "")):
                 command.upgrade(config, revision)
@@ -51,6 +51,16 @@ class Database:
                 command.downgrade(config, revision)
             if connection.in_transaction():
                 connection.commit()
+
+    def require_current(self) -> None:
+        """Raise StorageFailed unless the tables are those of this version."""
+        with self.read() as connection:
+            found = _revision(connection)
+        if found != (newest := _newest_revision()):
+            raise StorageFailed(
+                f"the database has the form {found}, and this version works with {newest}: start the server once, and "
+                "it is brought up to date"
+            )
 
     def check(self) -> None:
         """Raise StorageFailed if SQLite finds its file damaged."""
@@ -108,6 +118,16 @@ def _is_fatal(error: object) -> bool:
 
 def _is_conflict(error: DBAPIError) -> bool:
     return type(error).__name__ == "IntegrityError"
+
+
+def _config() -> Config:
+    config = Config()
+    config.set_main_option("script_location", str(Path(__file__).parent / "migrations"))
+    return config
+
+
+def _newest_revision() -> str | None:
+    return ScriptDirectory.from_config(_config()).get_current_head()
 
 
 def _revision(connection: Connection) -> str | None:

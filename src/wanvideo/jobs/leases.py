@@ -67,7 +67,7 @@ class Leases:
 
     def succeed(self, job: Job, result: Mapping[str, Any]) -> bool:
         """Publish a result. False: this attempt is over, and another one's result counts."""
-        return self._end(job, State.SUCCEEDED, "succeeded", {}, result=dict(result))
+        return self._end(job, State.SUCCEEDED, "succeeded", {}, result=dict(result), bytes=result.get("bytes"))
 
     def fail(self, job: Job, failure: Mapping[str, Any]) -> bool:
         return self._end(job, State.FAILED, "failed", failure, failure=dict(failure))

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Any, Final
 
-from sqlalchemy import Select, and_, or_, select
+from sqlalchemy import Connection, Select, and_, func, or_, select
 
 from wanvideo.errors import InvalidRequest
 from wanvideo.jobs.job import Job, State
@@ -11,6 +11,8 @@ from wanvideo.jobs.tables import JOBS
 
 # Those that wait, in the order in which they will run.
 TURN: Final = (JOBS.c.priority.desc(), JOBS.c.rank, JOBS.c.created, JOBS.c.id)
+
+MADE: Final = JOBS.c.state == str(State.SUCCEEDED)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -61,6 +63,11 @@ def newest(which: Filter, limit: int, cursor: str | None) -> Select[Any]:
         return query
     created, job = _after(cursor)
     return query.where(or_(JOBS.c.created < created, and_(JOBS.c.created == created, JOBS.c.id < job)))
+
+
+def stored_bytes(connection: Connection) -> int:
+    """Of all videos."""
+    return int(connection.execute(select(func.coalesce(func.sum(JOBS.c.bytes), 0)).where(MADE)).scalar_one())
 
 
 def cursor_of(job: Job) -> str:

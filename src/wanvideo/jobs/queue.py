@@ -19,7 +19,7 @@ from wanvideo.jobs.folder import DataFolder
 from wanvideo.jobs.intake import STEP, Intake, Submission, last_rank, require_room
 from wanvideo.jobs.job import DONE, WAITING, Job, JobEvent, State, require
 from wanvideo.jobs.ledger import Change, Ledger
-from wanvideo.jobs.queries import ALL, TURN, Filter, Page, cursor_of, filtered, newest
+from wanvideo.jobs.queries import ALL, TURN, Filter, Page, cursor_of, filtered, newest, stored_bytes
 from wanvideo.jobs.rows import dumped, event_of
 from wanvideo.jobs.spec import JobSpec
 from wanvideo.jobs.tables import EVENTS, JOBS, RUNS, SETTINGS
@@ -115,6 +115,11 @@ class Queue(Ledger):
         with self.database.read() as connection:
             return tuple(event_of(row) for row in connection.execute(query))
 
+    def stored_bytes(self) -> int:
+        """Of all videos."""
+        with self.database.read() as connection:
+            return stored_bytes(connection)
+
     def last_seq(self) -> int:
         """The number of the newest event."""
         with self.database.read() as connection:
@@ -177,7 +182,7 @@ class Queue(Ledger):
             require_room(connection, self.intake.most_waiting)
             change = self.move(
                 connection, found, State.QUEUED, "retried", {}, failure=None, finished=None, deaths=0, cancelling=0,
-                rank=last_rank(connection) + STEP,
+                expires=None, rank=last_rank(connection) + STEP,
             )  # fmt: skip
         self.tell(change)
         return change.job
@@ -246,10 +251,12 @@ class Queue(Ledger):
         self.wake()
 
     def favour(self, job: str, favourite: bool = True) -> Job:
+        """A favourite is never removed by rules, also if that was announced. Raises JobNotFound."""
         with self.database.write() as connection:
             found = self.load(connection, job)
-            connection.execute(update(JOBS).where(JOBS.c.id == job).values(favourite=int(favourite)))
-            found = replace(found, favourite=favourite)
+            values = {"favourite": int(favourite), "expires": None if favourite else found.expires}
+            connection.execute(update(JOBS).where(JOBS.c.id == job).values(**values))
+            found = replace(found, favourite=favourite, expires=values["expires"])
             event = self.keep(connection, found, "favourite", {"favourite": favourite})
         self.tell(Change(job=found, kind="favourite", data=event.data, event=event))
         return found
@@ -259,8 +266,8 @@ class Queue(Ledger):
         with self.database.write() as connection:
             found = self.load(connection, job)
             require(found, *DONE, what="deleted")
-            self._forget(connection, [found])
-        self._remove(found, with_files=with_files)
+            self.forget(connection, [found])
+        self.remove_files(found, video=with_files)
         self.tell(Change(job=found, kind="deleted", data={}))
         return found
 
@@ -270,9 +277,9 @@ class Queue(Ledger):
         with self.database.write() as connection:
             rows = connection.execute(select(JOBS).where(JOBS.c.state.in_(chosen)))
             jobs = [self.job(row) for row in rows]
-            self._forget(connection, jobs)
+            self.forget(connection, jobs)
         for job in jobs:
-            self._remove(job, with_files=with_files)
+            self.remove_files(job, video=with_files)
         self.tell(*(Change(job=job, kind="deleted", data={}) for job in jobs))
         return jobs
 
@@ -286,16 +293,16 @@ class Queue(Ledger):
         self.tell(change)
         return change.job
 
-    def _forget(self, connection: Connection, jobs: Sequence[Job]) -> None:
+    def forget(self, connection: Connection, jobs: Sequence[Job]) -> None:
         for start in range(0, len(jobs), 500):  # a statement may have so many values
             ids = [job.id for job in jobs[start : start + 500]]
             connection.execute(delete(EVENTS).where(EVENTS.c.job.in_(ids)))
             connection.execute(delete(JOBS).where(JOBS.c.id.in_(ids)))
 
-    def _remove(self, job: Job, *, with_files: bool) -> None:
-        """The files of a job that is forgotten."""
+    def remove_files(self, job: Job, *, video: bool = True) -> None:
+        """Of a job that is forgotten."""
         shutil.rmtree(self.folder.job(job.id), ignore_errors=True)
-        if with_files and job.result is not None:
+        if video and job.result is not None:
             (self.folder.outputs / str(job.result.get("file", ""))).unlink(missing_ok=True)
             self.folder.thumbnail(job.id).unlink(missing_ok=True)
 

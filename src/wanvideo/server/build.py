@@ -5,13 +5,13 @@ from contextlib import ExitStack
 from typing import Any
 
 from wanvideo.families.registry import installed_families
-from wanvideo.jobs.database import Database
 from wanvideo.jobs.executor import MakeExecutor
 from wanvideo.jobs.folder import DataFolder
 from wanvideo.jobs.job import DONE, Job, State
 from wanvideo.jobs.ledger import Change
 from wanvideo.jobs.queue import Queue
 from wanvideo.jobs.reconcile import locked, reconcile
+from wanvideo.jobs.retention import Retention, Sweeper
 from wanvideo.jobs.supervisor import Supervisor
 from wanvideo.server.catalog import Catalog
 from wanvideo.server.downloads import Download, Downloads
@@ -25,6 +25,7 @@ from wanvideo.server.parts import Parts, Sources, offer_here, package_version
 from wanvideo.server.preparing import Preparing
 from wanvideo.server.prompt import Enhancer
 from wanvideo.server.settings import Settings
+from wanvideo.server.stores import database_of, folder_of
 from wanvideo.server.workers import describe, workers_of
 
 Workers = Callable[[Settings, Sources, DataFolder], Mapping[str, MakeExecutor]]
@@ -33,9 +34,9 @@ Workers = Callable[[Settings, Sources, DataFolder], Mapping[str, MakeExecutor]]
 def build(settings: Settings, sources: Sources, *, workers: Workers = workers_of) -> Parts:
     """Open everything; nothing works yet. Raises DataFolderInUse, StorageFailed, and whatever else is in the way."""
     with ExitStack() as closing:
-        folder = DataFolder(settings.data_dir, settings.outputs_dir)
+        folder = folder_of(settings)
         closing.enter_context(locked(folder))
-        database = Database(f"sqlite:///{folder.database}")
+        database = database_of(settings)
         closing.callback(database.close)
         database.check()
         database.migrate()
@@ -50,6 +51,7 @@ def build(settings: Settings, sources: Sources, *, workers: Workers = workers_of
             lambda model, variant: offer_here(catalog, settings, model, variant),
         )
         preparing = Preparing(catalog, downloads)
+        retention = Retention(queue, settings.retention)
         supervisor = Supervisor(queue, workers(settings, sources, folder), describe=describe, preparer=preparing)
         parts = Parts(
             settings=settings,
@@ -57,6 +59,8 @@ def build(settings: Settings, sources: Sources, *, workers: Workers = workers_of
             folder=folder,
             queue=queue,
             supervisor=supervisor,
+            retention=retention,
+            sweeper=Sweeper(retention),
             catalog=catalog,
             inputs=Inputs(folder.inputs),
             limits=LimitsFile(settings.data_dir / "limits.json"),

@@ -18,6 +18,7 @@ from wanvideo.jobs.folder import DataFolder
 from wanvideo.jobs.job import Job, State
 from wanvideo.jobs.queries import Filter
 from wanvideo.jobs.queue import Queue
+from wanvideo.jobs.retention import Retention, Sweeper
 from wanvideo.jobs.supervisor import Supervisor
 from wanvideo.server.catalog import Catalog
 from wanvideo.server.downloads import Downloads
@@ -68,6 +69,8 @@ class Parts:
     folder: DataFolder
     queue: Queue
     supervisor: Supervisor
+    retention: Retention
+    sweeper: Sweeper
     catalog: Catalog
     inputs: Inputs
     limits: LimitsFile
@@ -88,9 +91,11 @@ class Parts:
         self.monitor.start()
         self.downloads.start()
         self.supervisor.start()
+        self.sweeper.start()
 
     def stop(self) -> None:
         """Let the jobs at work keep their state, and close everything."""
+        self.sweeper.stop()
         self.supervisor.drain(self.settings.drain_seconds)
         self.downloads.stop()
         self.monitor.stop()
@@ -129,8 +134,8 @@ class Parts:
         return self.folder.outputs / Path(str((job.result or {}).get("file", ""))).name
 
     def output_bytes(self) -> int:
-        """Of all files in the folder of outputs."""
-        return sum(path.lstat().st_size for path in self.folder.outputs.iterdir() if path.is_file())
+        """Of all videos."""
+        return self.queue.stored_bytes()
 
     def line(self) -> Line:
         """Of the jobs that wait now."""

@@ -9,6 +9,7 @@ from pydantic import Field, SecretStr, field_validator, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from wanvideo.errors import InvalidRequest
+from wanvideo.jobs.retention import Rules
 from wanvideo.media.naming import USUAL, NameTemplate
 from wanvideo.server.origins import host_name, is_loopback, is_origin
 
@@ -60,6 +61,9 @@ class Settings(BaseSettings):
     max_prompt_bytes: int = Field(default=16 * 1024, ge=1)
     max_sockets: int = Field(default=2000, ge=1)
     min_free_bytes: int = Field(default=GIB, ge=0)  # of the disk, below which no job is taken
+    keep_days: float | None = Field(default=None, gt=0)  # after which finished jobs go; None: never
+    quota_bytes: int | None = Field(default=None, ge=0)  # of all videos, beyond which the oldest go; None: never
+    keep_notice_hours: float = Field(default=24.0, ge=0)  # from the announcement to the removal
     body_seconds: float = Field(default=60.0, gt=0)  # for a request to arrive; uploads get longer, by their size
     drain_seconds: float = Field(default=10.0, gt=0)
 
@@ -119,6 +123,12 @@ class Settings(BaseSettings):
         if (self.enhancer_url is None) != (self.enhancer_model is None):
             raise ValueError("an enhancer needs both its address and the name of its model")
         return self
+
+    @property
+    def retention(self) -> Rules:
+        return Rules(
+            keep_days=self.keep_days, quota_bytes=self.quota_bytes, notice_seconds=self.keep_notice_hours * 3600
+        )
 
     @property
     def on_loopback(self) -> bool:

@@ -9,7 +9,7 @@ from wanvideo.server.catalog import Catalog, wire_type
 from wanvideo.server.downloads import Download, DownloadState
 from wanvideo.server.events.hub import Frame, Topic
 from wanvideo.server.job_views import STATUS, failure_view, plain
-from wanvideo.server.model_views import download_view, now
+from wanvideo.server.model_views import at, download_view, now
 from wanvideo.server.monitor import Sample
 from wanvideo.server.routes.system import stats_of
 
@@ -57,8 +57,10 @@ def of_change(change: Change, catalog: Catalog) -> Iterator[Frame]:
         yield Frame("task_update", _task(job, _words(kind, change.data)), key=_key(job), job=job.id)
     if kind == "fallback":
         yield _fallback(job, change.data, catalog)
-    elif kind in ("warning", "adapted"):
-        said = str(change.data.get("message") or change.data.get("reason") or kind)
+    elif kind in ("warning", "adapted", "expiring"):
+        said = (
+            _goes(job) if kind == "expiring" else str(change.data.get("message") or change.data.get("reason") or kind)
+        )
         yield Frame(
             "alert",
             {"alert_type": kind, "message": plain(said), "severity": "warning", "task_id": job.id, **_stamp()},
@@ -166,6 +168,11 @@ def _ended(job: Job, kind: str) -> dict[str, Any]:
     if job.state is State.SUCCEEDED and job.result is not None:
         data |= {"output_path": str(job.result.get("file", "")), "video_url": f"/api/v1/outputs/{job.id}/download"}
     return data
+
+
+def _goes(job: Job) -> str:
+    when = "soon" if job.expires is None else f"on {at(job.expires):%Y-%m-%d %H:%M} UTC"
+    return f"job {job.id} and its video will be removed {when}: make it a favourite to keep it"
 
 
 def _words(kind: str, data: Mapping[str, Any]) -> str | None:
