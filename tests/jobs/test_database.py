@@ -121,3 +121,10 @@ def test_a_database_of_an_older_form_is_brought_up_to_date_with_its_data(queue: 
     database.require_current()
     assert [queue.get(job.id) for job in (made, failed, waiting)] == before
     assert queue.stored_bytes() == 4711
+
+
+def test_a_database_of_a_newer_version_is_refused(database: Database) -> None:
+    with database.write() as connection:
+        connection.exec_driver_sql("UPDATE alembic_version SET version_num = '9999'")
+    with pytest.raises(StorageFailed, match="has the form 9999"):
+        database.migrate()

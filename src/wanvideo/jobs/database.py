@@ -45,12 +45,21 @@ class Database:
         with self._explained(), self._writer.connect() as connection:
             config = _config()
             config.attributes["connection"] = connection
+            self._require_known(_revision(connection), config)
             if revision == HEAD or (revision != BASE and revision > (_revision(connection) or "")):
                 command.upgrade(config, revision)
             else:
                 command.downgrade(config, revision)
             if connection.in_transaction():
                 connection.commit()
+
+    @staticmethod
+    def _require_known(found: str | None, config: Config) -> None:
+        known = {script.revision for script in ScriptDirectory.from_config(config).walk_revisions()}
+        if found is not None and found not in known:
+            raise StorageFailed(
+                f"the database has the form {found}, which this version does not know: install the newer one"
+            )
 
     def require_current(self) -> None:
         """Raise StorageFailed unless the tables are those of this version."""
