@@ -8,12 +8,16 @@ export PROMPT
 
 define HELP
 make demo      set up and make demo.mp4 with a built-in demo model; PROMPT="..." says what it shows
-make test      set up and pass everything: lint, types, imports, unit
+make serve     set up, build the web app and start the server; ARGS="--demo" goes to wan serve
+make test      set up and pass everything: lint, types, imports, unit, web
 
 make format    put the code into its format
 make lint      format and lint, checked
 make types     mypy --strict
 make imports   who may import whom
+make web       the web app: format, lint, types, tests, build and its size; needs Node 20.19 or later
+make web-types the types of the web app, from the API as it is
+make e2e       drive the web app in a browser (Debian's chromium), with a real server and worker
 make unit      the tests; ARGS="-k vae -x" goes to pytest
 make long      the tests that take minutes and an idle machine
 make judge     score the demo models on the full set of prompts
@@ -25,19 +29,29 @@ make setup     only the environment, in .venv; PYTHON=/path/to/python3.12 choose
 make clean     remove caches, packages and demo.mp4; .venv and build/ stay
 endef
 
-.PHONY: help setup demo test format lint types imports unit long judge judge-lora quality clean bench
+.PHONY: help setup demo serve test format lint types imports unit web web-if-node web-types e2e long judge judge-lora quality clean bench
 
 help:
 	$(info $(HELP))
 	@:
 
+# Node, if it is one that the tools of the web app work with.
+NODE := $(shell node -p 'const [a, b] = process.versions.node.split("."); a > 20 || (a == 20 && b >= 19) ? "yes" : ""' 2>/dev/null)
+NPM := web/node_modules/.package-lock.json
+BUILT := src/wanvideo/server/static/index.html
+
 demo: $(READY)
 	$(VENV)/bin/wan generate "$$PROMPT" --model t2v-A14B-demo --out demo.mp4
 	@echo "The video is $(CURDIR)/demo.mp4"
 
-test: lint types imports unit
+serve: $(READY) $(if $(NODE),$(BUILT))
+	$(if $(NODE),,@echo "Without Node 20.19 or later, the web app is not built: the server has its API alone.")
+	$(VENV)/bin/wan serve $(ARGS)
 
-format: $(READY)
+test: lint types imports unit web-if-node
+
+format: $(READY) $(if $(NODE),$(NPM))
+	$(if $(NODE),npm --prefix web run --silent format)
 	$(PY) -m ruff check --fix-only --quiet
 	$(PY) -m ruff format
 
@@ -53,6 +67,22 @@ imports: $(READY)
 
 unit: $(READY)
 	$(PY) -m pytest $(ARGS)
+
+web: $(NPM)
+	npm --prefix web run --silent lint
+	npm --prefix web run --silent test
+	npm --prefix web run --silent build -- --logLevel warn
+	npm --prefix web run --silent budget
+
+web-if-node:
+	$(if $(NODE),$(MAKE) web,@echo "The web app is not checked: that needs Node 20.19 or later.")
+
+web-types: $(READY) $(NPM)
+	PYTHONPATH=src $(PY) scripts/openapi.py > web/openapi.json
+	npm --prefix web run --silent types
+
+e2e: $(READY) $(NPM) $(BUILT)
+	npm --prefix web run --silent e2e -- $(ARGS)
 
 long: $(READY)
 	$(PY) -m pytest -m long $(ARGS)
@@ -73,6 +103,13 @@ clean:
 	rm -rf dist demo.mp4 .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache
 
 setup: $(READY)
+
+$(NPM): web/package.json web/package-lock.json
+	npm --prefix web ci --no-progress
+	@touch $@
+
+$(BUILT): $(NPM) web/index.html web/vite.config.ts $(shell find web/src web/public -type f 2>/dev/null)
+	npm --prefix web run --silent build -- --logLevel warn
 
 # Where the environment finds the package. Elsewhere: the checkout was moved. Nowhere: it is new, half made, or its Python is gone.
 HERE := $(CURDIR)/src/wanvideo/__init__.py

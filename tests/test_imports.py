@@ -54,6 +54,7 @@ LIGHT = (
                 "wanvideo.testing",
                 "wanvideo.jobs",
                 "wanvideo.server",
+                "wanvideo.client",
             )
         )
     ),

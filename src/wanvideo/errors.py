@@ -6,7 +6,7 @@ untouched and become an exit code, an HTTP status or a failed job in one place e
 """
 
 from collections.abc import Mapping, Sequence
-from typing import ClassVar, TypeAlias
+from typing import TypeAlias
 
 Fact: TypeAlias = str | int | float | bool | None
 
@@ -14,8 +14,8 @@ Fact: TypeAlias = str | int | float | bool | None
 class WanVideoError(Exception):
     """Base of all errors of this package."""
 
-    code: ClassVar[str] = "INTERNAL"
-    category: ClassVar[str] = "server"
+    code: str = "INTERNAL"  # of the class, but for errors that another computer tells of
+    category: str = "server"
 
     def __init__(
         self,
@@ -143,6 +143,13 @@ class IncompatibleState(WanVideoError):
 class Cancelled(WanVideoError):
     code = "CANCELLED_USER"
     category = "cancelled"
+
+
+class RankFailed(WanVideoError):
+    """One of the processes that make a video together died, hung or failed, and all were ended."""
+
+    code = "RANK_FAILED"
+    category = "inference"
 
 
 # --- the result ------------------------------------------------------------------------------------------------------

@@ -126,6 +126,9 @@ _KINDS: Final[Mapping[str, _Kind]] = {
     "GPU_UNSUPPORTED": _Kind(category="gpu", title="The GPU cannot be used"),
     # computing
     "INFERENCE_NAN": _Kind(category="inference", title="The numbers got out of hand", suggestions=(EXACT, NO_LORAS)),
+    "RANK_FAILED": _Kind(
+        category="inference", title="One of the GPUs that made the video fell out", retryable=True, suggestions=(AGAIN,)
+    ),
     "INFERENCE_FAILED": _Kind(
         category="inference", title="Making the video failed", retryable=True, suggestions=(AGAIN,)
     ),

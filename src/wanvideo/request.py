@@ -4,12 +4,12 @@ import os
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING, TypeAlias, Union
 
 if TYPE_CHECKING:
     from PIL.Image import Image
 
-ImageSource: TypeAlias = "str | os.PathLike[str] | Image"
+ImageSource: TypeAlias = Union[str, os.PathLike[str], "Image"]
 
 
 class Task(StrEnum):

@@ -49,7 +49,8 @@ def _nothing_of_this_machine(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) ->
         "HF_TOKEN_PATH",
         "HUGGING_FACE_HUB_TOKEN",
     )
-    for variable in (*own, *hub):
+    server = ("WANVIDEO_URL", "WANVIDEO_TOKEN", "WANVIDEO_DATA_DIR")
+    for variable in (*own, *hub, *server):
         monkeypatch.delenv(variable, raising=False)
     monkeypatch.setenv("HF_HOME", str(tmp_path / "hf"))
     monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path / "data"))

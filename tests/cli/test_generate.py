@@ -58,7 +58,7 @@ def test_first_it_says_what_will_be_made_and_every_change(tiny: Path, wan: Wan) 
 def test_a_step_cache_is_called_lossy_and_says_what_it_spared(tiny: Path, wan: Wan) -> None:
     small = ("--size", "64x64", "--frames", "5", "--steps", "8", "--seed", "7")
     ended = wan("generate", "x", "--model", tiny / "ti2v", *small, "--step-cache", "0.5")
-    assert "step cache 0.5 (lossy), seed 7" in ended.err.splitlines()[0]
+    assert "step cache 0.5 (lossy), seed 7; in this process: no server is running" in ended.err.splitlines()[0]
     settings = read_settings(ended.out.strip()).settings
     assert settings is not None
     params, steps = settings["params"], settings["steps"]
@@ -137,10 +137,11 @@ def test_json_tells_the_whole_story_in_events(tiny: Path, wan: Wan) -> None:
     ended = wan("generate", "x", "--model", tiny / "t2v", *SMALL, "--frames", "6", "--seed", "7", "--json")
     assert (ended.code, ended.err) == (0, "")
     names = [event["event"] for event in ended.events]
-    assert names[:2] == ["resolved", "adjusted"]
+    assert names[:3] == ["where", "resolved", "adjusted"]
     assert names[-1] == "done"
-    assert set(names[2:-1]) == {"progress"}
-    resolved, adjusted, *progress, done = ended.events
+    assert set(names[3:-1]) == {"progress"}
+    where, resolved, adjusted, *progress, done = ended.events
+    assert where["server"] is None
     assert (resolved["model"], resolved["frames"], resolved["seed"], resolved["demo"]) == ("t2v", 5, 7, False)
     assert {key: adjusted[key] for key in ("field", "asked", "used")} == {"field": "frames", "asked": "6", "used": "5"}
     assert list(dict.fromkeys(event["phase"] for event in progress)) == ["load", "encode", "denoise", "decode", "write"]
@@ -160,7 +161,9 @@ def test_without_a_name_the_first_line_says_which_model_and_why(wan: Wan) -> Non
         return
     assert ended.code == 0, ended.err
     first, second = ended.err.splitlines()[:2]
-    assert first == "model: t2v-A14B-demo, a built-in demo: no model for this is on disk"
+    assert first == (
+        "model: t2v-A14B-demo, a built-in demo: no model for this is on disk; in this process: no server is running"
+    )
     assert second.startswith("t2v-A14B-demo (demo): 128x128, 1 picture")
 
 

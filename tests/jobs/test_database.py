@@ -14,8 +14,9 @@ from wanvideo.errors import DataFolderInUse, StorageFailed
 from wanvideo.jobs.database import Database
 from wanvideo.jobs.folder import DataFolder
 from wanvideo.jobs.leases import Leases
+from wanvideo.jobs.lock import locked
 from wanvideo.jobs.queue import Queue
-from wanvideo.jobs.reconcile import locked, reconcile
+from wanvideo.jobs.reconcile import reconcile
 from wanvideo.jobs.tables import METADATA
 
 
@@ -72,7 +73,7 @@ def test_what_is_no_database_is_said_to_be_none(tmp_path: Path) -> None:
 def test_a_second_server_is_kept_out(folder: DataFolder) -> None:
     code = (
         "import sys; from pathlib import Path; from wanvideo.jobs.folder import DataFolder; "
-        "from wanvideo.jobs.reconcile import locked\n"
+        "from wanvideo.jobs.lock import locked\n"
         f"with locked(DataFolder(Path({str(folder.root)!r}))): pass"
     )
     with locked(folder):

@@ -39,7 +39,7 @@ def test_a_key_that_comes_twice_in_a_batch_makes_one_job(queue: Queue) -> None:
     first, second = queue.intake.submit_all(twice)
     assert isinstance(first, Stored)
     assert second == Stored(jobs=first.jobs, replayed=True)
-    assert [outcome for outcome in queue.intake.submit_all(twice[:1]) if isinstance(outcome, Stored)][0].replayed
+    assert next(outcome for outcome in queue.intake.submit_all(twice[:1]) if isinstance(outcome, Stored)).replayed
     assert len(queue.waiting()) == 3
 
 

@@ -31,6 +31,7 @@ FULL = JobSpec(
     fallback=Fallback.OFF,
     memory_limit=16 * 2**30,
     tile=256,
+    embed=False,
 )
 
 

@@ -43,6 +43,16 @@ def test_a_video_is_written_and_remembers_its_settings(pipelines: Pipelines, tmp
     assert [file.name for file in tmp_path.iterdir()] == ["video.mp4"]
 
 
+@pytest.mark.parametrize("name", ["video.mp4", "still.png", "still.jpg"])
+def test_a_file_may_say_nothing_of_how_it_was_made(pipelines: Pipelines, tmp_path: Path, name: str) -> None:
+    request = ask("t2v", frames=5 if name == "video.mp4" else 1)
+    *_, last = generate_to_file(pipelines["t2v"], request, tmp_path / name, embed=False)
+    assert isinstance(last, Saved)
+    assert last.settings["params"]
+    assert read_settings(tmp_path / name).settings is None
+    assert request.prompt.encode() not in (tmp_path / name).read_bytes()
+
+
 @pytest.mark.parametrize("name", ["still.png", "still.jpg", "still.mp4"])
 def test_a_single_frame_may_be_a_picture_or_a_video(pipelines: Pipelines, tmp_path: Path, name: str) -> None:
     *_, last = generate_to_file(pipelines["t2v"], ask("t2v", frames=1), tmp_path / name)

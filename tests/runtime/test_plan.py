@@ -1,6 +1,7 @@
 """Where everything goes, and what it takes: decided from sizes, so that it is tested without a GPU."""
 
 from dataclasses import replace
+from itertools import pairwise
 
 import pytest
 from hypothesis import given
@@ -12,7 +13,7 @@ from wanvideo.pipelines.architecture import architecture_in_catalog
 from wanvideo.request import Phase, Tier
 from wanvideo.runtime.architecture import Architecture, Work
 from wanvideo.runtime.cost import forward_flops, text_seconds
-from wanvideo.runtime.machine import H100, PROFILES, predict
+from wanvideo.runtime.machine import H100, PROFILES, predict, together
 from wanvideo.runtime.memory_model import MemoryModel, decode_bytes
 from wanvideo.runtime.needs import tile_count
 from wanvideo.runtime.placement import MemoryPlan, Placement, Source
@@ -49,6 +50,40 @@ def capped(cap: float | None, case: str, tier: Tier = Tier.EXACT, host: int = 25
     limit = None if cap is None else int(cap * GIB)
     machine = replace(PROFILES["h100"], memory_limit=limit, host_available=host * GIB)
     return plan(*CASES[case], machine, H100, tier=tier)
+
+
+def shared_by(gpus: int, case: str = "A14B 720p", *, guided: bool = True) -> MemoryPlan:
+    """On so many H100s with enough memory on the host."""
+    architecture, work = CASES[case]
+    machine = replace(PROFILES["h100"], host_available=2048 * GIB)
+    return plan(architecture, replace(work, guided=guided), together(machine, gpus), H100)
+
+
+# --- several GPUs ----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("guided", [True, False])
+def test_more_gpus_take_less_time_and_no_more_memory(guided: bool) -> None:
+    plans = [shared_by(gpus, guided=guided) for gpus in (1, 2, 4, 8)]
+    for fewer, more in pairwise(plans):
+        gain = fewer.phase(Phase.DENOISE).seconds / more.phase(Phase.DENOISE).seconds
+        assert 1.7 < gain <= 2.001
+        assert fewer.phase(Phase.DECODE).seconds > more.phase(Phase.DECODE).seconds
+        assert more.phase(Phase.DENOISE).peak_bytes <= fewer.phase(Phase.DENOISE).peak_bytes
+    assert [each.gpus for each in plans] == [1, 2, 4, 8]
+
+
+def test_two_branches_on_two_gpus_exchange_next_to_nothing() -> None:
+    one, two = (shared_by(gpus).phase(Phase.DENOISE).seconds for gpus in (1, 2))
+    assert one / two == pytest.approx(2, rel=0.005)
+    without = shared_by(2, guided=False).phase(Phase.DENOISE).seconds
+    assert 2 * without > two  # half the forwards, whose tokens are exchanged in every block
+
+
+def test_each_of_several_gpus_has_its_share_of_host_memory() -> None:
+    machine = together(replace(PROFILES["h100"], host_available=100 * GIB), 4)
+    assert machine.host_available == 25 * GIB
+    assert together(PROFILES["h100"], 1) == PROFILES["h100"]
 
 
 # --- sizes and times, against what was counted and measured ----------------------------------------------------------

@@ -18,7 +18,7 @@ HERE = ("127.0.0.1", 9000)
 OURS = "http://localhost:9000"
 CLIENT = "http://localhost:3000"
 TOKEN = "a-token-that-is-long-enough"
-RULES = Rules(bodies=BodyLimits(usual=1000, paths={"/upload": 5000}, seconds=0.3))
+RULES = Rules(bodies=BodyLimits(usual=1000, forms={"/upload": 5000}, seconds=0.3))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -208,7 +208,9 @@ def test_a_body_is_counted_whatever_it_claims() -> None:
     assert replace(POST, body=(b"x" * 600, b"x" * 600)).status == 413
     assert POST.with_(("content-length", "1001")).status == 413
     assert POST.with_(("content-length", "9" * 400)).status == 413
-    assert replace(POST, path="/api/v1/upload", body=(b"x" * 4000,)).status == 200
+    form = (("host", "localhost:9000"), ("content-type", "multipart/form-data; boundary=x"))
+    assert replace(POST, path="/api/v1/upload", headers=form, body=(b"x" * 4000,)).status == 200
+    assert replace(POST, path="/api/v1/upload", body=(b"x" * 4000,)).status == 413  # as JSON
 
 
 def test_a_body_that_does_not_come_is_not_waited_for() -> None:

@@ -15,6 +15,7 @@ from PIL import Image
 from websockets.sync.client import connect
 
 from tests.server.serving import Serving, serving
+from wanvideo.server.schemas.events import ServerFrame
 
 OUTPUTS = "/api/v1/outputs"
 
@@ -53,6 +54,13 @@ def test_it_is_made_as_asked_and_says_what_it_took(task: Any) -> None:
     assert set(result["phases"]) >= {"encode", "denoise", "decode"}
     assert task["demo"] is True
     assert "replaces" not in task
+
+
+def test_every_frame_is_as_openapi_describes_it(frames: list[dict[str, Any]]) -> None:
+    assert {"snapshot", "task_update", "detailed_generation_progress", "preview"} <= {each["type"] for each in frames}
+    for frame in frames:
+        described = ServerFrame.model_validate(frame).model_dump(exclude_unset=True)
+        assert described["data"].keys() == frame["data"].keys(), frame["type"]
 
 
 def test_progress_is_what_the_engine_did(task: Any, frames: list[dict[str, Any]]) -> None:

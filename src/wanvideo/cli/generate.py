@@ -120,12 +120,16 @@ def generate(
         str | None,
         typer.Option(metavar="BYTES", help="GPU memory to use at most, such as 12GiB. Default: what is free."),
     ] = None,
+    gpus: Annotated[
+        int, typer.Option(min=1, metavar="N", help="Make the video on N GPUs of this computer together: faster.")
+    ] = 1,
     save_state: Annotated[
         Path | None, typer.Option(help="Keep the state of the denoising in this file, to go on from later.")
     ] = None,
     resume: Annotated[
         Path | None, typer.Option(help="Go on from a file of --save-state; all other options must be the same.")
     ] = None,
+    local: Annotated[bool, typer.Option("--local", help="Make it in this process, also if a server runs.")] = False,
     yes: Annotated[
         bool, typer.Option("--yes", "-y", help="Download a named model that is not on disk, without asking.")
     ] = False,
@@ -136,9 +140,11 @@ def generate(
 ) -> None:
     """Make a video from a prompt, and from images with models that take them. Prints the path of the file.
 
-    What is not said gets the model's default. Ctrl-C stops after the current step; once more stops at once.
+    If a server runs, its queue makes the video, and the file is brought here. What is not said gets the model's
+    default. Ctrl-C stops after the current step, also at the server; once more stops at once.
     """
-    from wanvideo.cli.run import Job, run
+    from wanvideo.cli.job import Job
+    from wanvideo.cli.where import make
 
     width, height = _size(size, image)
     request = GenerationRequest(
@@ -172,10 +178,12 @@ def generate(
         tile=tile,
         tier=tier,
         memory_limit=None if memory_limit is None else parse_bytes(memory_limit),
+        gpus=gpus,
         save_state=save_state,
         resume=resume,
+        local=local,
     )
-    run(Output(json=json, quiet=quiet), job)
+    make(Output(json=json, quiet=quiet), job)
 
 
 def _size(text: str | None, image: str | None) -> tuple[int | None, int | None]:

@@ -8,7 +8,22 @@ from typing import Annotated
 
 import typer
 
-from wanvideo.cli import backup, convert, doctor, generate, info, lora, models, outputs, plan, pull, scan, serve, upkeep
+from wanvideo.cli import (
+    backup,
+    convert,
+    doctor,
+    generate,
+    info,
+    lora,
+    models,
+    outputs,
+    plan,
+    pull,
+    queue,
+    scan,
+    serve,
+    upkeep,
+)
 from wanvideo.cli.environment import DEBUG_VARIABLE, debugging, package_version
 from wanvideo.cli.output import (
     FAILED,
@@ -49,6 +64,7 @@ app.command("serve")(serve.serve)
 app.command("outputs")(outputs.outputs)
 app.command("backup")(backup.backup)
 app.command("restore")(backup.restore)
+app.add_typer(queue.app, name="queue")
 app.command("plan")(plan.plan)
 app.command("info")(info.info)
 app.command("doctor")(doctor.doctor)

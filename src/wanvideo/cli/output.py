@@ -4,6 +4,7 @@ import json
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import datetime
 from enum import Enum
 from pathlib import Path
 
@@ -80,7 +81,7 @@ def to_json(value: Mapping[str, object]) -> str:
 
 
 def _plain(value: object) -> object:
-    """As JSON has it: paths and enumerations as text, NaN and infinity too, which JSON has no numbers for."""
+    """As JSON has it: paths, enumerations and times as text, NaN and infinity too, which JSON has no numbers for."""
     if isinstance(value, Mapping):
         return {str(key): _plain(item) for key, item in value.items()}
     if isinstance(value, list | tuple | set | frozenset):
@@ -89,6 +90,8 @@ def _plain(value: object) -> object:
         return _plain(value.value)
     if isinstance(value, float) and not math.isfinite(value):
         return str(value)
+    if isinstance(value, datetime):
+        return value.isoformat()
     return str(value) if isinstance(value, Path) else value
 
 

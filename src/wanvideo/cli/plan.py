@@ -55,6 +55,7 @@ def plan(
     memory_limit: Annotated[
         str | None, typer.Option(metavar="SIZE", help="Of GPU memory, such as 12GiB. Default: all that is free.")
     ] = None,
+    gpus: Annotated[int, typer.Option(min=1, max=16, metavar="N", help="That make the video together.")] = 1,
     profile: Annotated[
         str | None,
         typer.Option(
@@ -89,6 +90,7 @@ def plan(
         image=image,
         device=device,
         memory_limit=None if memory_limit is None else parse_bytes(memory_limit),
+        gpus=gpus,
         machine=profile,
         roots=places().roots,
     )
@@ -143,7 +145,8 @@ def _computer(forecast: Forecast) -> str:
     if machine.gpu is None:
         return f"no GPU, {host}"
     limit = f", at most {size(machine.memory_limit)} of it to be used" if machine.memory_limit else ""
-    return f"{machine.gpu}, {size(machine.gpu_free)} of {size(machine.gpu_total)} free{limit}; {host}"
+    gpu = machine.gpu if machine.gpus == 1 else f"{machine.gpus} of {machine.gpu}"
+    return f"{gpu}, {size(machine.gpu_free)} of {size(machine.gpu_total)} free{limit}; {host}"
 
 
 def _transformer(forecast: Forecast) -> str:

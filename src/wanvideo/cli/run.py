@@ -4,7 +4,7 @@ import os
 import time
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, replace
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Final
 from wanvideo.cli.downloads import duration, offered, say_offer, somebody_there
 from wanvideo.cli.environment import lora_library, places, yield_idle_threads
 from wanvideo.cli.interrupt import Interruption, catching_interruptions
+from wanvideo.cli.job import Job
 from wanvideo.cli.output import Output
 from wanvideo.cli.progress import showing
 from wanvideo.cli.pull import get
@@ -25,7 +26,7 @@ from wanvideo.families.registry import Registry, installed_families
 from wanvideo.media.naming import NameTemplate
 from wanvideo.media.output import check_writable
 from wanvideo.pipelines.settings import parameters
-from wanvideo.request import GenerationRequest, Phase, Progress, ResolvedLora, ResolvedRequest, Tier
+from wanvideo.request import GenerationRequest, Phase, Progress, ResolvedLora, ResolvedRequest
 from wanvideo.weights.entry import ModelEntry
 
 if TYPE_CHECKING:
@@ -36,33 +37,17 @@ if TYPE_CHECKING:
 SAVE_SECONDS: Final = 15.0  # between two saves of the denoising state
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Job:
-    """What one call of `wan generate` asks for."""
+def run(output: Output, job: Job, where: str) -> None:
+    """Make the file and say so; `where` is said with the first line.
 
-    request: GenerationRequest
-    model: str | None  # a name or a folder; None: to be chosen
-    variant: str | None  # of a model that is named
-    yes: bool  # download what is named and missing, without asking
-    out: str | None  # a file or a folder; None: the current folder
-    names: NameTemplate  # of a file in a folder
-    device: str
-    dtype: str | None
-    tile: int | None
-    tier: Tier
-    memory_limit: int | None
-    save_state: Path | None
-    resume: Path | None
-
-
-def run(output: Output, job: Job) -> None:
-    """Make the file and say so. Raises Cancelled after Ctrl-C, and whatever the pipeline raises."""
+    Raises Cancelled after Ctrl-C, and whatever the pipeline raises.
+    """
     began = time.monotonic()
     yield_idle_threads()
     checkpoint = None if job.resume is None else _load_state(job.resume)
     request = job.request if checkpoint is None else _with_its_seed(job.request, checkpoint)
     families = installed_families()
-    choice = _choose(output, job, request, families)
+    choice = _choose(output, job, request, families, where)
     # The pipeline does this again; here it draws the seed, and finds wrong input while that is still quick.
     library = lora_library()
     resolved = families.adapt(choice.spec, request, library=library)
@@ -79,6 +64,7 @@ def run(output: Output, job: Job) -> None:
         tile=job.tile,
         tier=job.tier,
         memory_limit=job.memory_limit,
+        gpus=job.gpus,
         library=library,
     )
     with (
@@ -86,7 +72,9 @@ def run(output: Output, job: Job) -> None:
         choice.model.load(options) as pipeline,
         closing(generate_to_file(pipeline, request, path, resume=checkpoint)) as events,
     ):
-        settings = _follow(output, choice.spec, events, interruption, job.save_state)
+        settings = _follow(
+            output, choice.spec, events, interruption, job.save_state, None if job.model is None else where
+        )
     seconds = time.monotonic() - began
     output.say(f"made in {seconds:.1f} s")
     output.event("done", path=path.absolute(), seconds=round(seconds, 3), settings=settings)
@@ -128,7 +116,7 @@ def _get(
     get(output, what, yes=job.yes)
 
 
-def _choose(output: Output, job: Job, request: GenerationRequest, families: Registry) -> Choice:
+def _choose(output: Output, job: Job, request: GenerationRequest, families: Registry, where: str) -> Choice:
     """The model to use; if none was named, which and why is the first line."""
     if job.model is not None:
         try:
@@ -137,7 +125,7 @@ def _choose(output: Output, job: Job, request: GenerationRequest, families: Regi
             _get(output, job, request, families, error)
         return named(job.model, places(), job.variant, families=families)
     choice = choose(request, places(), free_gpu_bytes(job.device), families=families)
-    output.say(f"model: {choice.spec.id}, {choice.reason}")
+    output.say(f"model: {choice.spec.id}, {choice.reason}; {where}")
     output.event("chosen", model=choice.spec.id, demo=choice.spec.demo, reason=choice.reason, path=choice.model.path)
     return choice
 
@@ -165,7 +153,12 @@ def _check_state_file(path: Path | None) -> None:
 
 
 def _follow(
-    output: Output, spec: ModelEntry, events: Iterator["Event"], interruption: Interruption, save_state: Path | None
+    output: Output,
+    spec: ModelEntry,
+    events: Iterator["Event"],
+    interruption: Interruption,
+    save_state: Path | None,
+    where: str | None,
 ) -> dict[str, object] | None:
     """Show the events as they come and keep the state; the settings that the file holds."""
     from wanvideo.pipelines.events import Planned, Resolved, Saved
@@ -177,7 +170,7 @@ def _follow(
             for event in events:
                 match event:
                     case Resolved(request=request):
-                        _announce(output, spec, request)
+                        _announce(output, spec, request, where)
                     case Planned(plan=plan):
                         _say_plan(output, plan)
                     case Checkpoint():
@@ -230,7 +223,7 @@ def saving_state(path: Path | None, seconds: float = SAVE_SECONDS) -> Iterator[C
             unsaved.save(path)
 
 
-def _announce(output: Output, spec: ModelEntry, request: ResolvedRequest) -> None:
+def _announce(output: Output, spec: ModelEntry, request: ResolvedRequest, where: str | None) -> None:
     """What will be made, in one line, and each change to what was asked for, in one more."""
     r = request
     length = "1 picture" if r.frames == 1 else f"{r.frames} frames at {r.fps} fps ({r.seconds:.1f} s)"
@@ -240,7 +233,7 @@ def _announce(output: Output, spec: ModelEntry, request: ResolvedRequest) -> Non
     cache = "" if r.step_cache is None else f", step cache {r.step_cache:g} (lossy)"
     output.say(
         f"{spec.id}{' (demo)' if spec.demo else ''}: {r.width}x{r.height}, {length}, {steps}, "
-        f"{noise}, guidance {guidance}{cache}, seed {r.seed}"
+        f"{noise}, guidance {guidance}{cache}, seed {r.seed}{f'; {where}' if where else ''}"
     )
     for lora in r.loras:
         output.say(f"lora: {_with_strengths(spec, lora)}")

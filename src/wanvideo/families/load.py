@@ -37,6 +37,7 @@ def load(
     batch_guidance: bool = False,
     tier: Tier | str = Tier.EXACT,
     memory_limit: int | None = None,
+    gpus: int = 1,
     lora_roots: Sequence[str | os.PathLike[str]] = (),
     download: bool = False,
 ) -> VideoPipeline:
@@ -52,6 +53,7 @@ def load(
     batch_guidance: both prompts in one call of the transformer; more memory, hardly ever less time.
     tier: "exact", or "fast" for products and attention in 8 bits, which changes the picture a little.
     memory_limit: bytes of GPU memory to use at most, by default what is free. `wanvideo.plan` says what fits.
+    gpus: how many make each video together, the first ones that there are; on the CPU, how many processes do.
     lora_roots: folders that hold LoRAs, besides the user's own.
     download: get a named model that is not on disk, in the variant that suits this computer. Without it, the
     ModelMissing that is raised says in its `facts` which variant that would be, and how large.
@@ -67,6 +69,7 @@ def load(
         batch_guidance=batch_guidance,
         tier=_tier(tier),
         memory_limit=memory_limit,
+        gpus=gpus,
         library=usual_library([Path(root) for root in lora_roots]),
     )
     places = usual_places(roots)

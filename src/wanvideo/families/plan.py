@@ -16,7 +16,7 @@ from wanvideo.request import Adjustment, GenerationRequest, ResolvedRequest, Tie
 from wanvideo.runtime.architecture import Architecture, Work
 from wanvideo.runtime.calibration import calibrated, usual_calibration_file
 from wanvideo.runtime.hardware import this_machine
-from wanvideo.runtime.machine import Calibration, Machine, profile
+from wanvideo.runtime.machine import Calibration, Machine, profile, together
 from wanvideo.runtime.placement import MemoryPlan
 from wanvideo.runtime.plan import plan as place
 from wanvideo.weights.catalog import ModelSpec
@@ -74,6 +74,7 @@ def plan(
     image: bool = False,
     device: str = "auto",
     memory_limit: int | None = None,
+    gpus: int = 1,
     machine: str | Machine | None = None,
     rates: Calibration | None = None,
     roots: Sequence[str | os.PathLike[str]] = (),
@@ -86,13 +87,14 @@ def plan(
     image: the video begins with a picture, which has to be encoded. Models that need one always get it.
     device: "auto", "cpu", "cuda" or "cuda:1".
     memory_limit: bytes of GPU memory that may be used.
+    gpus: how many of them make the video together.
     machine: another computer than this one, such as "rtx-4080-128gb": its numbers are predicted.
     rates: how fast the computer is; by default what was measured here, once, in a few seconds.
     roots: folders that hold models, besides the cache of the Hugging Face hub.
 
     Raises InvalidRequest and its kinds for what cannot be, and the errors of models on disk.
     """
-    where = _machine(device, memory_limit, machine)
+    where = together(_machine(device, memory_limit, machine), gpus)
     families = installed_families()
     spec, architecture, on_disk = _subject(name_or_folder, usual_places(roots), variant, where, families)
     resolved = _resolved(families, spec, width, height, frames, steps, image=image)

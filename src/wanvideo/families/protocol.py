@@ -66,6 +66,7 @@ class LoadOptions:
     tier: Tier = Tier.EXACT
     memory_limit: int | None = None  # bytes of GPU memory to use at most; None: all that is free
     batch_guidance: bool = False  # both prompts in one call of the transformer
+    gpus: int = 1  # that make one video together; with the device "cpu", as many processes
     library: LoraLibrary | None = None  # where the names of LoRAs are looked up; None: only in what the package brings
 
 

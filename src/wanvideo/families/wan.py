@@ -75,20 +75,24 @@ class WanModel:
 
     def load(self, options: LoadOptions) -> VideoPipeline:
         from wanvideo.pipelines.pipeline import Pipeline
+        from wanvideo.pipelines.ranked import ranked
+        from wanvideo.pipelines.recipe import Recipe
 
-        return Pipeline(
-            self.entry,
-            self.folder,
-            device=options.device,
-            dtype=options.dtype,
-            vae_dtype=options.vae_dtype,
+        recipe = Recipe(
+            spec=self.entry,
+            folder=self.folder,
+            dtype=None if options.dtype is None else str(options.dtype),
+            vae_dtype=None if options.vae_dtype is None else str(options.vae_dtype),
             tile=options.tile,
             batch_guidance=options.batch_guidance,
             tier=options.tier,
             memory_limit=options.memory_limit,
             library=options.library,
-            loras=[use for one in self.loras for use in one.uses],
+            loras=tuple(use for one in self.loras for use in one.uses),
         )
+        if options.gpus != 1:
+            return ranked(recipe, options.device, options.gpus)
+        return Pipeline(**recipe.arguments, device=options.device)
 
 
 @dataclass(frozen=True, slots=True)

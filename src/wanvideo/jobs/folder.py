@@ -24,6 +24,11 @@ class DataFolder:
         return self.root / "lock"
 
     @property
+    def address(self) -> Path:
+        """Where the server is that works here; written and removed by it."""
+        return self.root / "server.json"
+
+    @property
     def inputs(self) -> Path:
         """Pictures that requests begin with."""
         return self.root / "inputs"
@@ -57,7 +62,7 @@ class DataFolder:
 
     def make(self) -> None:
         """Make what is missing, for nobody but this user. Raises OSError."""
-        self.root.mkdir(parents=True, exist_ok=True)
+        self.root.mkdir(mode=0o700, parents=True, exist_ok=True)
         for folder in (self.inputs, self.thumbnails, self.logs, self.jobs):
             folder.mkdir(exist_ok=True)
         self.outputs.mkdir(parents=True, exist_ok=True)

@@ -15,7 +15,7 @@ from sqlalchemy.exc import IntegrityError
 from wanvideo.errors import IdempotencyConflict, QueueFull
 from wanvideo.jobs.job import WAITING, Job, JobEvent, State
 from wanvideo.jobs.ledger import Change, Ledger
-from wanvideo.jobs.rows import digest, dumped
+from wanvideo.jobs.rows import digest, dumped, row_of
 from wanvideo.jobs.spec import JobSpec
 from wanvideo.jobs.tables import EVENTS, JOBS
 
@@ -118,7 +118,7 @@ class _Batch:
         jobs = tuple(self._made(submission))
         self._there += len(jobs)
         self._jobs += jobs
-        rows = [_row_of(job) for job in jobs]
+        rows = [row_of(job) for job in jobs]
         rows[0] |= {"key": submission.key, "key_digest": asked}
         self._rows += rows
         if submission.key is not None and asked is not None:
@@ -197,12 +197,3 @@ def _replayed(key: str, asked: str, known: str, jobs: tuple[Job, ...]) -> Stored
     return IdempotencyConflict(
         f"the key {key!r:.80} belongs to job {job}, which asks for something else: take a new key", facts={"job": job}
     )
-
-
-def _row_of(job: Job) -> dict[str, Any]:
-    return {
-        "id": job.id, "state": str(job.state), "model": job.model, "prompt": job.spec.request.prompt,
-        "spec": dumped(job.spec.to_json()), "batch": job.batch, "origin": job.origin, "priority": job.priority,
-        "rank": job.rank, "attempt": 0, "deaths": 0, "cancelling": 0, "created": job.created, "favourite": 0,
-        "key": None, "key_digest": None,
-    }  # fmt: skip

@@ -20,7 +20,7 @@ from wanvideo.jobs.intake import STEP, Intake, Submission, last_rank, require_ro
 from wanvideo.jobs.job import DONE, WAITING, Job, JobEvent, State, require
 from wanvideo.jobs.ledger import Change, Ledger
 from wanvideo.jobs.queries import ALL, TURN, Filter, Page, cursor_of, filtered, newest, stored_bytes
-from wanvideo.jobs.rows import dumped, event_of
+from wanvideo.jobs.rows import dumped, event_of, spec_row
 from wanvideo.jobs.spec import JobSpec
 from wanvideo.jobs.tables import EVENTS, JOBS, RUNS, SETTINGS
 
@@ -174,15 +174,19 @@ class Queue(Ledger):
         self.tell(change)
         return change.job
 
-    def retry(self, job: str) -> Job:
-        """Again, from what was kept. Raises JobNotFound, JobConflict, QueueFull."""
+    def retry(self, job: str, changes: Mapping[str, Any] | None = None) -> Job:
+        """Again, from what was kept, with `changes` in the form of `JobSpec.to_json`.
+
+        Raises JobNotFound, JobConflict, QueueFull, InvalidRequest.
+        """
         with self.database.write() as connection:
             found = self.load(connection, job)
             require(found, State.FAILED, State.CANCELLED, what="tried again")
             require_room(connection, self.intake.most_waiting)
             change = self.move(
-                connection, found, State.QUEUED, "retried", {}, failure=None, finished=None, deaths=0, cancelling=0,
-                expires=None, rank=last_rank(connection) + STEP,
+                connection, found, State.QUEUED, "retried", dict(changes or {}), failure=None, finished=None, deaths=0,
+                cancelling=0, expires=None, rank=last_rank(connection) + STEP,
+                **spec_row(changed(found.spec, changes or {})),
             )  # fmt: skip
         self.tell(change)
         return change.job
@@ -198,9 +202,8 @@ class Queue(Ledger):
             found = self.load(connection, job)
             require(found, *WAITING, what="edited")
             spec = changed(found.spec, changes)
-            values = {"spec": dumped(spec.to_json()), "model": spec.model, "prompt": spec.request.prompt}
             # What was kept of an earlier attempt belongs to other settings.
-            connection.execute(update(JOBS).where(JOBS.c.id == job).values(**values))
+            connection.execute(update(JOBS).where(JOBS.c.id == job).values(**spec_row(spec)))
             found = replace(found, spec=spec)
             event = self.keep(connection, found, "edited", dict(changes))
         self.tell(Change(job=found, kind="edited", data=event.data, event=event))

@@ -1,17 +1,13 @@
 """What a server that was killed may have left between its files and its database, put right before work begins."""
 
-import fcntl
 import logging
-import os
 import shutil
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from wanvideo.errors import DataFolderInUse
 from wanvideo.jobs.folder import DataFolder
 from wanvideo.jobs.job import State
 from wanvideo.jobs.queries import Filter
@@ -30,27 +26,6 @@ class Found:
     half_files: int  # removed
     folders: int  # of jobs that need them no more, removed
     lost: tuple[str, ...]  # jobs that succeeded, and whose video is gone
-
-
-@contextmanager
-def locked(folder: DataFolder) -> Iterator[None]:
-    """Keep other servers out of the data folder. Raises DataFolderInUse, which says whose it is."""
-    folder.make()
-    with folder.lock.open("a+") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            file.seek(0)
-            owner = file.read(40).strip() or "unknown"
-            raise DataFolderInUse(
-                f"{folder.root} is in use by another server (process {owner}): stop that one, or choose another folder "
-                "with --data-dir",
-                facts={"pid": owner},
-            ) from None
-        file.truncate(0)
-        file.write(f"{os.getpid()}\n")
-        file.flush()
-        yield
 
 
 def reconcile(queue: Queue) -> Found:

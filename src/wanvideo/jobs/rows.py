@@ -33,6 +33,20 @@ def job_of(row: Row[Any], progress: Progress | None = None) -> Job:
     )
 
 
+def row_of(job: Job) -> dict[str, Any]:
+    """Of a new job."""
+    return {
+        "id": job.id, "state": str(job.state), **spec_row(job.spec), "batch": job.batch, "origin": job.origin,
+        "priority": job.priority, "rank": job.rank, "attempt": 0, "deaths": 0, "cancelling": 0, "created": job.created,
+        "favourite": 0, "key": None, "key_digest": None,
+    }  # fmt: skip
+
+
+def spec_row(spec: JobSpec) -> dict[str, Any]:
+    """What of a row says what the job makes."""
+    return {"spec": dumped(spec.to_json()), "model": spec.model, "prompt": spec.request.prompt}
+
+
 def event_of(row: Row[Any]) -> JobEvent:
     values = row._mapping
     return JobEvent(

@@ -36,6 +36,7 @@ class JobSpec:
     memory_limit: int | None = None  # bytes of GPU memory
     tile: int | None = None  # pixels, of the autoencoder
     device: str | None = None  # None: the worker's own
+    embed: bool = True  # write into the file, and into its name, what it was made with
 
     def to_json(self) -> dict[str, Any]:
         """JSON values; what is unset is left out."""
@@ -55,6 +56,7 @@ class JobSpec:
             memory_limit=_maybe(values, "memory_limit", _whole),
             tile=_maybe(values, "tile", _whole),
             device=_maybe(values, "device", _text),
+            embed=_maybe(values, "embed", _yes_or_no) is not False,
         )
 
 
@@ -165,6 +167,12 @@ def _number(name: str, value: object) -> float:
     if isinstance(value, bool) or not isinstance(value, (int, float)):
         raise _wrong(name, value, "a number")
     return float(value)
+
+
+def _yes_or_no(name: str, value: object) -> bool:
+    if not isinstance(value, bool):
+        raise _wrong(name, value, "true or false")
+    return value
 
 
 def _mapping(name: str, value: object) -> Mapping[str, Any]:

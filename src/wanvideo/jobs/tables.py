@@ -77,3 +77,16 @@ SETTINGS: Final = Table(
     Column("name", String(64), primary_key=True),
     Column("value", Text, nullable=False),  # JSON
 )
+
+# Messages about ends of jobs on their way to other servers. A row goes when its message has arrived or is given up.
+DELIVERIES: Final = Table(
+    "deliveries",
+    METADATA,
+    Column("id", _SEQUENCE, primary_key=True, autoincrement=True),
+    Column("message", String(64), nullable=False),  # the same for every try
+    Column("target", Text, nullable=False),  # an address
+    Column("body", Text, nullable=False),  # JSON, as it is sent and signed
+    Column("tries", Integer, nullable=False),
+    Column("due", Float, nullable=False),
+    Index("deliveries_due", "target", "due"),
+)

@@ -9,6 +9,7 @@ official code; `keeps_fp32` says which parameters they need.
 """
 
 import math
+from dataclasses import dataclass
 
 import torch
 import torch.nn.functional as F
@@ -82,9 +83,13 @@ class Attention(nn.Module):
         heads, eps = self.num_heads, self.norm_q.eps
         q = norm_rope(self.q(x), self.norm_q.weight, rope, heads=heads, eps=eps)
         k, v = self.keys_and_values(context, rope)
-        out = attention(q, k, v, length=length).flatten(2)
+        out = self.attend(q, k, v, length).flatten(2)
         del q, k, v  # the most that a forward holds at a time is here
         return self.o(out)  # type: ignore[no-any-return]
+
+    def attend(self, q: Tensor, k: Tensor, v: Tensor, length: int | None) -> Tensor:
+        """As `kernels.attention.attention`."""
+        return attention(q, k, v, length=length)
 
     def keys_and_values(self, context: Tensor, rope: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """[B, S, N, head_dim] each."""
@@ -148,6 +153,19 @@ class Head(nn.Module):
         return F.linear(x, self.head.weight.float(), self.head.bias.float())
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class Given:
+    """What all blocks and the head are given beside the tokens, of which there are L, some of them padding."""
+
+    text: Tensor  # [B, S, D]
+    time: Tensor  # [B, 1 or 2, D] float32
+    modulation: Tensor  # [B, 1 or 2, 6, D] float32
+    rope: Tensor  # [2, L, head_dim / 2]
+    first: int  # tokens of the first latent frame
+    length: int  # tokens that are no padding
+    grid: tuple[int, int, int]  # (T, H, W), in tokens
+
+
 class WanTransformer(nn.Module):
     """Predicts the velocity (noise - data) of video latents."""
 
@@ -170,23 +188,30 @@ class WanTransformer(nn.Module):
         x [B, in_channels, T, H, W], H and W even; timestep [B], or [B, 2] where the first latent frame has its own;
         text [B, S, text_dim], zero rows beyond the prompt.
         """
+        h, given = self.embed(x, timestep, text)
+        h = self.through_blocks(h, given)
+        return self.unpatchify(self.head(h[:, : given.length], given.time, given.first), given.grid)
+
+    def embed(self, x: Tensor, timestep: Tensor, text: Tensor) -> tuple[Tensor, Given]:
+        """The tokens [B, L, D] float32, filled up with zeros to the length that attention likes, and what is given."""
         tokens = self.patch_embedding(x.to(self.patch_embedding.weight.dtype))
         grid = (tokens.shape[2], tokens.shape[3], tokens.shape[4])
-        first = grid[1] * grid[2]
         rows = timestep.reshape(x.shape[0], -1)
         time = self.time_embedding(sinusoid(rows, self.config.freq_dim))
-        modulation = self.time_projection(time)
-        modulation = modulation.unflatten(-1, (6, -1))
+        modulation = self.time_projection(time).unflatten(-1, (6, -1))
 
         context = self.text_embedding(text.to(tokens.dtype))
         length = math.prod(grid)
         padding = padded_length(tokens, length) - length
         rope = F.pad(rope_table(grid, self.config.head_dim, x.device), (0, 0, 0, padding))
         h = F.pad(tokens.flatten(2).transpose(1, 2), (0, 0, 0, padding)).float().contiguous()
-        del tokens
+        return h, Given(context, time, modulation, rope, grid[1] * grid[2], length, grid)
+
+    def through_blocks(self, h: Tensor, given: Given) -> Tensor:
+        """[B, L, D] float32, which may be changed in place -> the same shape."""
         for block in self.blocks:
-            h = block(h, context, modulation, rope, first, length)
-        return self.unpatchify(self.head(h[:, :length], time, first), grid)
+            h = block(h, given.text, given.modulation, given.rope, given.first, given.length)
+        return h
 
     def unpatchify(self, patches: Tensor, grid: tuple[int, int, int]) -> Tensor:
         """[B, L, values of a patch, channel fastest] -> [B, out_channels, T, H, W]."""

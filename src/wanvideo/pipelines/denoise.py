@@ -17,6 +17,8 @@ from wanvideo.sampling.step_cache import expected_change, learn, may_reuse
 
 # A transformer: input [B, C, T, h, w], timestep [B] or [B, 2], text [B, S, D] -> velocity [B, z, T, h, w].
 Transformer: TypeAlias = Callable[[Tensor, Tensor, Tensor], Tensor]
+# Both velocities of a guided step: of a transformer, its input and timestep, the prompt and the negative prompt.
+Both: TypeAlias = Callable[[Transformer, Tensor, Tensor, Tensor, Tensor], tuple[Tensor, Tensor]]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -89,12 +91,13 @@ def denoise(
     text: Embeddings,
     condition: Condition,
     state: SolverState,
+    both: Both | None = None,
 ) -> Iterator[SolverState]:
     """Yield the state after every step that is left, all on the device of `state`.
 
     `transformer` gives the network of an expert when a step needs it. Raises NonFiniteLatents, with the step, as soon
     as a NaN or an infinity appears. The step cache is part of the state, so that a run that is resumed reuses as it
-    would have done.
+    would have done. both: computes the two velocities of a guided step, if not one after the other.
     """
     cache, reused = state.cache, state.reused
     steps, threshold = sampling.schedule.steps, sampling.step_cache or 0.0
@@ -107,7 +110,7 @@ def denoise(
         if cache is not None and may_reuse(step, steps) and expected_change(cache, latents) < threshold:
             reused += 1
             return cache.velocity
-        result = guided_velocity(transformer(expert), sampling, expert, latents, timestep, text, condition)
+        result = guided_velocity(transformer(expert), sampling, expert, latents, timestep, text, condition, both)
         if threshold > 0:
             cache = learn(cache, step, latents, result)
         return result
@@ -126,6 +129,7 @@ def guided_velocity(
     timestep: float,
     text: Embeddings,
     condition: Condition,
+    both: Both | None = None,
 ) -> Tensor:
     """The velocity [1, z, T, h, w] at one noise level, with guidance unless its scale is 1.
 
@@ -138,15 +142,22 @@ def guided_velocity(
     scale = sampling.scale(expert)
     if scale == 1 or text.negative is None:
         result = transformer(x, time, text.prompt)
-    elif sampling.batch_guidance:
-        both = torch.cat([text.prompt, text.negative])
-        cond, uncond = transformer(x.expand(2, *x.shape[1:]), time.expand(2, -1), both).split(1)
-        result = guide(cond, uncond, scale)
     else:
-        result = guide(transformer(x, time, text.prompt), transformer(x, time, text.negative), scale)
+        both = both or (_in_one_batch if sampling.batch_guidance else _in_turn)
+        result = guide(*both(transformer, x, time, text.prompt, text.negative), scale)
     if condition.first_latent is None:
         return result
     return torch.cat([torch.zeros_like(result[:, :, :1]), result[:, :, 1:]], dim=2)
+
+
+def _in_turn(transformer: Transformer, x: Tensor, time: Tensor, *texts: Tensor) -> tuple[Tensor, Tensor]:
+    prompt, negative = texts
+    return transformer(x, time, prompt), transformer(x, time, negative)
+
+
+def _in_one_batch(transformer: Transformer, x: Tensor, time: Tensor, *texts: Tensor) -> tuple[Tensor, Tensor]:
+    cond, uncond = transformer(x.expand(2, *x.shape[1:]), time.expand(2, -1), torch.cat(texts)).split(1)
+    return cond, uncond
 
 
 def check_finite(state: SolverState, sampling: Sampling) -> None:

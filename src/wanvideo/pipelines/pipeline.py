@@ -15,6 +15,10 @@ from torch import Tensor
 from wanvideo.errors import InvalidRequest, NonFiniteLatents, NotEnoughMemory
 from wanvideo.kernels.attention import EXACT, FAST, attention_backends
 from wanvideo.media.image import load_image
+from wanvideo.parallel.branches import apart
+from wanvideo.parallel.picture import strips
+from wanvideo.parallel.ranks import Ranks
+from wanvideo.parallel.tokens import spread
 from wanvideo.pipelines.adapt import adapt
 from wanvideo.pipelines.architecture import architecture_of, work_of
 from wanvideo.pipelines.base import VideoPipeline
@@ -34,7 +38,7 @@ from wanvideo.runtime.calibration import load_calibration, usual_calibration_fil
 from wanvideo.runtime.cpu import fitting_threads
 from wanvideo.runtime.fused_vae import decoder, encode
 from wanvideo.runtime.hardware import this_machine
-from wanvideo.runtime.machine import predict
+from wanvideo.runtime.machine import predict, together
 from wanvideo.runtime.placement import MemoryPlan
 from wanvideo.runtime.plan import plan
 from wanvideo.runtime.tiling import decode_tiled, encode_tiled
@@ -80,10 +84,12 @@ class Pipeline(VideoPipeline):
         memory_limit: int | None = None,
         library: LoraLibrary | None = None,
         loras: Sequence[LoraUse] = (),
+        ranks: Ranks | None = None,
     ) -> None:
         """`spec` is what `spec_of` says of `folder`, or a preset that runs with its files and with `loras`.
 
-        library: as in `adapt`. The other arguments are those of `wanvideo.load`. Raises InvalidRequest for them.
+        library: as in `adapt`. ranks: this process among those that make the same videos with the same calls.
+        The other arguments are those of `wanvideo.load`. Raises InvalidRequest for them.
         """
         self.spec = spec
         self.tile, self.batch_guidance = _cells(tile, folder), batch_guidance
@@ -102,6 +108,7 @@ class Pipeline(VideoPipeline):
         self._colours: LatentColours | None = None
         self._library, self._loras = library, tuple(loras)
         self._finite = FiniteLoras()
+        self._ranks = ranks or Ranks.alone(where)
 
     @property
     def device(self) -> torch.device:
@@ -209,7 +216,8 @@ class Pipeline(VideoPipeline):
             while going:
                 going = False
                 try:
-                    for after in denoise(self._computed(transformers), sampling, text, condition, state):
+                    computed, both = self._computed(transformers, sampling), apart(self._ranks.work(guided=True))
+                    for after in denoise(computed, sampling, text, condition, state, both):
                         expert = None if sampling.boundary is None else sampling.expert(after.step - 1).value
                         preview = self._colours.preview(after.outputs[-1]) if run.previews and self._colours else None
                         yield run.clock.progress(Phase.DENOISE, after.step, steps, expert, preview, after.reused)
@@ -218,7 +226,7 @@ class Pipeline(VideoPipeline):
                 except torch.OutOfMemoryError as error:
                     log.warning("memory ran out at step %d: %s", state.step + 1, str(error).partition(". ")[0])
                     transformers.let_go()
-                    going = self._parts.shrink()
+                    going = self._ranks.size == 1 and self._parts.shrink()
                     if not going:
                         raise
                 if going and self._parts.plan is not None:
@@ -274,7 +282,7 @@ class Pipeline(VideoPipeline):
                     yield run.clock.progress(Phase.DECODE, chunk, chunks)
                 return
             except torch.OutOfMemoryError:
-                if tile == tiles[-1]:
+                if tile == tiles[-1] or self._ranks.size > 1:
                     raise
                 log.warning("memory ran out while decoding, %s: trying again in smaller tiles", _in_tiles(tile))
             torch.cuda.empty_cache()
@@ -282,6 +290,8 @@ class Pipeline(VideoPipeline):
     def _chunks(self, latents: Tensor, tile: int | None) -> Iterator[Tensor]:
         """Of the autoencoder. tile: in latent cells."""
         vae, latents = self._parts.vae(), latents.to(self._parts.vae_device)
+        if tile is None and self._ranks.size > 1 and latents.device == self.device:
+            return strips(vae, self.device, self._ranks.work(guided=False).team)(latents)
         if tile is None:
             return decoder(vae, latents.device)(latents)
         return decode_tiled(vae, latents, tile=tile, stride=_stride(tile))
@@ -301,6 +311,8 @@ class Pipeline(VideoPipeline):
         yield run.clock.progress(Phase.LOAD, 0, len(networks))
         for done, network in enumerate(networks, start=1):
             network()
+            if done == len(networks):
+                self._ranks.meet()
             yield run.clock.progress(Phase.LOAD, done, len(networks))
 
     def _take_turn(self, run: _Run, *networks: Callable[[], object]) -> Iterator[Event]:
@@ -318,16 +330,17 @@ class Pipeline(VideoPipeline):
         """What loads the transformers that this run needs, as far as that can be done beforehand."""
         return [partial(self._parts.fetch, expert) for expert in run.sampling.experts]
 
-    def _computed(self, transformers: Transformers) -> Callable[[Expert], Transformer]:
+    def _computed(self, transformers: Transformers, sampling: Sampling) -> Callable[[Expert], Transformer]:
         """The transformers, computing in the tier of this pipeline."""
         backends = FAST if self.tier is Tier.FAST else EXACT
 
         def get(expert: Expert) -> Transformer:
-            network = transformers.get(expert)
+            work = self._ranks.work(guided=sampling.scale(expert) != 1)
+            network = spread(transformers.get(expert), work.team)
 
             def compute(x: Tensor, timestep: Tensor, text: Tensor) -> Tensor:
                 with attention_backends(*backends):
-                    return network(x, timestep, text)  # type: ignore[no-any-return]
+                    return network(x, timestep, text)
 
             return compute
 
@@ -352,6 +365,8 @@ class Pipeline(VideoPipeline):
         if self.device.type == "cpu" or self._parts.dtype.itemsize != 2:
             return None
         machine = this_machine(str(self.device), self.memory_limit)
+        free, available = self._ranks.least([machine.gpu_free, machine.host_available])
+        machine = together(replace(machine, gpu_free=free, host_available=available), self._ranks.size)
         # Seconds are not what is asked for here: nothing has to be measured.
         rates = load_calibration(usual_calibration_file(), machine) or predict(machine)
         return plan(

@@ -12,7 +12,7 @@ from typing import Final
 import torch
 from PIL.Image import Image
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save
+from safetensors.torch import load, save
 from torch import Tensor
 
 from wanvideo.errors import IncompatibleState
@@ -44,17 +44,7 @@ class Checkpoint:
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write a safetensors file, whole or not at all. Raises OutputNotWritable or DiskFull."""
-        path = Path(path)
-        cache = self.state.cache
-        about = {
-            "format": FORMAT,
-            "schema": SCHEMA,
-            "step": self.step,
-            "reused": self.state.reused,
-            "cache": None if cache is None else {"step": cache.step, "rate": cache.rate},
-            "fingerprint": self.fingerprint,
-        }
-        data = save(_tensors(self), metadata={"wanvideo": json.dumps(about)})
+        path, data = Path(path), self.to_bytes()
         part = path.with_name(f".{path.name}.{secrets.token_hex(4)}.part")
         with writing(path):
             try:
@@ -66,6 +56,30 @@ class Checkpoint:
             finally:
                 part.unlink(missing_ok=True)
 
+    def to_bytes(self) -> bytes:
+        """The content of that file."""
+        cache = self.state.cache
+        about = {
+            "format": FORMAT,
+            "schema": SCHEMA,
+            "step": self.step,
+            "reused": self.state.reused,
+            "cache": None if cache is None else {"step": cache.step, "rate": cache.rate},
+            "fingerprint": self.fingerprint,
+        }
+        return save(_tensors(self), metadata={"wanvideo": json.dumps(about)})
+
+    @classmethod
+    def from_bytes(cls, data: bytes) -> "Checkpoint":
+        """What `to_bytes` gave. Raises IncompatibleState for anything else."""
+        try:
+            tensors = load(data)
+            header = json.loads(data[8 : 8 + int.from_bytes(data[:8], "little")])
+            about = json.loads(header.get("__metadata__", {}).get("wanvideo", "{}"))
+        except (SafetensorError, ValueError) as error:
+            raise IncompatibleState(f"a saved run cannot be read ({error}): {_AGAIN}") from error
+        return _checkpoint("the saved run", about, tensors)
+
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> "Checkpoint":
         """Read a file that `save` wrote. Raises IncompatibleState if it is missing, damaged or something else."""
@@ -75,7 +89,7 @@ class Checkpoint:
                 tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
         except (OSError, SafetensorError, ValueError) as error:
             raise IncompatibleState(f"{os.fspath(path)} cannot be read as a saved run ({error}): {_AGAIN}") from error
-        return _checkpoint(Path(path), about, tensors)
+        return _checkpoint(os.fspath(path), about, tensors)
 
     def require(self, fingerprint: Mapping[str, object], shape: tuple[int, ...], steps: int) -> None:
         """Raise IncompatibleState, which names what differs, unless this is a state of that run."""
@@ -143,7 +157,7 @@ def _tensors(checkpoint: Checkpoint) -> dict[str, Tensor]:
     return {name: tensor.detach().cpu().clone(memory_format=dense) for name, tensor in tensors.items()}
 
 
-def _checkpoint(path: Path, about: object, tensors: Mapping[str, Tensor]) -> Checkpoint:
+def _checkpoint(path: str, about: object, tensors: Mapping[str, Tensor]) -> Checkpoint:
     """Check what a file said of itself and what it held."""
     if not isinstance(about, dict) or about.get("format") != FORMAT:
         raise IncompatibleState(f"{path} is no saved run: {_AGAIN}")

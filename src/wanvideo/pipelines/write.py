@@ -26,17 +26,20 @@ def generate_to_file(
     *,
     resume: "Checkpoint | None" = None,
     previews: bool = False,
+    embed: bool = True,
 ) -> Generator[Event, None, None]:
     """The events of `pipeline.generate`, and then `Saved`: the file is at `path`, whole, with its settings inside.
+
+    Without `embed`, the file says nothing of how it was made, and only `Saved` does.
 
     A single frame may be named .mp4, .png, .jpg or .webp. Closing the generator cancels and leaves no half file.
     Raises OutputNotWritable, DiskFull or EncodeFailed before anything is loaded where that can be known.
     """
     check_writable(path)
-    return _write(pipeline.generate(request, resume=resume, previews=previews), Path(path))
+    return _write(pipeline.generate(request, resume=resume, previews=previews), Path(path), embed=embed)
 
 
-def _write(events: Generator[Event, None, None], path: Path) -> Generator[Event, None, None]:
+def _write(events: Generator[Event, None, None], path: Path, *, embed: bool) -> Generator[Event, None, None]:
     timing: dict[Phase, float] = {}
     writing = 0.0  # seconds
     reused = 0  # steps
@@ -57,12 +60,13 @@ def _write(events: Generator[Event, None, None], path: Path) -> Generator[Event,
                 if not about:  # decoding has just begun, so its time cannot be in the file
                     spent: dict[Phase, float] = {phase: timing[phase] for phase in timing if phase is not Phase.DECODE}
                     about = settings(request, spent, reused=reused)
+                inside = about if embed else {}
                 if path.suffix.lower() not in VIDEO_SUFFIXES:
-                    save_image(path, event.frames[0], about)
+                    save_image(path, event.frames[0], inside)
                 else:
                     if writer is None:
                         writer = VideoWriter(
-                            path, width=request.width, height=request.height, fps=request.fps, settings=about
+                            path, width=request.width, height=request.height, fps=request.fps, settings=inside
                         )
                         open_file.enter_context(writer)
                     writer.write(event.frames)

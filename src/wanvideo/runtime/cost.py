@@ -39,18 +39,27 @@ class BlockSeconds:
         return max(self.compute, self.copy)
 
 
-def block_compute(architecture: Architecture, work: Work, tier: Tier, rates: Calibration) -> float:
-    """Seconds of one block, all of its weights being there."""
+def block_compute(architecture: Architecture, work: Work, tier: Tier, rates: Calibration, team: int = 1) -> float:
+    """Seconds of one block, all of its weights being there, on `team` GPUs that share its tokens."""
     config, tokens = architecture.transformer, work.tokens(architecture)
     dim = config.dim
     linear, attention = rates.bf16_tflops, rates.attention_tflops
     if tier is Tier.FAST:
         linear, attention = rates.fp8_tflops, rates.attention_8bit_tflops
-    return (
+    alone = (
         2 * tokens * (6 * dim**2 + 2 * dim * config.ffn_dim) / (linear * 1e12)
         + 4 * tokens * (tokens + TEXT_TOKENS) * dim / (attention * 1e12)
         + tokens * dim * _MOVED / (rates.memory_gbs * 1e9)
     )
+    return alone / team + exchange_seconds(tokens, dim, rates, team)
+
+
+def exchange_seconds(tokens: int, dim: int, rates: Calibration, team: int) -> float:
+    """Of q, k, v and the result of one block, in 16 bits: what goes to other GPUs, and a copy of all of it."""
+    if team == 1:
+        return 0.0
+    own = 4 * 2 * dim * tokens / team
+    return own * (team - 1) / team / (rates.link_gbs * 1e9) + 2 * own / (rates.memory_gbs * 1e9)
 
 
 def forward_flops(architecture: Architecture, work: Work) -> float:

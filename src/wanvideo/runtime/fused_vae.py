@@ -12,6 +12,7 @@ What is computed is described in `models.vae`, whose results these are but for r
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from itertools import chain
+from typing import TypeAlias
 
 import torch
 import torch.nn.functional as F
@@ -65,6 +66,10 @@ def decoder(vae: WanVAE, device: torch.device) -> Callable[[Tensor], Iterator[Te
 def encode(vae: WanVAE, video: Tensor) -> Tensor:
     """`vae.encode`, in the way that is faster where the video is."""
     return FusedEncoder(vae).encode(video) if video.is_cuda else vae.encode(video)
+
+
+# Of the frames [T, H, W, C] behind the middle (level 0) and behind each doubling of H and W (1, 2, ...), a part.
+Crop: TypeAlias = Callable[[int, Tensor], Tensor]
 
 
 @dataclass(slots=True)
@@ -182,10 +187,10 @@ def _up_stages(decoder: Decoder) -> Iterator[_UpStage]:
 class FusedDecoder:
     """Decodes clips with the weights of one autoencoder, which it shares."""
 
-    def __init__(self, vae: WanVAE, *, group: int = GROUP) -> None:
-        """group: frames that a stage takes at a time."""
+    def __init__(self, vae: WanVAE, *, group: int = GROUP, crop: Crop = lambda _, x: x) -> None:
+        """group: frames that a stage takes at a time. crop: what to go on with of the frames at each level."""
         prepare(vae.decoder)
-        self.vae, self.group = vae, group
+        self.vae, self.group, self.crop = vae, group, crop
         self.stages = list(_up_stages(vae.decoder))
 
     def stream(self, latents: Tensor) -> Iterator[Tensor]:
@@ -211,19 +216,24 @@ class FusedDecoder:
     def _frames(self, z: Tensor) -> Iterator[Tensor]:
         """z [T, h, w, C] -> the decoder's output, a few frames at a time."""
         decoder, past = self.vae.decoder, _Past()
-        x: Iterable[Tensor] = (
-            _middle(decoder, conv3d(past.window(decoder.conv1, latent), decoder.conv1.weight, decoder.conv1.bias), past)
-            for latent in z.split(1)
-        )
-        for stage in self.stages:
-            x = self._stage(stage, x, past)
+        x: Iterable[Tensor] = (self.crop(0, self._small(latent, past)) for latent in z.split(1))
+        for level, stage in enumerate(self.stages, start=1):
+            x = self._stage(stage, level, x, past)
         for frames in x:
             made = _head(decoder, frames, past)
             del frames
             yield made
 
-    def _stage(self, stage: _UpStage, source: Iterable[Tensor], past: _Past) -> Iterator[Tensor]:
-        """Frames through one stage. Nothing that has been handed on is kept here, or the memory would not be free."""
+    def _small(self, latent: Tensor, past: _Past) -> Tensor:
+        """A latent frame [1, h, w, C] through the first convolution and the middle."""
+        conv = self.vae.decoder.conv1
+        return _middle(self.vae.decoder, conv3d(past.window(conv, latent), conv.weight, conv.bias), past)
+
+    def _stage(self, stage: _UpStage, level: int, source: Iterable[Tensor], past: _Past) -> Iterator[Tensor]:
+        """Frames through one stage, to `level`.
+
+        Nothing that has been handed on is kept here, or the memory would not be free.
+        """
         start = True
         for h in source:
             origin = [h] if stage.shortcut and stage.up is not None else []
@@ -238,7 +248,7 @@ class FusedDecoder:
             del h
             first = stage.time - 1 if start else 0
             while small:
-                made = [self._double(stage, small[: self.group], origin, first)]
+                made = [self.crop(level, self._double(stage, small[: self.group], origin, first))]
                 first += self.group
                 del small[: self.group]
                 if not small:

@@ -2,7 +2,7 @@
 
 import platform
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from types import MappingProxyType
 from typing import Final
 
@@ -25,6 +25,7 @@ class Machine:
     gpu_free: int = 0
     has_context: bool = False  # `gpu_free` is what is left beside this process's CUDA context
     memory_limit: int | None = None  # of GPU memory, set by the user
+    gpus: int = 1  # alike, that make one video together: bytes are those of each, and its share of the host's
     host_total: int
     host_available: int
     driver: str | None = None
@@ -43,6 +44,14 @@ class Machine:
     def eight_bit(self) -> str:
         """How a model is stored that the tier fast takes as it is: "fp8" or, before Ada, "int8"."""
         return "fp8" if self.has_fp8 else "int8"
+
+
+def together(machine: Machine, gpus: int) -> Machine:
+    """One of `gpus` like that of `machine`, which make a video together."""
+    if gpus == 1:
+        return machine
+    note = f"{gpus} GPUs make the video together: memory is that of each, and its share of the host's"
+    return replace(machine, gpus=gpus, host_available=machine.host_available // gpus, notes=(*machine.notes, note))
 
 
 # --- named machines --------------------------------------------------------------------------------------------------
@@ -99,6 +108,7 @@ class Calibration:
     attention_8bit_tflops: float
     memory_gbs: float  # device memory, read and written
     h2d_gbs: float  # from pinned host memory to the GPU
+    link_gbs: float  # from each GPU to others of the host, while it receives as much
     vae_tflops: float  # a decode by autoencoder 2.1 in 16 bits, from end to end
     disk_gbs: float
     cpu_tflops: float = 0.5  # float32 matrix products of the processor
@@ -121,6 +131,7 @@ H100: Final = Calibration(
     attention_8bit_tflops=740,
     memory_gbs=2950,
     h2d_gbs=54.6,
+    link_gbs=450,  # not measured: the datasheet's NVLink in one direction
     vae_tflops=275,
     disk_gbs=2.0,  # no source: a network disk
     cpu_tflops=1.0,
@@ -144,6 +155,7 @@ def _predicted(name: str, *, bf16: float, eight_bit: float, memory: float, has_f
         attention_8bit_tflops=1.6 * attention if has_fp8 else attention,
         memory_gbs=0.85 * memory,
         h2d_gbs=24,
+        link_gbs=12,  # a GeForce reaches another one through host memory, which is two copies
         vae_tflops=linear * H100.vae_tflops / H100.bf16_tflops,
         disk_gbs=3,
         cpu_tflops=1.0,
@@ -186,6 +198,7 @@ def cpu_calibration(name: str, *, tflops: float, measured: bool, attention: floa
         attention_8bit_tflops=attention,
         memory_gbs=20,
         h2d_gbs=10,
+        link_gbs=10,
         vae_tflops=tflops / 2,
         disk_gbs=1,
         cpu_tflops=tflops,

@@ -29,6 +29,8 @@ class MemoryModel:
     ffn_per_dim: float = 8
     ffn_per_hidden: float = 2
     gelu_per_hidden: float = 0  # 2 where GELU is not fused into the matrix product
+    exchange_per_dim: float = 10  # on several GPUs: q, k and v once more as received, what was sent, less the result
+    embedding_per_dim: float = 10  # there, of all tokens before they are shared: thrice in 16 bits, once in float32
     fast_per_dim: float = 4.25  # 8-bit copies of q, k and v, and of what goes into a matrix product, with their scales
     fast_per_hidden: float = 1
     latent_tensors: int = 12  # float32 tensors of latents: noise, state, solver history, condition, two velocities
@@ -50,21 +52,27 @@ class MemoryModel:
         scores = config.num_heads * TEXT_TOKENS * tokens * self.text_per_score
         return int(wide + scores) + self.workspace
 
-    def denoising(self, architecture: Architecture, work: Work, tier: Tier) -> int:
-        """One forward at a time, and the keys and values of both prompts for all blocks."""
+    def denoising(self, architecture: Architecture, work: Work, tier: Tier, team: int = 1) -> int:
+        """One forward at a time, and the keys and values of both prompts for all blocks.
+
+        team: GPUs that share the tokens of a forward.
+        """
         config, vae = architecture.transformer, architecture.vae
         tokens, dim = work.tokens(architecture), config.dim
         latents = work.latent_cells(vae) * vae.z_dim * 4 * self.latent_tensors
         text = TEXT_TOKENS * 2 * 2 * dim * config.num_layers * work.prompts
-        at_peak = int(tokens * (self.per_token(dim, config.ffn_dim, tier) + self.rope_per_token))
+        at_peak = int(tokens * (self.per_token(dim, config.ffn_dim, tier, team) + self.rope_per_token))
         return at_peak + latents + text + 2 * architecture.largest_matrix + self.workspace
 
-    def per_token(self, dim: int, ffn_dim: int, tier: Tier) -> float:
-        """Bytes per video token at the peak of one block."""
+    def per_token(self, dim: int, ffn_dim: int, tier: Tier, team: int = 1) -> float:
+        """Bytes per video token at the peak of one block, on one of `team` GPUs."""
         fast = tier is Tier.FAST
         attention = dim * (self.attention_per_dim + (self.fast_per_dim if fast else 0))
         hidden = self.ffn_per_hidden + self.gelu_per_hidden + (self.fast_per_hidden if fast else 0)
-        return max(attention, dim * self.ffn_per_dim + ffn_dim * hidden)
+        feed_forward = dim * self.ffn_per_dim + ffn_dim * hidden
+        if team == 1:
+            return max(attention, feed_forward)
+        return max((attention + dim * self.exchange_per_dim) / team, feed_forward / team, dim * self.embedding_per_dim)
 
 
 def decode_bytes(config: VAEConfig, height: int, width: int, dtype: str, tile: int | None) -> int:

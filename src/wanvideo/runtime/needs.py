@@ -10,7 +10,9 @@ from wanvideo.runtime.architecture import Architecture, Work
 from wanvideo.runtime.cost import BlockSeconds, block_compute, decode_seconds, encode_seconds, text_seconds
 from wanvideo.runtime.machine import Calibration, Machine
 from wanvideo.runtime.memory_model import WIDTH_OF, MemoryModel
+from wanvideo.runtime.mesh import Mesh, mesh_for
 from wanvideo.runtime.placement import BlockPlacement, Placement, Source, VAEPlan
+from wanvideo.runtime.strips import strip_work
 
 # (autoencoder, height, width, dtype, side of a tile in pixels or None) -> bytes beside its weights.
 VAEBytes: TypeAlias = Callable[[VAEConfig, int, int, str, int | None], int]
@@ -78,7 +80,12 @@ class Needs:
 
     @property
     def denoise_work(self) -> int:
-        return self.model.denoising(self.architecture, self.work, self.tier)
+        return self.model.denoising(self.architecture, self.work, self.tier, self.mesh.width)
+
+    @property
+    def mesh(self) -> Mesh:
+        """How the GPUs share the work."""
+        return mesh_for(self.machine.gpus, guided=self.work.guided)
 
     @property
     def fixed(self) -> int:
@@ -171,16 +178,22 @@ class Needs:
         block = self.block_seconds(blocks.source)
         forward = blocks.resident * block.compute + blocks.streamed * block.streamed
         copied = 0 if keep_all else self.architecture.experts * blocks.resident
-        return self.work.forwards * forward + copied * block.copy
+        return self.work.forwards / self.mesh.branches * forward + copied * block.copy
 
     def block_seconds(self, source: Source) -> BlockSeconds:
         copy = self.slab / (self.rates.h2d_gbs * 1e9)
         if source is Source.MAPPED:
             copy = max(copy, self.architecture.stored_block / (self.rates.disk_gbs * 1e9))
-        return BlockSeconds(compute=block_compute(self.architecture, self.work, self.tier, self.rates), copy=copy)
+        compute = block_compute(self.architecture, self.work, self.tier, self.rates, self.mesh.width)
+        return BlockSeconds(compute=compute, copy=copy)
 
     def decode_seconds(self, vae: VAEPlan) -> float:
-        return decode_seconds(self.architecture, self.work, self.vae_rate(vae), vae.dtype, self.overlap(vae))
+        alone = decode_seconds(self.architecture, self.work, self.vae_rate(vae), vae.dtype, self.overlap(vae))
+        if vae.device == "cpu" or vae.tile is not None:  # then each GPU, or the CPU beside it, does all of it
+            return alone
+        config = self.architecture.vae
+        cells = max(self.work.width, self.work.height) // config.spatial_stride
+        return alone * strip_work(config, cells, self.machine.gpus)
 
     def vae_rate(self, vae: VAEPlan) -> float:
         return self.rates.cpu_tflops / 2 if vae.device == "cpu" else self.rates.vae_tflops

@@ -72,6 +72,7 @@ class MemoryPlan:
     short_bytes: int  # by how much that, or host memory, is too little; 0: it fits
     rates: str  # for which computer the seconds hold, and whether they were measured there
     notes: tuple[str, ...]  # why, in words
+    gpus: int = 1  # that make the video together; all bytes are those of each
     remedy: str | None = None  # what would make it fit, if that is neither a smaller size nor another tier
 
     @property

@@ -136,6 +136,7 @@ def _on_gpu(needs: Needs) -> MemoryPlan:
         cap_bytes=needs.cap,
         short_bytes=max(short, short_of_host),
         rates=needs.rates.origin,
+        gpus=needs.machine.gpus,
         notes=tuple(notes),
         remedy=_convert(needs) if too_large else None,
     )
@@ -179,6 +180,7 @@ def _all_at_once(needs: Needs) -> MemoryPlan:
         cap_bytes=needs.cap,
         short_bytes=0,
         rates=needs.rates.origin,
+        gpus=needs.machine.gpus,
         notes=(*needs.machine.notes, "all networks are on the GPU together: nothing is loaded between phases"),
     )
 
@@ -269,6 +271,7 @@ def _on_cpu(needs: Needs) -> MemoryPlan:
         cap_bytes=needs.cap,
         short_bytes=short,
         rates=needs.rates.origin,
+        gpus=needs.machine.gpus,
         notes=tuple(notes),
     )
 

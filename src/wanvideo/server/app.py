@@ -16,6 +16,7 @@ from wanvideo.server.parts import Parts, package_version
 from wanvideo.server.routes import (
     generation,
     health,
+    inputs,
     lora,
     models,
     outputs,
@@ -31,7 +32,7 @@ from wanvideo.server.settings import Settings
 from wanvideo.server.together import Together
 
 THREADS = 40  # for what blocks: the database, the disk, children that decode
-GROUPS = (generation, queue, outputs, models, wan_models, lora, prompt, system, recovery)
+GROUPS = (generation, inputs, queue, outputs, models, wan_models, lora, prompt, system, recovery)
 ALIASED = (queue, outputs, system, prompt, generation)
 
 
@@ -58,6 +59,7 @@ def create_app(parts: Parts) -> FastAPI:
         docs_url=None,  # its page loads scripts from elsewhere
         redoc_url=None,
         generate_unique_id_function=_operation_id,
+        webhooks=socket.frames,
     )
     app.state.parts = parts
     app.state.submissions = Together(lambda asked: generation.submit_all(parts, asked))
@@ -100,12 +102,14 @@ def rules_of(settings: Settings) -> Rules:
         token=None if settings.token is None else settings.token.get_secret_value(),
         bodies=BodyLimits(
             usual=settings.max_json_bytes,
-            paths={
+            forms={
                 "/generation/submit": image,
+                "/api/v1/inputs": settings.max_image_bytes + settings.max_json_bytes,
                 "/v1/videos": image,
                 "/lora/upload": settings.max_lora_bytes + settings.max_json_bytes,
                 "/outputs/settings": settings.max_video_bytes + settings.max_json_bytes,
             },
+            jsons={"/v1/videos": 4 * settings.max_image_bytes // 3 + settings.max_json_bytes},  # a data URL
             seconds=settings.body_seconds,
         ),
     )

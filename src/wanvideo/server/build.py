@@ -9,8 +9,10 @@ from wanvideo.jobs.executor import MakeExecutor
 from wanvideo.jobs.folder import DataFolder
 from wanvideo.jobs.job import DONE, Job, State
 from wanvideo.jobs.ledger import Change
+from wanvideo.jobs.lock import locked
+from wanvideo.jobs.outbox import ENDS, Outbox
 from wanvideo.jobs.queue import Queue
-from wanvideo.jobs.reconcile import locked, reconcile
+from wanvideo.jobs.reconcile import reconcile
 from wanvideo.jobs.retention import Retention, Sweeper
 from wanvideo.jobs.supervisor import Supervisor
 from wanvideo.server.catalog import Catalog
@@ -18,14 +20,17 @@ from wanvideo.server.downloads import Download, Downloads
 from wanvideo.server.events.frames import of_change, of_download, of_sample
 from wanvideo.server.events.hub import Hub
 from wanvideo.server.inputs import Inputs
+from wanvideo.server.job_views import task_view
 from wanvideo.server.limits import LimitsFile
 from wanvideo.server.metrics import Metrics, Reading
 from wanvideo.server.monitor import Monitor, Sample
 from wanvideo.server.parts import Parts, Sources, offer_here, package_version
 from wanvideo.server.preparing import Preparing
 from wanvideo.server.prompt import Enhancer
+from wanvideo.server.sandbox import Sandbox
 from wanvideo.server.settings import Settings
 from wanvideo.server.stores import database_of, folder_of
+from wanvideo.server.webhooks import Webhooks, body_of, key_of
 from wanvideo.server.workers import describe, workers_of
 
 Workers = Callable[[Settings, Sources, DataFolder], Mapping[str, MakeExecutor]]
@@ -53,6 +58,7 @@ def build(settings: Settings, sources: Sources, *, workers: Workers = workers_of
         preparing = Preparing(catalog, downloads)
         retention = Retention(queue, settings.retention)
         supervisor = Supervisor(queue, workers(settings, sources, folder), describe=describe, preparer=preparing)
+        sandbox = Sandbox()
         parts = Parts(
             settings=settings,
             sources=sources,
@@ -62,13 +68,17 @@ def build(settings: Settings, sources: Sources, *, workers: Workers = workers_of
             retention=retention,
             sweeper=Sweeper(retention),
             catalog=catalog,
-            inputs=Inputs(folder.inputs),
+            inputs=Inputs(folder.inputs, sandbox),
+            sandbox=sandbox,
             limits=LimitsFile(settings.data_dir / "limits.json"),
             downloads=downloads,
             monitor=Monitor(lambda sample: _tell_sample(hub, sample)),
             metrics=Metrics(package_version()),
             hub=hub,
             enhancer=enhancer_of(settings),
+            webhooks=webhooks_of(
+                settings, queue, lambda job: task_view(parts, job).model_dump(mode="json", exclude_none=True)
+            ),
             closing=closing.pop_all(),
         )
     parts.closing.callback(queue.subscribe(lambda change: _tell_change(parts, change)))
@@ -87,6 +97,13 @@ def enhancer_of(settings: Settings) -> Enhancer | None:
     )
 
 
+def webhooks_of(settings: Settings, queue: Queue, view: Callable[[Job], dict[str, Any]]) -> Webhooks:
+    outbox = Outbox(queue, settings.webhooks, lambda job, event: body_of(event, view(job)))
+    secret = settings.webhook_secret
+    key = b"" if secret is None else key_of(secret.get_secret_value())
+    return Webhooks(outbox, key, first_pause=settings.webhook_seconds)
+
+
 # --- who tells whom --------------------------------------------------------------------------------------------------
 
 
@@ -94,6 +111,8 @@ def _tell_change(parts: Parts, change: Change) -> None:
     for frame in of_change(change, parts.catalog):
         parts.hub.publish(frame)
     _measure(parts.metrics, change)
+    if change.kind in ENDS:
+        parts.webhooks.wake()
 
 
 def _tell_download(parts: Parts, before: Download | None, after: Download) -> None:
@@ -143,4 +162,7 @@ def _readings(parts: Parts) -> Iterator[Reading]:
     yield Reading("wanvideo_worker_restarts", "Since the server started", (), (), parts.worker_restarts())
     active = sum(not each.state.over for each in parts.downloads.list())
     yield Reading("wanvideo_downloads_active", "Waiting, paused or running", (), (), active)
+    yield Reading(
+        "wanvideo_webhooks_waiting", "Messages that have not arrived", (), (), parts.webhooks.outbox.waiting()
+    )
     yield Reading("wanvideo_disk_free_bytes", "Where videos go", (), (), parts.free_bytes())

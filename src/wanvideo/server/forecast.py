@@ -131,6 +131,11 @@ def fits(parts: Parts, found: Forecast) -> bool:
 def _alternative(other: Alternative) -> PlanAlternative:
     return PlanAlternative(
         change=other.change,
+        patch={
+            "resolution": f"{other.work.width}x{other.work.height}",
+            "frames": other.work.frames,
+            "tier": other.tier.value,
+        },
         fits=other.plan.fits,
         seconds=round(other.plan.seconds, 1),
         peak_mb=round(other.plan.peak_bytes / MIB, 1),

@@ -67,11 +67,13 @@ class BodyLimits:
     """Bytes of a request's body, by where it goes."""
 
     usual: int
-    paths: Mapping[str, int] = field(default_factory=dict)  # end of a path -> more
+    forms: Mapping[str, int] = field(default_factory=dict)  # end of a path -> more, for the files of a form
+    jsons: Mapping[str, int] = field(default_factory=dict)  # the same for JSON, all of which goes through memory
     seconds: float = 60.0
 
-    def of(self, path: str) -> int:
-        return next((most for end, most in self.paths.items() if path.endswith(end)), self.usual)
+    def of(self, path: str, media_type: str) -> int:
+        paths = self.jsons if media_type == "application/json" else self.forms
+        return next((most for end, most in paths.items() if path.endswith(end)), self.usual)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -114,7 +116,8 @@ class Guard:
                 return
             if scope["type"] == "http":
                 check_media_type(headers, scope)
-                receive = limited(receive, headers, self.rules.bodies, scope["path"])
+                receive = arriving = Arriving(receive, headers, self.rules.bodies, scope["path"])
+                send = _ending(send, arriving)
         except Refused as refusal:
             await _refuse(scope, receive, send, refusal)
             return
@@ -153,7 +156,7 @@ class Guard:
         check_media_type(headers, scope)
         limits = BodyLimits(usual=MOST_SIGN_IN, seconds=self.rules.bodies.seconds)
         try:
-            return await token_in_form(scope, limited(receive, headers, limits, "/"))
+            return await token_in_form(scope, Arriving(receive, headers, limits, "/"))
         except HTTPException as error:
             raise Refused(error.status_code, str(error.detail)) from None
 
@@ -217,10 +220,14 @@ def check_media_type(headers: Headers, scope: Scope) -> None:
     """Forms that any page can send without being asked are not taken."""
     if scope["method"] in SAFE:
         return
-    media_type = headers.get("content-type", "").partition(";")[0].strip().lower()
+    media_type = media_type_of(headers)
     has_body = headers.get("content-length", "0") != "0" or "transfer-encoding" in headers
     if media_type not in MEDIA_TYPES and (media_type or has_body):
         raise Refused(415, "send JSON (application/json), or files as multipart/form-data")
+
+
+def media_type_of(headers: Headers) -> str:
+    return headers.get("content-type", "").partition(";")[0].strip().lower()
 
 
 def _is_preflight(scope: Scope, headers: Headers) -> bool:
@@ -230,33 +237,48 @@ def _is_preflight(scope: Scope, headers: Headers) -> bool:
 # --- bodies ----------------------------------------------------------------------------------------------------------
 
 
-def limited(receive: Receive, headers: Headers, limits: BodyLimits, path: str) -> Receive:
-    """`receive` that counts, whatever the request claims, and does not wait for ever. Raises Refused if it claims too
-    much."""
-    most = limits.of(path)
-    claimed = headers.get("content-length", "")
-    if claimed.isdecimal() and int(claimed[:20]) > most:
-        raise Refused(413, _too_large(most))
-    deadline = time.monotonic() + limits.seconds + most / LEAST_RATE
-    count, done = 0, False
+class Arriving:
+    """`receive` that counts, whatever the request claims, and does not wait for ever."""
 
-    async def receiving() -> Message:
-        nonlocal count, done
-        if done:  # what comes now is the end of the connection
-            return await receive()
+    def __init__(self, receive: Receive, headers: Headers, limits: BodyLimits, path: str) -> None:
+        """Raises Refused if the request claims too much."""
+        self._receive = receive
+        self._most, self._patience = limits.of(path, media_type_of(headers)), limits.seconds
+        claimed = headers.get("content-length", "")
+        if claimed.isdecimal() and int(claimed[:20]) > self._most:
+            raise Refused(413, _too_large(self._most))
+        self._deadline = time.monotonic() + limits.seconds + self._most / LEAST_RATE
+        self._count = 0
+        self._done = False
+        self.endless = "transfer-encoding" in headers  # what is left of it need not be waited for
+
+    async def __call__(self) -> Message:
+        if self._done:  # what comes now is the end of the connection
+            return await self._receive()
         try:
-            async with asyncio.timeout(min(limits.seconds, max(0.0, deadline - time.monotonic()))):
-                message = await receive()
+            async with asyncio.timeout(min(self._patience, max(0.0, self._deadline - time.monotonic()))):
+                message = await self._receive()
         except TimeoutError:
+            self.endless = True
             raise HTTPException(408, "the request did not arrive in time") from None
         if message["type"] == "http.request":
-            count += len(message.get("body", b""))
-            done = not message.get("more_body", False)
-            if count > most:
-                raise HTTPException(413, _too_large(most))
+            self._count += len(message.get("body", b""))
+            if self._count > self._most:
+                raise HTTPException(413, _too_large(self._most))
+            self._done = not message.get("more_body", False)
+            self.endless = self.endless and not self._done
         return message
 
-    return receiving
+
+def _ending(send: Send, arriving: Arriving) -> Send:
+    """An answer to a request that goes on and on ends the connection; what is left of others is passed over."""
+
+    async def sending(message: Message) -> None:
+        if message["type"] == "http.response.start" and arriving.endless:
+            MutableHeaders(scope=message)["connection"] = "close"
+        await send(message)
+
+    return sending
 
 
 def _too_large(most: int) -> str:

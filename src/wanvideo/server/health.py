@@ -66,7 +66,7 @@ def system_info(parts: Parts, found: Sequence[Check]) -> SystemInfo:
         warnings.append(f"{used:.0f} % of host memory are in use")
     if taken.gpu is not None and (percent := 100 * (1 - taken.gpu.free / taken.gpu.total)) > _VERY_HIGH:
         warnings.append(f"{percent:.0f} % of GPU memory are in use")
-    warnings += [problem.message for problem in parts.catalog.families.problems]
+    warnings += [without_folders(problem.message) for problem in parts.catalog.families.problems]
     if due := parts.retention.announced():
         warnings.append(
             f"{due} finished jobs will be removed with their videos, as /system/storage lists: favourites stay"

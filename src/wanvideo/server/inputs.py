@@ -4,12 +4,13 @@ import hashlib
 import os
 import re
 import secrets
+import struct
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO, Final
 
 from wanvideo.errors import InvalidImage
-from wanvideo.server.sandbox import reencode
+from wanvideo.server.sandbox import Sandbox
 
 NAME: Final = re.compile(r"[0-9a-f]{64}\.png")
 _BLOCK: Final = 1 << 20
@@ -20,6 +21,7 @@ class Inputs:
     """A folder of pictures, each under a name that says nothing but what is in it."""
 
     folder: Path
+    sandbox: Sandbox
 
     def path(self, name: str) -> Path:
         """Where a stored picture lies. Raises InvalidImage if there is none of that name."""
@@ -28,6 +30,12 @@ class Inputs:
             raise InvalidImage(f"there is no stored picture {name!r:.80}: upload it again")
         return path
 
+    def size(self, name: str) -> tuple[int, int]:
+        """Width and height of a stored picture, in pixels. Raises InvalidImage."""
+        with self.path(name).open("rb") as file:
+            width, height = struct.unpack(">II", file.read(24)[16:])  # the first chunk of a PNG
+        return width, height
+
     def keep(self, upload: BinaryIO, most: int) -> str:
         """Store a picture and give its name. Blocks while a child decodes it. Raises InvalidImage."""
         self.folder.mkdir(parents=True, exist_ok=True)
@@ -35,7 +43,7 @@ class Inputs:
         raw, clean = draft.with_suffix(".raw"), draft.with_suffix(".part")
         try:
             _copy(upload, raw, most)
-            reencode(raw, clean)
+            self.sandbox.reencode(raw, clean)
             name = f"{_digest(clean)}.png"
             clean.replace(self.folder / name)
         finally:

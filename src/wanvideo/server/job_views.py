@@ -92,7 +92,7 @@ def task_view(parts: Parts, job: Job, *, line: Line | None = None) -> TaskView:
         fallback=job.spec.fallback.value,
         loras=[_lora(use) for use in request.loras],
         adjustments=[found for each in result.get("adaptations", ()) if (found := _adjustment(each)) is not None],
-        warnings=list(result.get("warnings", ())),
+        warnings=[without_folders(str(each)) for each in result.get("warnings", ())],
         failure=failure,
         result=result_view(result) if job.state is State.SUCCEEDED else None,
         thumbnail_url=f"/api/v1/outputs/{job.id}/thumbnail" if job.state is State.SUCCEEDED else None,
@@ -184,7 +184,7 @@ def failure_view(failure: Mapping[str, Any]) -> FailureView:
             Action(
                 text=without_folders(str(each.get("text", ""))),
                 effect=str(each.get("effect", "")),
-                change=each.get("change") if isinstance(each.get("change"), dict) else None,
+                change=_change(each.get("change")),
             )
             for each in suggestions
         ],
@@ -192,6 +192,17 @@ def failure_view(failure: Mapping[str, Any]) -> FailureView:
         if isinstance(facts, Mapping)
         else {},
     )
+
+
+def _change(change: object) -> dict[str, Any] | None:
+    """Of a job's specification, in the words of a request."""
+    if not isinstance(change, Mapping):
+        return None
+    request = dict(change.get("request") or {})
+    said = {"model_type" if name == "model" else name: value for name, value in change.items() if name != "request"}
+    if width := request.pop("width", None):
+        said["resolution"] = f"{width}x{request.pop('height')}"
+    return said | request
 
 
 def result_view(result: Mapping[str, Any]) -> ResultView:
@@ -209,7 +220,7 @@ def result_view(result: Mapping[str, Any]) -> ResultView:
         peak_vram_mb=round(vram / MIB, 1) if isinstance(vram, int | float) else None,
         peak_ram_mb=round(rss / MIB, 1) if isinstance(rss, int | float) else None,
         adaptations=list(result.get("adaptations", ())),
-        warnings=list(result.get("warnings", ())),
+        warnings=[without_folders(str(each)) for each in result.get("warnings", ())],
     )
 
 

@@ -50,7 +50,7 @@ def set_up(*, json: bool, level: int = logging.INFO) -> None:
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(level)
-    for noisy in ("uvicorn.access", "httpx2", "httpcore2", "PIL"):
+    for noisy in ("alembic", "uvicorn", "uvicorn.access", "uvicorn.error", "httpx2", "httpcore2", "PIL"):
         logging.getLogger(noisy).setLevel(logging.WARNING)
 
 

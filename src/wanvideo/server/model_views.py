@@ -26,6 +26,7 @@ from wanvideo.weights.pick import Hardware, pick_variant
 
 MB: Final = 1_000_000  # sizes of files, as the hub counts
 MIB: Final = 2**20  # memory
+FRAME_STEP: Final = 4  # frames are 4 n + 1, for every model there is
 GIB: Final = 2**30
 
 
@@ -70,6 +71,7 @@ def limits_of(entry: ModelEntry) -> LimitsView:
         min_side=limits.min_side,
         max_area=limits.max_area,
         max_frames=limits.max_frames,
+        frame_step=FRAME_STEP,
         max_steps=limits.max_steps,
         max_guidance=limits.max_guidance,
     )
@@ -96,6 +98,7 @@ def model_view(presence: Presence, hardware: Hardware, *, loaded: bool, download
         bytes=model.nbytes if model else None,
         loaded=loaded,
         takes_loras=entry.takes_loras,
+        experts=entry.experts,
         defaults=defaults_of(entry),
         limits=limits_of(entry),
         usual_sizes=[SizeView(width=width, height=height) for width, height in entry.usual_sizes],
@@ -193,7 +196,7 @@ def download_view(download: Download, entry: ModelEntry) -> DownloadView:
         retries=download.retries,
         title=download.title,
         note=download.note,
-        error=download.fault.message if download.fault else None,
+        error=without_folders(download.fault.message) if download.fault else None,
         error_code=download.fault.code if download.fault else None,
         can_pause=not state.over and state is not DownloadState.PAUSED,
         can_resume=state in (DownloadState.PAUSED, DownloadState.FAILED, DownloadState.CANCELLED),

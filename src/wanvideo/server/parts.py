@@ -16,6 +16,7 @@ from wanvideo.families.plan import Forecast
 from wanvideo.jobs import queue as jobs
 from wanvideo.jobs.folder import DataFolder
 from wanvideo.jobs.job import Job, State
+from wanvideo.jobs.lock import Address
 from wanvideo.jobs.queries import Filter
 from wanvideo.jobs.queue import Queue
 from wanvideo.jobs.retention import Retention, Sweeper
@@ -31,8 +32,11 @@ from wanvideo.server.machine import this_machine
 from wanvideo.server.metrics import Metrics
 from wanvideo.server.monitor import Monitor
 from wanvideo.server.prompt import Enhancer
+from wanvideo.server.redact import without_folders
+from wanvideo.server.sandbox import Sandbox
 from wanvideo.server.schemas.system import Check
 from wanvideo.server.settings import Settings
+from wanvideo.server.webhooks import Webhooks
 from wanvideo.weights.download.hub import Hub as ModelHub
 from wanvideo.weights.download.plan import free_bytes
 from wanvideo.weights.entry import ModelEntry
@@ -73,12 +77,14 @@ class Parts:
     sweeper: Sweeper
     catalog: Catalog
     inputs: Inputs
+    sandbox: Sandbox
     limits: LimitsFile
     downloads: Downloads
     monitor: Monitor
     metrics: Metrics
     hub: Hub
     enhancer: Enhancer | None
+    webhooks: Webhooks
     closing: ExitStack  # what is to be undone when the server stops
     started: float = field(default_factory=time.monotonic)
     # Plans by what was asked, and when they were made, in monotonic seconds: see `forecast`.
@@ -90,6 +96,7 @@ class Parts:
         """Begin to work: what the last server left is taken up."""
         self.monitor.start()
         self.downloads.start()
+        self.webhooks.start()
         self.supervisor.start()
         self.sweeper.start()
 
@@ -98,6 +105,7 @@ class Parts:
         self.sweeper.stop()
         self.supervisor.drain(self.settings.drain_seconds)
         self.downloads.stop()
+        self.webhooks.stop()
         self.monitor.stop()
         self.closing.close()
 
@@ -113,6 +121,12 @@ class Parts:
     @property
     def url(self) -> str:
         return self.settings.url
+
+    @property
+    def address(self) -> Address:
+        """For programs of the same user."""
+        token = self.settings.token
+        return Address(url=self.url, token=None if token is None else token.get_secret_value())
 
     # --- jobs --------------------------------------------------------------------------------------------------------
 
@@ -202,13 +216,13 @@ class Parts:
             said = ", ".join(f"{each.name} is {each.state}" for each in there)
         else:
             said = "; ".join(f"{each.name}: {each.problem or each.state}" for each in views) or "there is none"
-        return Check(name="worker", ok=bool(there), detail=said)
+        return Check(name="worker", ok=bool(there), detail=without_folders(said))
 
     def check_database(self) -> Check:
         try:
             self.queue.counts()
         except WanVideoError as error:
-            return Check(name="database", ok=False, detail=error.message)
+            return Check(name="database", ok=False, detail=without_folders(error.message))
         return Check(name="database", ok=True, detail="answers")
 
     # --- the computer ------------------------------------------------------------------------------------------------

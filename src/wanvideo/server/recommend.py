@@ -11,6 +11,7 @@ from wanvideo.server.forecast import Wish, fits, forecast, usual
 from wanvideo.server.history import performance
 from wanvideo.server.model_views import MIB, needs_of, now
 from wanvideo.server.parts import Parts
+from wanvideo.server.redact import without_folders
 from wanvideo.server.schemas.models import (
     Cleanup,
     CleanupBody,
@@ -48,7 +49,7 @@ def recommend(
         try:
             found = forecast(parts, entry, Wish(memory_limit=limit))
         except WanVideoError as error:
-            limitations.append(f"{entry.id}: {error.message}")
+            limitations.append(f"{entry.id}: {without_folders(error.message)}")
             continue
         if found.machine.gpu is None:
             limitations.append(f"{entry.id} needs a GPU")

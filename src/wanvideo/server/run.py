@@ -3,19 +3,23 @@
 import asyncio
 import signal
 import socket
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import FrameType
 
 import uvicorn
 
+from wanvideo.jobs.lock import announced
 from wanvideo.server.app import create_app
 from wanvideo.server.build import build
 from wanvideo.server.parts import Parts, Sources
+from wanvideo.server.protocol import ImpatientProtocol
 from wanvideo.server.settings import Settings
 
 MAX_MESSAGE = 64 * 1024  # bytes of a WebSocket message
-KEEP_ALIVE = 30  # seconds
+MAX_FILES = 8192
+KEEP_ALIVE = 30  # seconds; also for the head of a request to arrive
 
 
 def run(settings: Settings, sources: Sources, listener: socket.socket, started: Callable[[], None]) -> None:
@@ -23,22 +27,42 @@ def run(settings: Settings, sources: Sources, listener: socket.socket, started: 
 
     Raises what `build` raises, and KeyboardInterrupt at the end if it was SIGINT.
     """
-    server = _Server(configure(build(settings, sources)), started)
+    allow_open_files()
+    parts = build(settings, sources)
+
+    def begun() -> None:
+        parts.closing.enter_context(announced(parts.folder, parts.address))
+        started()
+
+    server = _Server(configure(parts), begun)
     asyncio.run(server.serve(sockets=[listener]))
     if server.interrupted:
         raise KeyboardInterrupt
 
 
+def allow_open_files() -> None:
+    """As many as this user may have, up to what the most clients need: many systems begin with 1024."""
+    if sys.platform == "win32":
+        return
+    import resource
+
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    most = MAX_FILES if hard == resource.RLIM_INFINITY else min(MAX_FILES, hard)
+    if soft != resource.RLIM_INFINITY and soft < most:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (most, hard))
+
+
 def configure(parts: Parts) -> uvicorn.Config:
     return uvicorn.Config(
         create_app(parts),
+        http=ImpatientProtocol,
         log_config=None,
         access_log=False,
         server_header=False,
         ws_max_size=MAX_MESSAGE,
         ws_ping_interval=20.0,
         ws_ping_timeout=20.0,
-        timeout_keep_alive=KEEP_ALIVE,
+        timeout_keep_alive=max(1, min(KEEP_ALIVE, round(parts.settings.body_seconds))),
         timeout_graceful_shutdown=2,
         h11_max_incomplete_event_size=MAX_MESSAGE,
         lifespan="on",

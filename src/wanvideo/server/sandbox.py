@@ -1,27 +1,25 @@
 """Strangers' files are opened in a process of their own, which may crash, hang or be taken over, and is then gone.
 
-    python -m wanvideo.server.sandbox image IN OUT      re-encode a picture to an upright 8-bit RGB PNG
-    python -m wanvideo.server.sandbox settings IN       read what a video or picture was made with
-
-One JSON object on stdout says how it went. The child limits itself before it looks at the file: memory, processor time,
-the size of what it writes, no further processes. It inherits no environment and no open files.
+What it may do is in `sandboxed`, which it runs. It inherits no environment and no open files.
 """
 
 import json
 import os
 import subprocess
 import sys
+import threading
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
-from wanvideo.errors import InvalidImage, InvalidMedia, InvalidRequest, WanVideoError
+from wanvideo.errors import InvalidImage, InvalidMedia, InvalidRequest
+from wanvideo.server import sandboxed
+from wanvideo.server.errors import NotReady
+from wanvideo.server.sandboxed import Limits
 
-MEMORY: Final = 2 * 2**30  # bytes of address space; libraries alone take a third of it
-CPU_SECONDS: Final = 20
-WALL_SECONDS: Final = 30.0
-WRITTEN: Final = 256 * 2**20  # bytes
+CHILDREN: Final = 4  # at the same time
+PATIENCE: Final = 30.0  # seconds that a file waits for one of them
 _ANSWER: Final = 1 << 20  # bytes of the child's answer that are read
 
 
@@ -33,96 +31,58 @@ class Picture:
     height: int
 
 
-def reencode(source: Path, target: Path) -> Picture:
-    """Make a clean PNG of what may be a picture. Blocks for some tenths of a second. Raises InvalidImage."""
-    answer = _ask(["image", str(source), str(target)], InvalidImage, "the image")
-    return Picture(width=int(answer["width"]), height=int(answer["height"]))
+@dataclass(frozen=True, slots=True)
+class Sandbox:
+    """Starts the children, so many at a time. Each blocks its caller for some tenths of a second."""
 
+    limits: Limits = field(default_factory=Limits)
+    patience: float = PATIENCE
+    free: threading.BoundedSemaphore = field(default_factory=lambda: threading.BoundedSemaphore(CHILDREN))
 
-def read_media(source: Path) -> Mapping[str, Any]:
-    """What a video or picture is, and the settings inside. Raises InvalidMedia."""
-    return _ask(["settings", str(source)], InvalidMedia, "the file")
+    def reencode(self, source: Path, target: Path) -> Picture:
+        """Make a clean PNG of what may be a picture. Raises InvalidImage and its kinds, or NotReady."""
+        answer = self._ask(["image", str(source), str(target)], InvalidImage, "the image")
+        return Picture(width=int(answer["width"]), height=int(answer["height"]))
 
+    def read_media(self, source: Path) -> Mapping[str, Any]:
+        """What a video or picture is, and the settings inside. Raises InvalidMedia or NotReady."""
+        return self._ask(["settings", str(source)], InvalidMedia, "the file")
 
-def _ask(arguments: Sequence[str], error: type[InvalidRequest], what: str) -> Mapping[str, Any]:
-    command = [sys.executable, "-m", __name__, *arguments]
-    try:
-        done = subprocess.run(
-            command,
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL,
-            timeout=WALL_SECONDS,
-            check=False,
-            env={"OPENBLAS_NUM_THREADS": "1", "PYTHONPATH": os.pathsep.join(sys.path)},
-            start_new_session=True,
-        )
-    except subprocess.TimeoutExpired:
-        raise error(f"{what} takes too long to read: save it again with another program") from None
-    try:
-        answer = json.loads(done.stdout[:_ANSWER])
-    except ValueError:
-        answer = None
-    if not isinstance(answer, dict) or ("error" not in answer and done.returncode != 0):
-        raise error(f"{what} cannot be read: it is damaged, or made to do harm; save it again with another program")
-    if "error" in answer:
-        # The child speaks of the file by the name that we gave it.
-        raise error(str(answer["error"]).replace(arguments[1], what).replace(Path(arguments[1]).name, what))
-    return answer
+    def _ask(self, arguments: Sequence[str], error: type[InvalidRequest], what: str) -> Mapping[str, Any]:
+        try:
+            code, output = self._run(arguments)
+        except subprocess.TimeoutExpired:
+            raise error(f"{what} takes too long to read: save it again with another program") from None
+        try:
+            answer = json.loads(output[:_ANSWER])
+        except ValueError:
+            answer = None
+        if not isinstance(answer, dict) or ("error" not in answer and code != 0):
+            raise error(f"{what} cannot be read: it is damaged, or made to do harm; save it again with another program")
+        if "error" in answer:
+            kinds = {kind.code: kind for kind in error.__subclasses__()}
+            # The child speaks of the file by the name that we gave it.
+            said = str(answer["error"]).replace(arguments[1], what).replace(Path(arguments[1]).name, what)
+            raise kinds.get(str(answer.get("code")), error)(said)
+        return answer
 
-
-# --- in the child ----------------------------------------------------------------------------------------------------
-
-
-def main(arguments: Sequence[str]) -> int:
-    limit_myself()
-    try:
-        if arguments[0] == "image":
-            answer = _reencode(Path(arguments[1]), Path(arguments[2]))
-        else:
-            answer = _read(Path(arguments[1]))
-    except WanVideoError as error:
-        answer = {"error": error.message}
-    sys.stdout.write(json.dumps(answer, allow_nan=False))
-    return 0
-
-
-def limit_myself() -> None:
-    """For good: a process cannot raise these limits again."""
-    import resource
-
-    for what, most in (
-        (resource.RLIMIT_AS, MEMORY),
-        (resource.RLIMIT_CPU, CPU_SECONDS),
-        (resource.RLIMIT_FSIZE, WRITTEN),
-        (resource.RLIMIT_CORE, 0),
-        (resource.RLIMIT_NOFILE, 64),
-    ):
-        resource.setrlimit(what, (most, most))
-
-
-def _reencode(source: Path, target: Path) -> dict[str, object]:
-    from wanvideo.media.image import load_image
-
-    picture = load_image(source)
-    picture.save(target, format="PNG", compress_level=1)
-    return {"width": picture.width, "height": picture.height}
-
-
-def _read(source: Path) -> dict[str, object]:
-    from wanvideo.media.info import read_settings
-
-    info = read_settings(source)
-    return {
-        "width": info.width,
-        "height": info.height,
-        "frames": info.frames,
-        "fps": info.fps,
-        "seconds": info.seconds,
-        "codec": info.codec,
-        "settings": None if info.settings is None else dict(info.settings),
-    }
-
-
-if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    def _run(self, arguments: Sequence[str]) -> tuple[int, bytes]:
+        """Exit code and output. Raises NotReady, and TimeoutExpired of a child that was killed."""
+        if not self.free.acquire(timeout=self.patience):
+            raise NotReady("too many files are being read: try again in a moment")
+        try:
+            done = subprocess.run(
+                # -P: nothing is imported from the folder that the server was started in.
+                [sys.executable, "-P", "-m", sandboxed.__name__, json.dumps(asdict(self.limits)), *arguments],
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.DEVNULL,
+                timeout=self.limits.wall_seconds,
+                check=False,
+                cwd="/",
+                env={"OPENBLAS_NUM_THREADS": "1", "PYTHONPATH": os.pathsep.join(filter(os.path.isabs, sys.path))},
+                start_new_session=True,
+            )
+        finally:
+            self.free.release()
+        return done.returncode, done.stdout

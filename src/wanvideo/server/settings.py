@@ -3,6 +3,7 @@
 import ipaddress
 from pathlib import Path
 from typing import Annotated, Final, Literal, Self
+from urllib.parse import urlsplit
 
 import platformdirs
 from pydantic import Field, SecretStr, field_validator, model_validator
@@ -12,6 +13,7 @@ from wanvideo.errors import InvalidRequest
 from wanvideo.jobs.retention import Rules
 from wanvideo.media.naming import USUAL, NameTemplate
 from wanvideo.server.origins import host_name, is_loopback, is_origin
+from wanvideo.server.webhooks import key_of
 
 PREFIX: Final = "WANVIDEO_"
 LEAST_TOKEN: Final = 22  # characters; 128 bits as base64
@@ -32,9 +34,9 @@ class Settings(BaseSettings):
     host: str = "127.0.0.1"
     port: int = Field(default=9000, ge=0, le=65535)  # 0: any free one
     data_dir: Path = Field(default_factory=lambda: platformdirs.user_data_path("wanvideo", appauthor=False) / "server")
+    web_dir: Path = Path(__file__).with_name("static")  # of the web app, where its build puts it
     outputs_dir: Path | None = None  # for finished videos; None: in `data_dir`
     name_template: str = USUAL  # of their files
-    web_dir: Path = Path(__file__).with_name("static")  # of the web app, where its build puts it
 
     # --- who ---------------------------------------------------------------------------------------------------------
     token: SecretStr | None = None
@@ -47,9 +49,12 @@ class Settings(BaseSettings):
     demo: bool = False  # the three model types mean the demo models
     fallback: Literal["auto", "demo", "off"] = "auto"
     device: str = "auto"
+    embed_settings: bool = True  # files say what they were made with, unless a job says otherwise
     enhancer_url: str | None = None  # of an OpenAI-compatible server, such as http://localhost:11434/v1
     enhancer_model: str | None = None
     enhancer_key: SecretStr | None = None
+    webhooks: Names = ()  # addresses that are told when a job has ended
+    webhook_secret: SecretStr | None = None  # by which they know that it is this server
 
     # --- how much ----------------------------------------------------------------------------------------------------
     max_queued: int = Field(default=1000, ge=1)  # jobs that wait
@@ -66,8 +71,9 @@ class Settings(BaseSettings):
     keep_notice_hours: float = Field(default=24.0, ge=0)  # from the announcement to the removal
     body_seconds: float = Field(default=60.0, gt=0)  # for a request to arrive; uploads get longer, by their size
     drain_seconds: float = Field(default=10.0, gt=0)
+    webhook_seconds: float = Field(default=5.0, gt=0)  # between the first two tries; four times as long each time
 
-    @field_validator("allowed_hosts", "compat_origin", mode="before")
+    @field_validator("allowed_hosts", "compat_origin", "webhooks", mode="before")
     @classmethod
     def _split(cls, value: object) -> object:
         return tuple(part.strip() for part in value.split(",") if part.strip()) if isinstance(value, str) else value
@@ -102,6 +108,22 @@ class Settings(BaseSettings):
             raise ValueError(error.message) from None
         return value
 
+    @field_validator("webhooks")
+    @classmethod
+    def _targets(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        for url in value:
+            parts = urlsplit(url)
+            if parts.scheme not in ("http", "https") or not parts.hostname or parts.username is not None:
+                raise ValueError(f"{url!r:.100} is no target of webhooks: give one such as https://example.org/hook")
+        return tuple(dict.fromkeys(value))
+
+    @field_validator("webhook_secret")
+    @classmethod
+    def _secret(cls, value: SecretStr | None) -> SecretStr | None:
+        if value is not None:
+            key_of(value.get_secret_value())
+        return value
+
     @field_validator("token")
     @classmethod
     def _strong(cls, value: SecretStr | None) -> SecretStr | None:
@@ -122,6 +144,8 @@ class Settings(BaseSettings):
             )
         if (self.enhancer_url is None) != (self.enhancer_model is None):
             raise ValueError("an enhancer needs both its address and the name of its model")
+        if self.webhooks and self.webhook_secret is None:
+            raise ValueError(f"webhooks are signed: set {PREFIX}WEBHOOK_SECRET to what their receivers know")
         return self
 
     @property

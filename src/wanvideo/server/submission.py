@@ -10,6 +10,7 @@ from wanvideo.errors import (
     ImageRequired,
     InvalidPrompt,
     InvalidRequest,
+    InvalidSize,
     LoraNotFound,
     NotEnoughMemory,
     WanVideoError,
@@ -93,6 +94,7 @@ def prepare(parts: Parts, asked: Submit, image: str | None, end_image: str | Non
         memory_limit=limits.memory_limit,
         tile=limits.tile,
         device=None if parts.settings.device == "auto" else parts.settings.device,
+        embed=parts.settings.embed_settings if asked.embed_settings is None else asked.embed_settings,
     )
     return Prepared(
         entry=entry,
@@ -117,7 +119,7 @@ def check_text(name: str, text: str, most: int, *, may_be_empty: bool = False) -
 
 def request_of(asked: Submit, image: str | None, end_image: str | None) -> GenerationRequest:
     """As it is stored: pictures and LoRAs are names."""
-    width, height = size_of(asked.resolution)
+    width, height = _size(asked)
     loras = [
         LoraUse(
             source=each.name,
@@ -155,6 +157,15 @@ def size_of(resolution: str | None) -> tuple[int | None, int | None]:
         return None, None
     width, _, height = resolution.partition("x")
     return int(width), int(height)
+
+
+def _size(asked: Submit) -> tuple[int | None, int | None]:
+    """Raises InvalidSize if it is said twice."""
+    if asked.resolution is None:
+        return asked.width, asked.height
+    if asked.width is not None or asked.height is not None:
+        raise InvalidSize("the size is said twice: send resolution, or width and height")
+    return size_of(asked.resolution)
 
 
 def without_strangers(

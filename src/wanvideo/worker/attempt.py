@@ -148,10 +148,11 @@ class Attempt:
         self.tell({"type": "phase", "phase": "load", "step": 0, "steps": 0})
         pipeline = self.models.get(model, wanted)
         resolved = self.families.adapt(model.entry, self._request, library=self.settings.library)
-        path = self.settings.data.outputs / self.settings.names.file_name(resolved, self.created, self.job)
+        named = resolved if spec.embed else replace(resolved, prompt="")
+        path = self.settings.data.outputs / self.settings.names.file_name(named, self.created, self.job)
         state = self._state()
         events = generate_to_file(
-            _Announcing(pipeline, tuple(refused)), self._request, path, resume=state, previews=True
+            _Announcing(pipeline, tuple(refused)), self._request, path, resume=state, previews=True, embed=spec.embed
         )
         with closing(events):
             try:

@@ -15,6 +15,7 @@ from wanvideo.jobs.executor import Message
 from wanvideo.worker.protocol import BrokenPipe, read_message, write_message
 from wanvideo.worker.settings import WorkerSettings
 
+END_SECONDS: Final = 2.0  # that a worker gets to end after it has closed its pipe
 COMMAND: Final = (sys.executable, "-m", "wanvideo.worker")
 
 
@@ -103,3 +104,14 @@ class WorkerHandle:
         with pipe, contextlib.suppress(BrokenPipe):
             while True:
                 self._said.put(read_message(pipe))
+        self._end()
+
+    def _end(self) -> None:
+        """Nothing can be heard from it any more: it has ended, or will not by itself."""
+        process = self._process
+        assert process is not None
+        try:
+            process.wait(END_SECONDS)
+        except subprocess.TimeoutExpired:
+            with contextlib.suppress(ProcessLookupError, PermissionError):
+                os.killpg(process.pid, signal.SIGKILL)

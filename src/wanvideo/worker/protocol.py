@@ -53,7 +53,7 @@ def read_message(pipe: BinaryIO) -> dict[str, Any]:
         raise BrokenPipe(f"a frame of {length} bytes is announced, and {LARGEST} are allowed")
     try:
         message = json.loads(_exactly(pipe, length))
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise BrokenPipe("a frame is no JSON") from error
     if not isinstance(message, dict) or not isinstance(message.get("type"), str):
         raise BrokenPipe("a frame is no message")

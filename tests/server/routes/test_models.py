@@ -104,3 +104,11 @@ def test_what_cannot_be_done_is_said(idle: Serving, method: str, path: str, body
     assert answer.status_code == status, answer.text
     assert answer.json()["message"]
     assert str(idle.parts.settings.data_dir.parent) not in answer.text
+
+
+def test_what_a_plan_offers_instead_can_be_asked_for_as_it_is(idle: Serving) -> None:
+    wish = {"model_type": "t2v-A14B-demo"}
+    other = idle.post("/api/v1/generation/plan", wish)["alternatives"][0]
+    again = idle.post("/api/v1/generation/plan", wish | other["patch"])
+    assert (again["frames"], again["peak_mb"]) == (other["patch"]["frames"], other["peak_mb"])
+    assert again["adjustments"] == []

@@ -6,6 +6,10 @@ from typing import Any
 import pytest
 
 from tests.server.serving import Serving, no_workers, serving
+from wanvideo import failure as failures
+from wanvideo.jobs.leases import Leases
+from wanvideo.server.job_views import failure_view
+from wanvideo.server.schemas.queue import Changes
 
 QUEUE = "/api/v1/queue"
 UNKNOWN = "0" * 32
@@ -144,3 +148,23 @@ def test_what_happened_to_a_job_is_kept(fresh: Serving) -> None:
     events = fresh.get(f"{QUEUE}/{task}/events")["events"]
     assert [event["type"] for event in events] == ["submitted", "held"]
     assert len(fresh.get(f"{QUEUE}/{task}/events", since=events[0]["seq"])["events"]) == 1
+
+
+def test_a_failed_job_goes_on_with_what_its_failure_suggests(fresh: Serving) -> None:
+    task = fresh.submit()["task_id"]
+    leases = Leases(fresh.parts.queue)
+    running = leases.start(task, "gpu")
+    assert running is not None
+    leases.fail(running, failures.failure("VRAM_OOM_VAE", "too large", kept="the denoised video").to_json())
+    said = fresh.get(f"{QUEUE}/{task}")["failure"]
+    tiles = next(each for each in said["actions"] if "tile" in each.get("change", {}))
+    again = fresh.post(f"{QUEUE}/{task}/retry", {"changes": tiles["change"]})
+    assert (again["id"], again["state"]) == (task, "queued")
+    assert fresh.parts.job(task).spec.tile == tiles["change"]["tile"]
+
+
+def test_every_suggestion_is_a_change_that_can_be_asked_for() -> None:
+    suggestions = [each for each in vars(failures).values() if isinstance(each, failures.Suggestion)]
+    assert len(suggestions) > 5
+    for action in failure_view({"suggestions": [each.to_json() for each in suggestions]}).actions:
+        Changes.model_validate(action.change or {})

@@ -107,9 +107,7 @@ def of_download(before: Download | None, after: Download, catalog: Catalog) -> I
         yield Frame("model_availability_change", {**available, "reason": "downloaded", **_stamp()}, topic=Topic.MODELS)
     if after.state.over:
         done = after.state is DownloadState.DONE
-        said = (
-            f"{after.model} is here" if done else after.fault.message if after.fault else "the download was cancelled"
-        )
+        said = f"{after.model} is here" if done else view.error or "the download was cancelled"
         yield Frame(
             "model_download_complete",
             {"model_type": wire_type(entry), "model_id": after.model, "status": "success" if done else "failed",

@@ -17,7 +17,7 @@ from wanvideo.server.events.hub import Frame, Hub, Mailbox, Overflow, Topic
 from wanvideo.server.model_views import now
 from wanvideo.server.parts import Parts
 from wanvideo.server.responses import group
-from wanvideo.server.schemas.events import SocketCommand, SocketStats
+from wanvideo.server.schemas.events import ServerFrame, SocketCommand, SocketStats
 from wanvideo.server.sign_in import PROTOCOL
 from wanvideo.server.snapshot import snapshot
 
@@ -29,6 +29,7 @@ _WINDOW: Final = 10.0
 
 sockets = APIRouter()
 router = group("events", "/ws")
+frames = APIRouter()
 
 
 @router.get("/stats")
@@ -39,6 +40,11 @@ def get_socket_stats(parts: PartsDep) -> SocketStats:
         subscription_counts=dict(parts.hub.subscribers()),
         available_topics=list(Topic.ALL),
     )
+
+
+@frames.get("/ws")
+def receive() -> ServerFrame:  # type: ignore[empty-body]
+    """What comes over the socket: OpenAPI has no words for sockets, so this brings its types into the document."""
 
 
 @sockets.websocket("/ws")

@@ -60,7 +60,8 @@ ModelType = Annotated[str, Path(max_length=100, description="A model or a type, 
 def list_models(parts: PartsDep) -> Models:
     """The whole catalog, with what is on disk and what suits this computer."""
     views = [_view(parts, entry) for entry in parts.catalog.entries]
-    return Models(models=views, problems=[problem.message for problem in parts.catalog.families.problems])
+    problems = [without_folders(problem.message) for problem in parts.catalog.families.problems]
+    return Models(models=views, problems=problems)
 
 
 @router.get("/status")

@@ -21,14 +21,13 @@ from wanvideo.server.model_views import MB
 from wanvideo.server.parts import Parts
 from wanvideo.server.responses import group
 from wanvideo.server.routes.queue import TaskIdPath
-from wanvideo.server.sandbox import read_media
 from wanvideo.server.schemas.common import Message
 from wanvideo.server.schemas.outputs import MediaView, SettingsView, Videos, VideoView
 from wanvideo.server.submission import settings_to_submit
 
 router = group("outputs", "/outputs")
 
-_ONE_RANGE: Final = re.compile(r"bytes=(?:\d{1,18}-\d{0,18}|-\d{1,18})")
+_ONE_RANGE: Final = re.compile(r"bytes=(?P<first>[0-9]{0,18})-(?P<last>[0-9]{0,18})")
 _VIDEO: Final[dict[int | str, dict[str, Any]]] = {
     200: {"content": {"video/mp4": {}}},
     206: {"description": "A part of the file."},
@@ -62,7 +61,7 @@ def read_settings_of_file(
 ) -> MediaView:
     """What a file was made with, read in a process of its own; the file is not kept."""
     with _stored(file, parts.settings.data_dir / "incoming", parts.settings.max_video_bytes) as path:
-        found = read_media(path)
+        found = parts.sandbox.read_media(path)
     settings = found.get("settings")
     return MediaView(**{**found, "request": settings_to_submit(settings) if isinstance(settings, dict) else None})
 
@@ -95,10 +94,7 @@ def get_output_video(task_id: TaskIdPath, parts: PartsDep, request: Request) -> 
 
 @router.get("/{task_id}/thumbnail", response_class=FileResponse, responses={200: {"content": {"image/jpeg": {}}}})
 def get_output_thumbnail(task_id: TaskIdPath, parts: PartsDep) -> FileResponse:
-    path = parts.folder.thumbnail(parts.finished_job(task_id).id)
-    if not path.is_file():
-        raise NotFound("this video has no picture")
-    return FileResponse(path, media_type="image/jpeg", headers={"Cache-Control": "private, max-age=86400"})
+    return thumbnail_response(parts, parts.finished_job(task_id).id)
 
 
 @router.delete("/{task_id}")
@@ -118,8 +114,7 @@ def file_response(parts: Parts, task_id: str, request: Request, *, as_attachment
     if not is_plain_file(path):
         raise Gone("the file of this video was deleted: run the job again with its seed to make the same one")
     header = request.headers.get("range")
-    if header is not None and not _ONE_RANGE.fullmatch(header.strip().lower().replace(" ", "")):
-        size = path.stat().st_size
+    if header is not None and not _is_range(header, size := path.stat().st_size):
         refused = problem_for(416, "one range of bytes can be asked for", "RANGE_NOT_SATISFIABLE")
         return response(416, refused, {"Content-Range": f"bytes */{size}"})
     return FileResponse(
@@ -129,6 +124,25 @@ def file_response(parts: Parts, task_id: str, request: Request, *, as_attachment
         content_disposition_type="attachment" if as_attachment else "inline",
         headers={"Cache-Control": "private, max-age=86400"},
     )
+
+
+def _is_range(header: str, size: int) -> bool:
+    """Whether it asks for one range of bytes, of which at least one is there."""
+    found = _ONE_RANGE.fullmatch(header.strip().lower().replace(" ", ""))
+    if found is None:
+        return False
+    first, last = (int(text) if text else None for text in found.groups())
+    if first is None:  # the last bytes, so many
+        return bool(last)
+    return first < size and (last is None or first <= last)
+
+
+def thumbnail_response(parts: Parts, task_id: str) -> FileResponse:
+    """The picture of a video. Raises NotFound."""
+    path = parts.folder.thumbnail(task_id)
+    if not is_plain_file(path):
+        raise NotFound("there is no such picture")
+    return FileResponse(path, media_type="image/jpeg", headers={"Cache-Control": "private, max-age=86400"})
 
 
 def is_plain_file(path: FilePath) -> bool:

@@ -31,6 +31,7 @@ from wanvideo.server.schemas.queue import (
     QueueView,
     ReorderBody,
     RerunBody,
+    RetryBody,
     TaskDone,
     TaskStatus,
     TaskView,
@@ -151,10 +152,12 @@ def remove_task(task_id: TaskIdPath, parts: PartsDep) -> TaskDone:
 
 
 @router.post("/{task_id}/retry")
-def retry_task(task_id: TaskIdPath, parts: PartsDep) -> TaskView:
-    """A job that failed or was cancelled, again, from what was kept."""
+def retry_task(task_id: TaskIdPath, parts: PartsDep, body: RetryBody | None = None) -> TaskView:
+    """A job that failed or was cancelled, again, from what was kept, also with changes."""
     check_disk(parts)
-    return task_view(parts, parts.queue.retry(parts.job(task_id).id))
+    job = parts.job(task_id)
+    changes = None if body is None else _changes(parts, job, body.changes)
+    return task_view(parts, parts.queue.retry(job.id, changes))
 
 
 @router.post("/{task_id}/rerun")
@@ -279,7 +282,7 @@ def _changes(parts: Parts, job: Job, asked: Changes) -> dict[str, Any]:
     said = asked.model_dump(mode="json", exclude_unset=True)
     request: dict[str, Any] = {}
     own: dict[str, Any] = {}
-    for name in ("variant", "tier", "fallback"):
+    for name in ("variant", "tier", "fallback", "tile"):
         if name in said:
             own[name] = said.pop(name)
     if "model_type" in said:

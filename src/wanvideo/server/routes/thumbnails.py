@@ -6,8 +6,8 @@ from fastapi import Path
 from fastapi.responses import FileResponse
 
 from wanvideo.server.deps import PartsDep
-from wanvideo.server.errors import NotFound
 from wanvideo.server.responses import group
+from wanvideo.server.routes.outputs import thumbnail_response
 
 router = group("outputs")
 
@@ -23,7 +23,4 @@ def get_thumbnail_by_name(
     name: Annotated[str, Path(pattern=r"^[0-9a-z]{8,40}_thumb\.jpg$")], parts: PartsDep
 ) -> FileResponse:
     """The picture of a video, by the name in `thumbnail_path`."""
-    path = parts.folder.thumbnail(name.removesuffix(SUFFIX))
-    if not path.is_file():
-        raise NotFound("there is no such picture")
-    return FileResponse(path, media_type="image/jpeg", headers={"Cache-Control": "private, max-age=86400"})
+    return thumbnail_response(parts, name.removesuffix(SUFFIX))

@@ -17,13 +17,13 @@ from wanvideo.errors import InvalidImage, InvalidRequest, JobConflict
 from wanvideo.jobs.job import Job, State
 from wanvideo.jobs.queue import changed
 from wanvideo.server.deps import CatalogDep, PartsDep
-from wanvideo.server.errors import Conflict, NotFound
+from wanvideo.server.errors import Conflict
 from wanvideo.server.forms import body_of, either, parsed
 from wanvideo.server.job_views import failure_view, params_of
 from wanvideo.server.model_views import inputs_of, resolutions_of
 from wanvideo.server.parts import Parts
 from wanvideo.server.responses import SAID
-from wanvideo.server.routes.outputs import file_response
+from wanvideo.server.routes.outputs import file_response, thumbnail_response
 from wanvideo.server.schemas.generation import Submit
 from wanvideo.server.schemas.videos import (
     CreateVideo,
@@ -166,10 +166,7 @@ def get_video_content(
     job = parts.finished_job(_job_id(video_id))
     if variant == "video":
         return file_response(parts, job.id, request, as_attachment=False)
-    path = parts.folder.thumbnail(job.id)
-    if not path.is_file():
-        raise NotFound("this video has no picture")
-    return FileResponse(path, media_type="image/jpeg")
+    return thumbnail_response(parts, job.id)
 
 
 @router.delete("/videos/{video_id}")

@@ -37,6 +37,10 @@ class Submit(LenientBody):
     variant: str | None = Field(default=None, max_length=40)
     negative_prompt: str | None = Field(default=None, max_length=64 * 1024, description="Empty: really none.")
     frames: int | None = Field(default=None, ge=1, le=10_000, validation_alias=AliasChoices("frames", "num_frames"))
+    width: int | None = Field(
+        default=None, ge=1, le=99_999, description="Without the height: the shape of the picture, so wide."
+    )
+    height: int | None = Field(default=None, ge=1, le=99_999)
     seconds: float | None = Field(default=None, gt=0, le=600)
     guidance: float | None = Field(default=None, ge=0, le=100)
     guidance_low: float | None = Field(default=None, ge=0, le=100)
@@ -55,6 +59,9 @@ class Submit(LenientBody):
     count: int = Field(default=1, ge=1, le=64, description="So many jobs, each with a seed of its own.")
     priority: int = Field(default=0, ge=-1000, le=1000)
     held: bool = Field(default=False, description="Not before it is released.")
+    embed_settings: bool | None = Field(
+        default=None, description="Whether the file, and its name, say what it was made with. Default: the server's."
+    )
     force: bool = Field(default=False, description="Also what the plan says does not fit.")
 
     @field_validator("loras", mode="before")
@@ -69,6 +76,15 @@ class Submit(LenientBody):
             except ValueError:
                 raise ValueError("loras must be a JSON list") from None
         return value
+
+
+class PictureView(Wire):
+    """A stored picture."""
+
+    name: str = Field(description="What `image_name` and `end_image_name` of a request mean.")
+    width: int
+    height: int
+    url: str
 
 
 class Submitted(Wire):

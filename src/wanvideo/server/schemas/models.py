@@ -4,7 +4,7 @@ from typing import Literal
 
 from pydantic import Field
 
-from wanvideo.server.schemas.common import AdjustmentView, Body, LenientBody, Time, Wire
+from wanvideo.server.schemas.common import AdjustmentView, Body, JsonObject, LenientBody, Time, Wire
 
 ModelState = Literal["missing", "available", "loaded", "corrupted", "downloading"]
 
@@ -32,6 +32,7 @@ class LimitsView(Wire):
     min_side: int
     max_area: int
     max_frames: int
+    frame_step: int = Field(description="The number of frames is a multiple of it, and one more.")
     max_steps: int
     max_guidance: float
 
@@ -66,6 +67,7 @@ class ModelView(Wire):
     bytes: int | None = None
     loaded: bool
     takes_loras: bool
+    experts: int = Field(description="Networks that share the work; each of 2 has a guidance and LoRA strengths.")
     defaults: DefaultsView
     limits: LimitsView
     usual_sizes: list[SizeView]
@@ -433,6 +435,7 @@ class PlannedPhase(Wire):
 
 class PlanAlternative(Wire):
     change: str
+    patch: JsonObject = Field(description="Fields of the request to change.")
     fits: bool
     seconds: float
     peak_mb: float

@@ -201,6 +201,11 @@ class Changes(Body):
     loras: list[LoraBody] | None = Field(default=None, max_length=16)
     tier: Literal["exact", "fast"] | None = None
     fallback: Literal["auto", "demo", "off"] | None = None
+    tile: int | None = Field(default=None, ge=128, le=512, description="Pixels a side, in which frames are decoded.")
+
+
+class RetryBody(Body):
+    changes: Changes = Field(default=Changes(), description="Such as an action of the failure names.")
 
 
 class RerunBody(Body):

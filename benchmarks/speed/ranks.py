@@ -1,0 +1,342 @@
+"""One video on several GPUs of a host, against one of them in the same run.
+
+    python -m benchmarks.speed.ranks --json ranks.jsonl
+
+Random weights at full size. Every part is a group of processes of its own, so that one that fails leaves the others.
+For each case: milliseconds on one rank and on all, the ratio, and how far the results are apart (PSNR by the range of
+the one rank's result). `--tiny` runs the same code on CPU processes, and shows only that it runs. The parts:
+
+    links     what an exchange of q, k and v moves a second, alone and with the copies before it
+    5b, a14b  a guided step with a branch on each half of the ranks, and a forward with its tokens on all of them
+    vae       latents to frames
+    exact     float32 and less of everything: how far results are apart where rounding is small
+    demo      a whole video of a demo model, by the product's own way from request to frames
+    faults    seconds from a rank's death, and from its stop, to the error that names it
+"""
+
+import argparse
+import json
+import math
+import os
+import signal
+import sys
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+import torch
+from torch import Tensor
+
+import wanvideo
+from benchmarks.full_size import random_weights
+from benchmarks.speed.adapters import in_tier
+from benchmarks.speed.clock import Timing, free_memory, measure
+from benchmarks.speed.shapes import A14B_480P, A14B_720P, TI2V_704P, Inputs, Shape, inputs, shrunk
+from benchmarks.speed.vae import CLIPS, Clip
+from wanvideo.errors import WanVideoError
+from wanvideo.models.transformer import WanTransformer
+from wanvideo.models.vae import WanVAE
+from wanvideo.parallel.branches import Forward, apart
+from wanvideo.parallel.group import RankGroup
+from wanvideo.parallel.picture import strips
+from wanvideo.parallel.post import Post, take_part
+from wanvideo.parallel.ranks import Ranks
+from wanvideo.parallel.team import Team
+from wanvideo.parallel.tokens import BLOCK, Ulysses, spread
+from wanvideo.parallel.wire import Message
+from wanvideo.request import GenerationRequest, Tier
+from wanvideo.runtime.fused_vae import decoder
+from wanvideo.runtime.mesh import shares
+from wanvideo.sampling.guidance import guide
+
+GUIDANCE: Final = 4.0
+GB: Final = 1e9
+ODD: Final = {A14B_480P.name: (21, 30, 50), TI2V_704P.name: (31, 42, 70)}
+PATIENCE: Final = 5.0  # seconds, in the part `faults`
+
+
+# --- in a rank -------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Bench:
+    """What the parts are given."""
+
+    ranks: Ranks
+    post: Post
+    tiny: bool
+
+    @property
+    def device(self) -> torch.device:
+        return self.ranks.device
+
+    @property
+    def team(self) -> Team:
+        """All ranks."""
+        return self.ranks.work(guided=False).team
+
+    def row(self, case: str, **values: Any) -> None:
+        if self.ranks.rank == 0:
+            self.post.say(Message("row", {"case": case, **values}))
+
+    def compare(
+        self,
+        case: str,
+        alone: Callable[[], Tensor],
+        together: Callable[[], Tensor],
+        *,
+        repeats: int = 3,
+        warmup: Callable[[], object] | None = None,
+    ) -> None:
+        """The first rank by itself, then all of them. warmup: before the lone one, in place of a whole run."""
+        one = two = None
+        self.ranks.meet()
+        if self.ranks.rank == 0:
+            one = _timed(alone, self.device, repeats, warmup)
+        self.ranks.meet()
+        two = _timed(together, self.device, max(2, repeats), None)
+        self.ranks.meet()
+        if one is None:
+            return
+        ratio = one[0].seconds / two[0].seconds
+        self.row(
+            case, one_ms=1000 * one[0].seconds, all_ms=1000 * two[0].seconds, ratio=ratio, psnr_db=psnr(two[1], one[1]),
+            one_gib=one[0].peak_bytes / 2**30, all_gib=two[0].peak_bytes / 2**30,
+        )  # fmt: skip
+
+
+def _timed(
+    run: Callable[[], Tensor], device: torch.device, repeats: int, warmup: Callable[[], object] | None
+) -> tuple[Timing, Tensor]:
+    kept: list[Tensor] = []
+
+    def keep() -> None:
+        kept[:] = [run()]
+
+    return measure(keep, device, repeats=repeats, warmup=warmup), kept[0]
+
+
+def psnr(ours: Tensor, reference: Tensor) -> float:
+    """In decibel, by the range of the reference; infinite numbers are no JSON, so equal ones give 999."""
+    error = float((ours.double() - reference.double()).square().mean())
+    reach = float(reference.max() - reference.min())
+    return 999.0 if error == 0 else 10 * math.log10(reach**2 / error)
+
+
+def links(bench: Bench) -> None:
+    """q, k and v of one block for A14B at 1280x720, and the way back."""
+    shape = shrunk(A14B_720P) if bench.tiny else A14B_720P
+    team, heads, dim = bench.team, shape.config.num_heads, shape.config.head_dim
+    lengths = shares(shape.tokens, team.size, unit=BLOCK)
+    own = lengths[team.place]
+    dtype = torch.float32 if bench.tiny else torch.bfloat16
+    q, k, v = (torch.randn(1, own, heads, dim, device=bench.device, dtype=dtype) for _ in range(3))
+    together, split = Ulysses(team, lengths), shares(heads, team.size)
+    number = 3 * dim * split[team.place]
+    to, of = [3 * own * n * dim for n in split], [length * number for length in lengths]
+    flat = torch.randn(sum(to), device=bench.device, dtype=dtype)
+    sent = (sum(to) - to[team.place]) * flat.element_size()  # to others
+    bare = measure(lambda: team.exchange(flat, to, of), bench.device, repeats=10).seconds
+    packed = measure(lambda: together.all_tokens(q, k, v, split), bench.device, repeats=10).seconds
+    out = together.all_tokens(q, k, v, split)[0].contiguous()
+    back = measure(lambda: together.own_tokens(out, split), bench.device, repeats=10).seconds
+    bench.row(
+        f"q, k, v of {shape.name}: {sent / GB:.2f} GB from each rank to others", exchange_ms=1000 * bare,
+        with_copies_ms=1000 * packed, back_ms=1000 * back, gb_per_s=sent / bare / GB,
+    )  # fmt: skip
+    small = torch.zeros(team.size * 256, device=bench.device)
+    counts = [256] * team.size
+    latency = measure(lambda: team.exchange(small, counts, counts), bench.device, repeats=20).seconds
+    bench.row("an exchange of a kilobyte", exchange_ms=1000 * latency)
+
+
+def exact(bench: Bench) -> None:
+    for full in (A14B_480P, TI2V_704P):
+        # Odd counts of tokens: 21 x 15 x 25 and 31 x 21 x 35.
+        fewer = replace(full, config=replace(full.config, num_layers=4), latent=ODD[full.name])
+        shape = shrunk(full) if bench.tiny else fewer
+        name = f"{shape.config.num_layers} layers of {shape.name}, {shape.tokens} tokens, float32"
+        _forwards(bench, shape, torch.float32, Tier.EXACT, name, repeats=1)
+    for clip in CLIPS[:2]:
+        _decode(bench, _small(clip) if bench.tiny else replace(clip, frames=13), torch.float32)
+
+
+def small_model(bench: Bench) -> None:
+    shape = shrunk(TI2V_704P) if bench.tiny else TI2V_704P
+    for tier in Tier:
+        _forwards(bench, shape, torch.bfloat16, tier, f"{shape.name}, bfloat16, {tier}")
+
+
+def large_model(bench: Bench) -> None:
+    shape = shrunk(A14B_720P) if bench.tiny else A14B_720P
+    _forwards(bench, shape, torch.bfloat16, Tier.EXACT, f"{shape.name}, bfloat16, exact", repeats=1)
+
+
+def _forwards(bench: Bench, shape: Shape, dtype: torch.dtype, tier: Tier, name: str, repeats: int = 3) -> None:
+    torch.manual_seed(0)
+    network = random_weights(lambda: WanTransformer(shape.config), bench.device, dtype, True)
+    given = inputs(shape, bench.device, dtype)
+    other = replace(given, text=given.text.flip(-1))
+    with in_tier(network, tier):
+        _guided(bench, network, given, other, name, repeats)
+        whole, parts = _of(network, given), _of(spread(network, bench.team), given)
+        bench.compare(f"{name}: a forward, tokens on all ranks", whole, parts, repeats=repeats, warmup=lambda: None)
+    del network
+    free_memory()
+
+
+def _guided(bench: Bench, network: WanTransformer, given: Inputs, other: Inputs, name: str, repeats: int) -> None:
+    work = bench.ranks.work(guided=True)
+    if (both := apart(work)) is None:
+        return
+    forward = spread(network, work.team)
+
+    def alone() -> Tensor:
+        return guide(_of(network, given)(), _of(network, other)(), GUIDANCE)
+
+    def together() -> Tensor:
+        return guide(*both(forward, given.latents, given.timestep, given.text, other.text), GUIDANCE)
+
+    bench.compare(
+        f"{name}: a guided step, a branch on each half", alone, together, repeats=repeats, warmup=_of(network, given)
+    )
+
+
+def _of(network: Forward, given: Inputs) -> Callable[[], Tensor]:
+    return lambda: network(given.latents, given.timestep, given.text)
+
+
+def frames(bench: Bench) -> None:
+    for clip in (CLIPS[0], CLIPS[2]):
+        _decode(bench, _small(clip) if bench.tiny else clip, torch.float32 if bench.tiny else torch.bfloat16)
+
+
+def _small(clip: Clip) -> Clip:
+    config = replace(clip.config, base_dim=8, decoder_base_dim=8)
+    return replace(clip, config=config, frames=5, width=512, height=32)
+
+
+def _decode(bench: Bench, clip: Clip, dtype: torch.dtype) -> None:
+    torch.manual_seed(0)
+    vae = random_weights(lambda: WanVAE(clip.config), bench.device, dtype, False)
+    latents = clip.latents(bench.device)
+    plain, split = decoder(vae, bench.device), strips(vae, bench.device, bench.team)
+
+    def all_of(decode: Callable[[Tensor], Iterator[Tensor]]) -> Callable[[], Tensor]:
+        return lambda: torch.cat([chunk.cpu() for chunk in decode(latents)], dim=2)  # as the product takes them
+
+    name = f"{clip.name}, {str(dtype).removeprefix('torch.')}"
+    bench.compare(name, all_of(plain), all_of(split), repeats=2)
+    del vae
+    free_memory()
+
+
+def spinning(bench: Bench) -> None:
+    """Exchange for ever."""
+    counts = [1024] * bench.team.size
+    flat = torch.zeros(sum(counts), device=bench.device)
+    bench.row("going")
+    while True:
+        float(bench.team.exchange(flat, counts, counts).sum())
+
+
+PARTS: Final[dict[str, Callable[[Bench], None]]] = {
+    "links": links, "5b": small_model, "a14b": large_model, "vae": frames, "exact": exact,
+}  # fmt: skip
+
+
+def work(ranks: Ranks, post: Post, begin: Message) -> None:
+    part = begin.values["part"]
+    (spinning if part == "faults" else PARTS[part])(Bench(ranks, post, begin.values["tiny"]))
+    post.say(Message("done"))
+
+
+# --- the program -----------------------------------------------------------------------------------------------------
+
+
+def run_part(part: str, devices: list[str], tiny: bool) -> Iterator[dict[str, Any]]:
+    group = _group(part, devices, tiny, patience=120.0)
+    left = len(devices)
+    try:
+        while left:
+            _, message = group.hear()
+            if message.kind == "row":
+                yield dict(message.values)
+            left -= message.kind == "done"
+    finally:
+        group.close()
+
+
+def faults(devices: list[str], tiny: bool) -> Iterator[dict[str, Any]]:
+    for name, number in (("killed", signal.SIGKILL), ("stopped", signal.SIGSTOP)):
+        group = _group("faults", devices, tiny, patience=PATIENCE)
+        try:
+            group.hear()
+            time.sleep(0.5)
+            pids = group.pids
+            began = time.monotonic()
+            os.kill(pids[-1], number)
+            group.hear()
+        except WanVideoError as error:
+            seconds = time.monotonic() - began
+            left = [pid for pid in pids if Path(f"/proc/{pid}").exists()]
+            yield {"case": f"rank {len(devices) - 1} {name}", "seconds": seconds, "left": left, "error": error.message}
+        finally:
+            group.close()
+
+
+def _group(part: str, devices: list[str], tiny: bool, patience: float) -> RankGroup:
+    command = sys.executable, "-m", "benchmarks.speed.ranks", "--rank"
+    return RankGroup(command, devices, {"part": part, "tiny": tiny}, patience=patience)
+
+
+def demo(devices: list[str]) -> Iterator[dict[str, Any]]:
+    where = "cpu" if devices[0] == "cpu" else "cuda"
+    request = GenerationRequest(prompt="a small red circle moves left on a navy background", seed=3, steps=8, frames=17)
+    for dtype in ("float32", "bfloat16"):
+        with wanvideo.load("t2v-A14B-demo", device=where, dtype=dtype) as pipeline:
+            one = pipeline(request)
+        with wanvideo.load("t2v-A14B-demo", device=where, dtype=dtype, gpus=len(devices)) as pipeline:
+            together = pipeline(request)
+        error = float(np.square(together.frames.astype(np.float64) - one.frames).mean())
+        decibel = 999.0 if error == 0 else 10 * math.log10(255**2 / error)
+        yield {"case": f"t2v-A14B-demo, {dtype}, frames of 8 bits", "psnr_db": decibel}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--gpus", type=int, default=2)
+    parser.add_argument("--only", nargs="*", choices=[*PARTS, "demo", "faults"], help="these parts")
+    parser.add_argument("--json", type=Path, help="append one JSON object per row to this file")
+    parser.add_argument("--tiny", action="store_true", help="on the CPU, so small that it only shows that it runs")
+    options = parser.parse_args()
+    devices = ["cpu"] * options.gpus if options.tiny else [f"cuda:{index}" for index in range(options.gpus)]
+    began = time.monotonic()
+    for part in options.only or [*PARTS, "demo", "faults"]:
+        try:
+            rows = {"demo": lambda: demo(devices), "faults": lambda: faults(devices, options.tiny)}.get(
+                part, lambda part=part: run_part(part, devices, options.tiny)
+            )()
+            for row in rows:
+                _print({"part": part, **row}, options.json)
+        except (WanVideoError, ImportError) as error:
+            _print({"part": part, "case": "failed", "error": str(error)}, options.json)
+        print(f"-- {part}: {time.monotonic() - began:.0f} s since the start", flush=True)
+
+
+def _print(row: dict[str, Any], file: Path | None) -> None:
+    row = {key: round(value, 3) if isinstance(value, float) else value for key, value in row.items()}
+    print(json.dumps(row), flush=True)
+    if file:
+        with file.open("a") as out:
+            out.write(json.dumps(row) + "\n")
+
+
+if __name__ == "__main__":
+    if sys.argv[1:2] == ["--rank"]:
+        take_part(int(sys.argv[2]), work)
+    else:
+        main()

@@ -1,0 +1,235 @@
+"""A video by way of a server: asked for, followed to its end or to Ctrl-C, brought here."""
+
+import os
+import time
+from collections.abc import Mapping
+from contextlib import suppress
+from pathlib import Path
+from typing import Any, Final
+
+from wanvideo.cli.downloads import duration, somebody_there
+from wanvideo.cli.interrupt import catching_interruptions
+from wanvideo.cli.job import Job
+from wanvideo.cli.output import Output
+from wanvideo.cli.progress import Show, showing
+from wanvideo.cli.values import existing, free_name, slug
+from wanvideo.client import Job as ServerJob
+from wanvideo.client import JobCancelled, JobEvent, JobFailed, NotInTime, Options, Plan, Server, State, Submission
+from wanvideo.client.client import Client
+from wanvideo.client.watching import with_video
+from wanvideo.errors import Cancelled, ModelMissing, OutputNotWritable, WanVideoError
+from wanvideo.media.output import check_name
+from wanvideo.request import Phase, Progress
+
+CANCEL_SECONDS: Final = 60.0  # for a job to end that was cancelled
+_PHASES: Final = frozenset(phase.value for phase in Phase)
+
+
+def run_there(output: Output, job: Job, server: Server) -> None:
+    """Raises JobFailed, Cancelled after Ctrl-C, and whatever the client raises."""
+    began = time.monotonic()
+    check_out(job.out)
+    options = Options(model=job.model or "auto", variant=job.variant, tier=job.tier.value)
+    with catching_interruptions(output), Client(server.url, server.token) as client:
+        _check_download(output, client, job, options)
+        done = _follow(output, server, client, client.submit(job.request, options))
+        path = bring(client, done, job.out)
+        settings = client.settings(done.id)
+    seconds = time.monotonic() - began
+    output.say(f"made in {seconds:.1f} s")
+    output.event("done", path=path.absolute(), seconds=round(seconds, 3), settings=settings, job=done.id)
+    output.result(str(path))
+
+
+# --- before ----------------------------------------------------------------------------------------------------------
+
+
+def check_out(out: str | None) -> None:
+    """Raises OutputNotWritable for what no file can become."""
+    if out == "":
+        raise OutputNotWritable("--out is empty: name an .mp4 file or a folder, or leave it out")
+    folder = Path() if out is None else existing(out)
+    if folder is None or not folder.is_dir():
+        check_name(Path(out or ""))
+        folder = Path(out or "").parent
+    if not os.access(folder, os.W_OK):
+        raise OutputNotWritable(f"{folder} is write-protected: choose another folder with --out")
+
+
+def _check_download(output: Output, client: Client, job: Job, options: Options) -> None:
+    """Let nobody start a large download without knowing. Raises ModelMissing, Cancelled."""
+    if job.model is None:  # then the server takes what it has
+        return
+    plan = client.plan(job.request, options)
+    if plan.on_disk or not plan.download_bytes:
+        return
+    what = f"{plan.model} is not at the server, which downloads it first: {plan.download_bytes / 1e9:.1f} GB"
+    if job.yes:
+        output.say(what)
+        return
+    if not somebody_there(output):
+        raise ModelMissing(f"{what}. Say --yes to let it", suggestions=("--yes",), facts={"bytes": plan.download_bytes})
+    import typer
+
+    if not typer.confirm(f"{what}. Go on?", default=True, err=True):
+        raise Cancelled("nothing was asked for")
+
+
+def _announce(output: Output, submission: Submission) -> None:
+    if submission.reason is not None:
+        output.say(f"model: {submission.model}, {submission.reason}")
+        output.event("chosen", model=submission.model, demo=submission.demo, reason=submission.reason)
+    output.say(f"job {submission.job.id}")
+    output.event("submitted", job=submission.job.id, jobs=[job.id for job in submission.tasks])
+    if submission.plan is not None:
+        _say_plan(output, submission.plan)
+
+
+def _say_plan(output: Output, plan: Plan) -> None:
+    where = "GPU" if plan.device != "cpu" else "host"
+    output.say(f"plan: up to {plan.peak_mb / 1e3:.1f} GB of {where} memory, about {duration(plan.seconds)}")
+    output.event("plan", peak_bytes=round(plan.peak_mb * 1e6), seconds=plan.seconds, notes=plan.notes)
+
+
+# --- while it runs ---------------------------------------------------------------------------------------------------
+
+
+def _follow(output: Output, server: Server, client: Client, submission: Submission) -> ServerJob:
+    """Show how far it is, to its end. Ctrl-C cancels it. Raises Cancelled, JobFailed."""
+    try:
+        _announce(output, submission)
+        with showing(output) as show:
+            done = _watch(output, client, submission.job.id, show)
+        return with_video(done)
+    except KeyboardInterrupt:
+        raise Cancelled(_cancel(output, server, submission.job.id)) from None
+    except JobCancelled as error:
+        raise Cancelled(f"job {error.job.id} was cancelled at the server: no file was written") from None
+    except JobFailed as error:
+        kept = f"{error.failure.kept}: " if error.failure.kept else ""
+        output.say(f"{kept}`wan queue retry {error.job.id[:8]}` tries again")
+        raise
+
+
+def _watch(output: Output, client: Client, job: str, show: Show) -> ServerJob:
+    steps = _Steps(show)
+    waits: str | None = None
+    for said in client.watch(job):
+        if isinstance(said, JobEvent):
+            _tell(output, said)
+            continue
+        if said.state is State.RUNNING:
+            steps.update(said)
+        elif (now := _waiting(said)) != waits and now is not None:
+            waits = now
+            output.say(now)
+            output.event("waiting", position=said.position, state=said.state, message=said.message)
+        if said.done:
+            steps.finish()
+            return said
+    raise AssertionError("watching ends with the end of the job")
+
+
+class _Steps:
+    """What a job says of its progress, as what the engine would have said in this process."""
+
+    def __init__(self, show: Show) -> None:
+        self._show = show
+        self._last: Progress | None = None
+        self._began = time.monotonic()  # the phase
+
+    def update(self, job: ServerJob) -> None:
+        if job.phase not in _PHASES:
+            return
+        phase, step, steps = Phase(job.phase), job.step or 0, job.step_count or 1
+        if self._last is None or self._last.phase is not phase:
+            self.finish()
+            self._began = time.monotonic()
+        elif (self._last.step, self._last.steps) == (step, steps):
+            return
+        self._tell(Progress(phase=phase, step=step, steps=steps, seconds=time.monotonic() - self._began))
+
+    def finish(self) -> None:
+        """The phase is over, though its last step may not have been told."""
+        if self._last is not None and not self._last.done:
+            seconds = time.monotonic() - self._began
+            self._tell(Progress(phase=self._last.phase, step=self._last.steps, steps=self._last.steps, seconds=seconds))
+
+    def _tell(self, progress: Progress) -> None:
+        self._last = progress
+        self._show(progress)
+
+
+def _waiting(job: ServerJob) -> str | None:
+    """Why it does not run; None where there is nothing to say."""
+    if job.message is not None:
+        return job.message
+    if job.state is not State.QUEUED or job.position is None or job.position < 2:
+        return None
+    before = job.position - 1
+    return f"waits in the queue, behind {before} other job{'' if before == 1 else 's'}"
+
+
+def _tell(output: Output, event: JobEvent) -> None:
+    """What happened to the job, in the words of a run in this process where it has them."""
+    data = event.data
+    match event.type:
+        case "resolved":
+            params = data.get("params", {})
+            output.say(_made(params))
+            output.event("resolved", **params)
+        case "adapted":
+            said = {name: data.get(name) for name in ("field", "asked", "used", "reason")}
+            output.say("{field}: {asked} became {used}: {reason}".format(**said))
+            output.event("adjusted", **said)
+        case "fallback":
+            output.say(f"made with {data.get('to')} instead of {data.get('from')}: {data.get('reason')}")
+            output.event("fallback", **data)
+        case "warning" | "requeued":
+            output.say(f"{event.type}: {data.get('message') or data.get('reason')}")
+            output.event(event.type, **data)
+        case "phase" if data.get("phase") == "download":
+            output.say("the server downloads the model first")
+            output.event("downloading")
+
+
+def _made(params: Mapping[str, Any]) -> str:
+    """What will be made, in one line."""
+    frames, fps = params["frames"], params["fps"]
+    length = "1 picture" if frames == 1 else f"{frames} frames at {fps} fps ({frames / fps:.1f} s)"
+    return (
+        f"{params['model']}: {params['width']}x{params['height']}, {length}, {params['steps']} steps of "
+        f"{params['solver']}, seed {params['seed']}"
+    )
+
+
+def _cancel(output: Output, server: Server, *jobs: str) -> str:
+    """Cancel them and wait for their ends; what there is to say then. Another Ctrl-C ends the process at once."""
+    output.say("cancelling at the server; press Ctrl-C again to leave at once")
+    with Client(
+        server.url, server.token
+    ) as client:  # the other one may have been interrupted in the middle of a request
+        for job in jobs:
+            with suppress(WanVideoError):  # it has just ended
+                client.cancel(job)
+        for job in jobs:
+            with suppress(JobCancelled, JobFailed):
+                try:
+                    client.wait(job, timeout=CANCEL_SECONDS)
+                except NotInTime:
+                    return f"interrupted: job {job} is being cancelled at the server"
+                return f"interrupted, but job {job} had just ended: its video is at the server"
+    what = "the job was" if len(jobs) == 1 else f"{len(jobs)} jobs were"
+    return f"interrupted: {what} cancelled at the server, and no file was written"
+
+
+# --- the file --------------------------------------------------------------------------------------------------------
+
+
+def bring(client: Client, job: ServerJob, out: str | None) -> Path:
+    """The video of a job in the file `out`, or under a new name in the folder `out`."""
+    made = Path(job.output_path or "video.mp4").suffix
+    folder = Path() if out is None else existing(out)
+    if folder is None or not folder.is_dir():
+        return client.download(job, Path(out or "").with_suffix(made))
+    return client.download(job, free_name(folder / f"{slug(job.prompt)}-{job.seed}{made}"))

@@ -1,0 +1,155 @@
+"""Processes that compute one thing together: started, watched and ended together. No torch."""
+
+import contextlib
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Sequence
+from multiprocessing.connection import Connection, Pipe, wait
+from typing import Any, Final
+
+from wanvideo.parallel.verdict import Ending, verdict
+from wanvideo.parallel.wire import Blob, Gone, Message
+
+PATIENCE: Final = 30.0  # seconds that a rank waits for the others within a step, in which they are never far apart
+SILENCE: Final = 20.0  # seconds without a heartbeat, after which a rank is taken for stopped
+STARTING: Final = 120.0  # seconds until the first one: Python and its libraries have to be read
+GRACE: Final = 2.0  # seconds that the others have to say what happened to them, after the first has
+# All ranks are on this host, so nothing listens to the network. Multicast over NVLink helps no exchange of ours.
+_ENVIRONMENT: Final = {
+    "GLOO_SOCKET_IFNAME": "lo", "NCCL_SOCKET_IFNAME": "lo", "NCCL_NVLS_ENABLE": "0", "TORCH_NCCL_DUMP_ON_TIMEOUT": "0",
+}  # fmt: skip
+
+
+class _Member:
+    """One rank, as its starter holds it."""
+
+    def __init__(self, rank: int, device: str, command: Sequence[str]) -> None:
+        self.rank, self.device = rank, device
+        self.pipe, theirs = Pipe()
+        with theirs:
+            self.process = subprocess.Popen(
+                [*command, str(theirs.fileno())],
+                pass_fds=(theirs.fileno(),), stdin=subprocess.DEVNULL, stdout=sys.stderr.fileno(),
+                env={**_ENVIRONMENT, **os.environ},
+                start_new_session=True,  # Ctrl-C in a terminal is for the starter, which ends all of them
+            )  # fmt: skip
+        self.ended = os.pidfd_open(self.process.pid)
+        self.heard = time.monotonic() + STARTING
+        self.last: Message | None = None  # that it failed, or lost the others
+
+    def end(self) -> None:
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            os.killpg(self.process.pid, signal.SIGKILL)
+        self.process.wait()
+        self.pipe.close()
+        os.close(self.ended)
+
+    @property
+    def ending(self) -> Ending:
+        return Ending(rank=self.rank, device=self.device, last=self.last, exitcode=self.process.poll())
+
+    @property
+    def trouble(self) -> bool:
+        return self.last is not None or self.process.poll() is not None
+
+
+class RankGroup:
+    """As many processes as there are devices. If one ends, fails or hangs, all are ended, and an error names it."""
+
+    def __init__(
+        self,
+        command: Sequence[str],
+        devices: Sequence[str],
+        begin: dict[str, Any],
+        *,
+        patience: float = PATIENCE,
+        silence: float = SILENCE,
+    ) -> None:
+        """command: runs `post.take_part` with the number of a socket, its last argument.
+
+        begin: what all are started with. patience: as in `ranks.joined`.
+        """
+        self.silence = silence
+        self._folder = tempfile.mkdtemp(prefix="wanvideo-ranks-")
+        self._members: list[_Member] = []
+        try:
+            for rank, device in enumerate(devices):
+                self._members.append(_Member(rank, device, command))
+            for member in self._members:
+                place = {"rank": member.rank, "size": len(devices), "device": member.device, "folder": self._folder}
+                self._tell(member, Message("begin", {**begin, **place, "patience": patience}))
+        except BaseException:
+            self.close()
+            raise
+
+    @property
+    def pids(self) -> list[int]:
+        """Of the ranks that there are."""
+        return [member.process.pid for member in self._members]
+
+    def tell(self, kind: str, values: dict[str, Any] | None = None, blobs: Sequence[Blob] = ()) -> None:
+        """Say the same to all. Who cannot hear it any more is noticed by `hear`."""
+        for member in self._members:
+            self._tell(member, Message(kind, values or {}, tuple(blobs)))
+
+    def hear(self) -> tuple[int, Message]:
+        """What a rank says next. Raises RankFailed or the error that a rank had; then all have ended."""
+        while True:
+            heard = self._heard(1.0)
+            if heard is not None:
+                return heard
+            silent = [member for member in self._members if time.monotonic() - member.heard > self.silence]
+            if silent or any(member.trouble for member in self._members):
+                self._fail()
+
+    def close(self) -> None:
+        """End all of them."""
+        for member in self._members:
+            member.end()
+        self._members.clear()
+        shutil.rmtree(self._folder, ignore_errors=True)
+
+    def _tell(self, member: _Member, message: Message) -> None:
+        with contextlib.suppress(Gone):
+            message.send(member.pipe)
+
+    def _heard(self, seconds: float) -> tuple[int, Message] | None:
+        """None: nothing that matters, for so long or since somebody ended."""
+        talking = {member.pipe: member for member in self._members if not member.pipe.closed and member.last is None}
+        ready = wait([*talking, *(m.ended for m in self._members if m.process.returncode is None)], seconds)
+        for pipe in ready:
+            if not isinstance(pipe, Connection):
+                continue
+            member = talking[pipe]
+            member.heard = time.monotonic()
+            try:
+                message = Message.receive(pipe)
+            except Gone:
+                pipe.close()
+                with contextlib.suppress(subprocess.TimeoutExpired):
+                    member.process.wait(GRACE)
+                continue
+            if message.kind in ("failed", "lost"):
+                member.last = message
+            elif message.kind != "alive":
+                return member.rank, message
+        return None
+
+    def _fail(self) -> None:
+        """Give the others time to say what happened, end all, and raise what did."""
+        until = time.monotonic() + GRACE
+        while time.monotonic() < until and not all(member.trouble for member in self._members):
+            self._heard(0.1)
+        endings = [member.ending for member in self._members]
+        self.close()
+        raise verdict(endings)
+
+
+def python(module: str) -> tuple[str, ...]:
+    """The command that runs a module of ours as a rank."""
+    return sys.executable, "-m", module

@@ -1,0 +1,145 @@
+"""Who else is there: other computers, other users, and what we are built from. A18, A20, A24, A25."""
+
+import ast
+import stat
+import subprocess
+import time
+import tomllib
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+from packaging.requirements import Requirement
+from packaging.version import Version
+from websockets.exceptions import InvalidStatus
+from websockets.sync.client import connect
+
+from tests.server.attacks.serving import WAN, Attacked, attacked
+
+REPOSITORY = Path(__file__).parents[3]
+TOKEN = "a-token-that-is-long-enough"
+
+
+# --- A18: other computers --------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def exposed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Attacked]:
+    """Open to other computers, with a token."""
+    home = tmp_path_factory.mktemp("exposed")
+    with attacked(home, "--host", "0.0.0.0", WANVIDEO_TOKEN=TOKEN) as server:
+        yield server
+
+
+@pytest.mark.parametrize(
+    "options", [("--host", "0.0.0.0"), ("--host", "::"), ("--host", "0.0.0.0", "--token", "short")]
+)
+def test_a18_without_a_token_other_computers_are_not_served(tmp_path: Path, options: tuple[str, ...]) -> None:
+    command = [*WAN, "serve", *options, "--port", "0", "--data-dir", str(tmp_path)]
+    ended = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    assert ended.returncode == 2
+    assert "token" in ended.stderr
+    assert not list(tmp_path.iterdir())
+
+
+def test_a18_every_address_asks_for_the_token(exposed: Attacked) -> None:
+    known = {"authorization": f"Bearer {TOKEN}"}
+    document = exposed.client.get("/openapi.json", headers=known).json()
+    assert len(document["paths"]) > 60
+    addresses = [(method.upper(), path) for path, methods in document["paths"].items() for method in methods]
+    for method, path in [*addresses, ("GET", "/"), ("GET", "/assets/x.js"), ("GET", "/openapi.json"), ("GET", "/x")]:
+        answer = exposed.client.request(method, path)
+        assert answer.status_code == (200 if path == "/healthz" else 401), (method, path)
+        assert answer.headers.get("www-authenticate", "Bearer") == "Bearer"
+    with pytest.raises(InvalidStatus) as refused, connect(f"{exposed.url.replace('http', 'ws')}/ws"):
+        pass
+    assert refused.value.response.status_code == 403
+
+
+def test_a18_guessing_ends_soon_and_nothing_tells_how_near_it_was(exposed: Attacked) -> None:
+    guesses = [TOKEN[:-1], f"{TOKEN}x", TOKEN.upper(), "-", "x" * 10_000, "\xff", *map(str, range(10))]
+    answers = [
+        exposed.client.get("/api/v1/queue", headers={b"authorization": f"Bearer {guess}".encode("latin-1")})
+        for guess in guesses
+    ]
+    statuses = [answer.status_code for answer in answers]
+    assert set(statuses) == {401, 429}
+    assert statuses[-1] == 429
+    assert int(answers[-1].headers["retry-after"]) > 0
+    assert len({answer.text for answer in answers if answer.status_code == 401}) == 1
+    assert TOKEN not in exposed.log
+
+
+# --- A20, A24: other processes and users -----------------------------------------------------------------------------
+
+
+def family(server: Attacked) -> list[psutil.Process]:
+    process = psutil.Process(server.process.pid)
+    return [process, *process.children(recursive=True)]
+
+
+def test_a20_one_port_listens_and_no_other(server: Attacked, made: dict[str, Any]) -> None:
+    processes = family(server)
+    assert len(processes) > 1
+    ports = {
+        (process.pid, each.laddr.port)
+        for process in processes
+        for each in process.net_connections("inet")
+        if each.status == psutil.CONN_LISTEN
+    }
+    assert ports == {(server.process.pid, server.port)}
+
+
+def test_a20_garbage_on_the_pipe_costs_one_worker_and_nothing_else(server: Attacked, made: dict[str, Any]) -> None:
+    (worker,) = [each for each in family(server) if "wanvideo.worker" in each.cmdline()]
+    said = worker.cmdline()[-1]
+    with Path(f"/proc/{worker.pid}/fd/{said}").open("wb", buffering=0) as pipe:
+        pipe.write(b"\x80\x04\x95cos\nsystem\n(S'touch canary'\ntR.")
+    end = time.monotonic() + 20
+    while worker.is_running() and worker.status() != psutil.STATUS_ZOMBIE:
+        assert time.monotonic() < end
+        time.sleep(0.05)
+    assert server.client.get("/api/v1/queue").status_code == 200
+
+
+def test_a24_nobody_else_can_look_into_the_data(server: Attacked, made: dict[str, Any]) -> None:
+    """The server was started with a umask of 0."""
+    assert stat.S_IMODE(server.data.stat().st_mode) == 0o700
+    for path in (*(server.data / "inputs").iterdir(), *server.data.glob("*.json")):
+        assert stat.S_IMODE(path.stat().st_mode) & 0o077 == 0, path
+    assert not list((server.home / "tmp").iterdir())
+
+
+# --- A25: what we are built from -------------------------------------------------------------------------------------
+
+# The first versions without what is known; see the table at the end of the threat model.
+LEAST = {"starlette": "1.3.1", "python-multipart": "0.0.32", "pillow": "12.3.0"}
+PINNED = LEAST | {"torch": "2.10", "transformers": "5.3.0"}
+
+
+def test_a25_what_strangers_bytes_go_through_is_new_enough() -> None:
+    project = tomllib.loads((REPOSITORY / "pyproject.toml").read_text("utf-8"))["project"]
+    needed = {each.name: each.specifier for each in map(Requirement, project["dependencies"])}
+    for name, least in LEAST.items():
+        (bound,) = [Version(each.version) for each in needed[name] if each.operator == ">="]
+        assert bound >= Version(least), name
+
+
+def test_a25_every_version_is_pinned() -> None:
+    lines = (REPOSITORY / "constraints.txt").read_text("utf-8").splitlines()
+    found = (line.split("==") for line in lines if line and not line.startswith("#"))
+    pins = {name.lower().replace("_", "-"): version for name, version in found}
+    for name, least in PINNED.items():
+        assert Version(pins[name]) >= Version(least), name
+    project = tomllib.loads((REPOSITORY / "pyproject.toml").read_text("utf-8"))["project"]
+    extras = project["optional-dependencies"]
+    assert {Requirement(each).name for each in (*project["dependencies"], *extras["engine"])} <= pins.keys()
+
+
+def test_a25_nothing_is_installed_while_it_runs(sources: Mapping[Path, list[ast.AST]]) -> None:
+    """Words that would be the first ones of a command."""
+    for path, nodes in sources.items():
+        words = {node.value for node in nodes if isinstance(node, ast.Constant) and isinstance(node.value, str)}
+        assert not words & {"pip", "pip3", "uv", "npm", "npx", "git", "curl", "wget", "sh", "bash"}, path

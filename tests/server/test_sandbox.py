@@ -1,0 +1,129 @@
+"""What a child that opens strangers' files can do, and what it cannot."""
+
+import os
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import psutil
+import pytest
+from PIL import Image
+
+from wanvideo.errors import InvalidImage, InvalidMedia
+from wanvideo.media.image import to_array
+from wanvideo.media.still import save_image
+from wanvideo.server import sandboxed
+from wanvideo.server.errors import NotReady
+from wanvideo.server.sandbox import CHILDREN, Sandbox
+from wanvideo.server.sandboxed import Limits
+
+
+@pytest.fixture(scope="module")
+def huge(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A picture of 0.1 MB that is 0.2 GB in memory, the most that is decoded."""
+    path = tmp_path_factory.mktemp("bomb") / "huge.png"
+    Image.new("1", (8192, 8192)).save(path)
+    assert path.stat().st_size < 200_000
+    return path
+
+
+def test_settings_inside_a_file_are_read_in_the_child(tmp_path: Path) -> None:
+    save_image(tmp_path / "x.png", to_array(Image.new("RGB", (64, 64))), {"params": {"prompt": "a heron"}})
+    found = Sandbox().read_media(tmp_path / "x.png")
+    assert (found["width"], found["settings"]) == (64, {"params": {"prompt": "a heron"}})
+    (tmp_path / "y.mp4").write_bytes(b"\0\0\0\x18ftypmp42" + bytes(100))
+    with pytest.raises(InvalidMedia) as caught:
+        Sandbox().read_media(tmp_path / "y.mp4")
+    assert str(tmp_path) not in caught.value.message
+
+
+def test_the_most_that_is_decoded_fits_into_the_limits(huge: Path, tmp_path: Path) -> None:
+    assert Sandbox().reencode(huge, tmp_path / "out.png").width == 8192
+
+
+@pytest.mark.parametrize(
+    ("limits", "said"),
+    [
+        (Limits(memory=400 * 2**20), "image"),
+        (Limits(cpu_seconds=1, memory=2**31), "cannot be read"),
+        (Limits(wall_seconds=0.3), "takes too long"),
+        (Limits(written=1000), "cannot be read"),
+    ],
+    ids=["memory", "processor", "time", "disk"],
+)
+def test_a_bomb_ends_at_each_limit(huge: Path, tmp_path: Path, limits: Limits, said: str) -> None:
+    began = time.monotonic()
+    with pytest.raises(InvalidImage, match=said) as caught:
+        Sandbox(limits).reencode(huge, tmp_path / "out.png")
+    assert str(huge) not in caught.value.message
+    assert time.monotonic() - began < 20
+
+
+def test_a_picture_with_too_many_pixels_is_said_to_be_too_large(tmp_path: Path) -> None:
+    Image.new("1", (16400, 8192)).save(tmp_path / "x.png")
+    with pytest.raises(InvalidImage, match="pixels"):
+        Sandbox().reencode(tmp_path / "x.png", tmp_path / "out.png")
+
+
+@pytest.fixture
+def child(huge: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[psutil.Process]:
+    """One at work, of a server that knows secrets."""
+    monkeypatch.setenv("WANVIDEO_TOKEN", "a-token-that-is-long-enough")
+    monkeypatch.setenv("HF_TOKEN", "hf_secret")
+    thread = threading.Thread(target=Sandbox().reencode, args=(huge, tmp_path / "out.png"))
+    thread.start()
+    end = time.monotonic() + 20
+    while not (found := [each for each in psutil.Process().children() if sandboxed.__name__ in each.cmdline()]):
+        assert time.monotonic() < end
+    yield found[0]
+    thread.join()
+
+
+def test_a_child_inherits_no_secret(child: psutil.Process) -> None:
+    assert child.environ().keys() <= {"OPENBLAS_NUM_THREADS", "PYTHONPATH", "LC_CTYPE"}
+    assert child.cwd() == "/"
+
+
+@pytest.mark.parametrize(
+    ("deed", "said"),
+    [
+        ("import os; os.fork()", "Resource temporarily unavailable"),
+        ("import subprocess; subprocess.run(['/bin/true'])", "Resource temporarily unavailable"),
+        ("bytearray(3 * 2**30)", "MemoryError"),
+        ("import resource as r; r.setrlimit(r.RLIMIT_AS, (2**40, 2**40))", "not allowed"),
+        ("import socket; socket.create_connection(('127.0.0.1', {port}), 2)", "unreachable"),
+        ("import socket; socket.create_connection(('192.0.2.1', 80), 2)", "unreachable"),
+    ],
+    ids=["fork", "program", "memory", "limits", "loopback", "network"],
+)
+def test_what_a_child_gave_up_it_cannot_get_back(deed: str, said: str) -> None:
+    if "temporarily" in said and os.getuid() == 0:
+        pytest.skip("root may start as many processes as it likes")
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        code = f"""if True:
+            from wanvideo.server.sandboxed import Limits, confine
+            print(confine(Limits()), flush=True)
+            {deed.replace("{port}", str(listener.getsockname()[1]))}
+        """
+        done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=False)
+    if done.stdout.strip() == "False" and said == "unreachable":
+        pytest.skip("an ordinary user cannot leave the network here")
+    assert done.returncode == 1
+    assert said in done.stderr
+
+
+def test_a_child_loads_nothing_of_the_server() -> None:
+    code = "import sys, wanvideo.server.sandboxed; sys.exit(bool({'fastapi', 'torch', 'numpy'} & sys.modules.keys()))"
+    assert subprocess.run([sys.executable, "-c", code], timeout=60, check=False).returncode == 0
+
+
+def test_files_wait_for_a_child_and_not_for_ever(tmp_path: Path) -> None:
+    sandbox = Sandbox(patience=0.1)
+    for _ in range(CHILDREN):
+        assert sandbox.free.acquire(blocking=False)
+    with pytest.raises(NotReady, match="too many"):
+        sandbox.read_media(tmp_path / "x.png")

@@ -1,0 +1,54 @@
+import createClient from "openapi-fetch";
+
+import type { paths, Problem } from "@/api/types";
+
+export const api = createClient<paths>({ baseUrl: window.location.origin });
+
+/** What the server said no to, or that it said nothing. */
+export class ApiError extends Error {
+  constructor(
+    readonly status: number,
+    readonly problem: Problem,
+  ) {
+    super(problem.message);
+    this.name = "ApiError";
+  }
+
+  get code(): string {
+    return this.problem.code;
+  }
+}
+
+interface Answer<T> {
+  data?: T;
+  error?: unknown;
+  response: Response;
+}
+
+/** The data of an answer. Throws ApiError. */
+export async function unwrap<T>(asked: Promise<Answer<T>>): Promise<T> {
+  const answer = await asked.catch((reason: unknown) => {
+    if (reason instanceof TypeError) throw new ApiError(0, unreachable(reason.message));
+    throw reason;
+  });
+  if (answer.response.ok) return answer.data as T;
+  throw new ApiError(answer.response.status, problemOf(answer.error, answer.response.status));
+}
+
+function problemOf(error: unknown, status: number): Problem {
+  if (typeof error === "object" && error !== null && "message" in error && "code" in error) {
+    return error as Problem;
+  }
+  return bare(
+    `HTTP_${status}`,
+    typeof error === "string" && error !== "" ? error : `HTTP ${status}`,
+  );
+}
+
+function unreachable(message: string): Problem {
+  return bare("UNREACHABLE", message);
+}
+
+function bare(code: string, message: string): Problem {
+  return { code, error: code, message, detail: message, suggestions: [], actions: [] };
+}

@@ -1,0 +1,33 @@
+import { notifications } from "@mantine/notifications";
+import { useTranslation } from "react-i18next";
+
+import { useFrames } from "@/lib/live";
+import { callUser } from "@/lib/notices";
+
+/** Says when a video is ready or has failed, wherever the user is. */
+export function JobNotices() {
+  const { t } = useTranslation("app");
+  useFrames((frame) => {
+    if (frame.type !== "task_update") return;
+    const { task_id: id, state, error } = frame.data;
+    if (state === "succeeded") {
+      notifications.show({
+        id,
+        title: t("notices.done"),
+        message: t("notices.doneText"),
+        color: "teal",
+      });
+      callUser(t("notices.done"), t("notices.doneText"), id);
+    } else if (state === "failed") {
+      notifications.show({
+        id,
+        title: t("notices.failed"),
+        message: error,
+        color: "red",
+        autoClose: 12_000,
+      });
+      callUser(t("notices.failed"), error ?? "", id);
+    }
+  });
+  return null;
+}

@@ -1,0 +1,17 @@
+import { createRoute, lazyRouteComponent } from "@tanstack/react-router";
+import { Film } from "lucide-react";
+
+import type { Feature } from "@/lib/feature";
+import { rootRoute } from "@/lib/root-route";
+
+import "./texts";
+
+const route = createRoute({
+  getParentRoute: () => rootRoute,
+  path: "/gallery",
+  component: lazyRouteComponent(() => import("./gallery-page"), "GalleryPage"),
+});
+
+export const galleryRoutes = [route] as const;
+
+export const galleryFeature: Feature = { id: "gallery", to: "/gallery", icon: Film, key: "g" };

@@ -1,0 +1,39 @@
+import { Stack } from "@mantine/core";
+
+import type { ModelView } from "@/api/types";
+
+import { FileDrop } from "./file-drop";
+import { Latest } from "./latest";
+import { LoraPanel } from "./lora-panel";
+import { ModelPicker } from "./model-picker";
+import { MoreSettings } from "./more-settings";
+import { PicturesPanel } from "./pictures-panel";
+import { PlanPanel } from "./plan-panel";
+import { PromptPanel } from "./prompt-panel";
+import { ShapePanel } from "./shape-panel";
+import { TakesPanel } from "./takes-panel";
+
+import classes from "./create-form.module.css";
+
+/** The form on the left, what comes of it on the right. */
+export function CreateForm({ models }: { models: readonly ModelView[] }) {
+  return (
+    <FileDrop models={models}>
+      <div className={classes.columns}>
+        <Stack gap="md" className={classes.form}>
+          <PromptPanel />
+          <PicturesPanel />
+          <ModelPicker models={models} />
+          <ShapePanel />
+          <TakesPanel />
+          <LoraPanel />
+          <MoreSettings />
+        </Stack>
+        <Stack gap="md" className={classes.result}>
+          <PlanPanel models={models} />
+          <Latest />
+        </Stack>
+      </div>
+    </FileDrop>
+  );
+}

@@ -1,0 +1,89 @@
+import { Text } from "@mantine/core";
+import { notifications } from "@mantine/notifications";
+import { ImageDown } from "lucide-react";
+import { useEffect, useEffectEvent, useState, type DragEvent, type ReactNode } from "react";
+import { useTranslation } from "react-i18next";
+
+import type { ModelView } from "@/api/types";
+import { useDraft } from "@/lib/draft";
+
+import { settingsOf, upload } from "./files";
+
+import classes from "./file-drop.module.css";
+
+/** Takes files wherever they are dropped or pasted: pictures to begin or end with, videos whose settings come back. */
+export function FileDrop({
+  models,
+  children,
+}: {
+  models: readonly ModelView[];
+  children: ReactNode;
+}) {
+  const { t } = useTranslation("generate");
+  const [over, setOver] = useState(false);
+
+  const take = async (file: File) => {
+    try {
+      if (file.type.startsWith("video/")) {
+        const draft = await settingsOf(file, models);
+        if (draft === null) throw new Error(t("drop.noSettings"));
+        useDraft.getState().replace(draft);
+        notifications.show({ color: "teal", message: t("drop.restored") });
+      } else {
+        const kept = await upload(file);
+        const { draft, change } = useDraft.getState();
+        change(draft.image === null ? { image: kept } : { endImage: kept });
+      }
+    } catch (error) {
+      const message = error instanceof Error ? error.message : String(error);
+      notifications.show({ color: "red", title: t("drop.failed"), message });
+    }
+  };
+
+  const onPaste = useEffectEvent((event: ClipboardEvent) => {
+    const file = [...(event.clipboardData?.files ?? [])].find(isMedia);
+    if (file === undefined) return;
+    event.preventDefault();
+    void take(file);
+  });
+  useEffect(() => {
+    const listener = (event: ClipboardEvent) => onPaste(event);
+    window.addEventListener("paste", listener);
+    return () => window.removeEventListener("paste", listener);
+  }, []);
+
+  const onDrop = (event: DragEvent) => {
+    setOver(false);
+    const file = [...event.dataTransfer.files].find(isMedia);
+    if (file === undefined) return;
+    event.preventDefault();
+    void take(file);
+  };
+  const hasFiles = (event: DragEvent) => event.dataTransfer.types.includes("Files");
+  return (
+    <div
+      className={classes.area}
+      onDragOver={(event) => {
+        if (!hasFiles(event)) return;
+        event.preventDefault();
+        setOver(true);
+      }}
+      onDragLeave={(event) => {
+        if (!event.currentTarget.contains(event.relatedTarget as Node | null)) setOver(false);
+      }}
+      onDrop={onDrop}
+    >
+      {children}
+      {over && (
+        <div className={classes.veil}>
+          <ImageDown size={40} strokeWidth={1.5} aria-hidden />
+          <Text fw={600}>{t("drop.here")}</Text>
+        </div>
+      )}
+    </div>
+  );
+}
+
+function isMedia(file: File): boolean {
+  return file.type.startsWith("image/") || file.type.startsWith("video/");
+}

@@ -1,0 +1,52 @@
+import { api, unwrap } from "@/api/client";
+import type { ModelView, PictureView } from "@/api/types";
+import { fromRequest, type Draft } from "@/lib/draft";
+
+/** openapi-fetch sends what a serializer makes of a body; the schema's word for a file is a text. */
+const asForm = (file: Blob) => ({
+  body: { file: "" },
+  bodySerializer: () => {
+    const form = new FormData();
+    form.append("file", file);
+    return form;
+  },
+});
+
+/** Have the server keep a picture. Throws ApiError for what is none. */
+export async function upload(file: Blob): Promise<PictureView> {
+  return unwrap(api.POST("/api/v1/inputs", asForm(file)));
+}
+
+/** What a video was made with; null if it does not say. Throws ApiError for what is no video. */
+export async function settingsOf(
+  file: Blob,
+  models: readonly ModelView[],
+): Promise<Partial<Draft> | null> {
+  const found = await unwrap(api.POST("/api/v1/outputs/settings", asForm(file)));
+  return found.request ? fromRequest(found.request, models) : null;
+}
+
+/** A part of a picture, in pixels of the picture. */
+export interface Area {
+  x: number;
+  y: number;
+  width: number;
+  height: number;
+}
+
+export async function cropped(url: string, area: Area): Promise<Blob> {
+  const image = new Image();
+  image.src = url;
+  await image.decode();
+  const canvas = document.createElement("canvas");
+  canvas.width = Math.round(area.width);
+  canvas.height = Math.round(area.height);
+  const context = canvas.getContext("2d");
+  context?.drawImage(image, -Math.round(area.x), -Math.round(area.y));
+  return new Promise((resolve, reject) =>
+    canvas.toBlob(
+      (blob) => (blob ? resolve(blob) : reject(new Error("the picture is too large"))),
+      "image/png",
+    ),
+  );
+}

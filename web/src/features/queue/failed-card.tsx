@@ -1,0 +1,95 @@
+import { Button, Group, List, Stack, Text, Tooltip } from "@mantine/core";
+import { CircleCheck, RotateCcw, Trash2, TriangleAlert } from "lucide-react";
+import { useTranslation } from "react-i18next";
+
+import type { Action, Changes, TaskView } from "@/api/types";
+import { Panel } from "@/components/panel";
+import { ProblemNote } from "@/components/problem-note";
+
+import { TaskFacts } from "./task-facts";
+import { useDeed, useRetryWith } from "./use-queue";
+
+import classes from "./queue.module.css";
+
+const canBeDone = (action: Action) => action.change != null;
+
+/** What went wrong, what was kept, and what to do about it, a button each. */
+export function FailedCard({ task }: { task: TaskView }) {
+  const { t } = useTranslation("queue");
+  const deed = useDeed();
+  const retry = useRetryWith(task.id);
+  const { failure } = task;
+  const actions = failure?.actions ?? [];
+  const error = deed.error ?? retry.error;
+  return (
+    <Panel label={task.prompt} className={classes.failed}>
+      <Stack gap="sm">
+        <Group gap="sm" wrap="nowrap" align="start">
+          <TriangleAlert
+            size={20}
+            color="var(--bad)"
+            aria-hidden
+            style={{ flex: "none", marginTop: 2 }}
+          />
+          <div style={{ minWidth: 0 }}>
+            <Text fw={600}>{failure?.title ?? t("failedPlain")}</Text>
+            <Text size="sm">{failure?.message ?? task.error_message}</Text>
+          </div>
+        </Group>
+        {failure?.kept != null && (
+          <Group gap={6}>
+            <CircleCheck size={16} color="var(--good)" aria-hidden />
+            <Text size="sm">{t("kept", { what: failure.kept })}</Text>
+          </Group>
+        )}
+        <div>
+          <Text size="sm" c="dimmed" lineClamp={2}>
+            {task.prompt}
+          </Text>
+          <TaskFacts task={task} />
+        </div>
+        <List size="sm">
+          {actions
+            .filter((action) => !canBeDone(action))
+            .map(({ text }) => (
+              <List.Item key={text}>{text}</List.Item>
+            ))}
+        </List>
+        {error && <ProblemNote error={error} />}
+        <Group gap="xs">
+          <Button
+            size="sm"
+            leftSection={<RotateCcw size={16} aria-hidden />}
+            loading={deed.isPending}
+            onClick={() => deed.mutate({ deed: "retry", id: task.id })}
+          >
+            {t("retry")}
+          </Button>
+          {actions
+            .filter((action) => canBeDone(action) && Object.keys(action.change ?? {}).length > 0)
+            .map(({ text, effect, change }) => (
+              <Tooltip key={text} label={effect}>
+                <Button
+                  size="sm"
+                  variant="default"
+                  loading={retry.isPending}
+                  onClick={() => retry.mutate(change as Partial<Changes>)}
+                >
+                  {text}
+                </Button>
+              </Tooltip>
+            ))}
+          <Button
+            size="sm"
+            variant="subtle"
+            color="gray"
+            leftSection={<Trash2 size={15} aria-hidden />}
+            onClick={() => deed.mutate({ deed: "remove", id: task.id })}
+          >
+            {t("remove")}
+          </Button>
+        </Group>
+      </Stack>
+    </Panel>
+  );
+}

@@ -1,0 +1,17 @@
+import { createRoute, lazyRouteComponent } from "@tanstack/react-router";
+import { Gauge } from "lucide-react";
+
+import type { Feature } from "@/lib/feature";
+import { rootRoute } from "@/lib/root-route";
+
+import "./texts";
+
+const route = createRoute({
+  getParentRoute: () => rootRoute,
+  path: "/system",
+  component: lazyRouteComponent(() => import("./system-page"), "SystemPage"),
+});
+
+export const systemRoutes = [route] as const;
+
+export const systemFeature: Feature = { id: "system", to: "/system", icon: Gauge, key: "s" };

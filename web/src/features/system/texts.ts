@@ -1,0 +1,7 @@
+import type texts from "./locales/en.json";
+
+declare module "@/lib/i18n" {
+  interface Texts {
+    system: typeof texts;
+  }
+}
