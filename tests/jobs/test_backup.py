@@ -31,6 +31,11 @@ def made(queue: Queue, content: bytes = b"video") -> Job:
 
 
 @pytest.fixture
+def queue(sqlite: Database, folder: DataFolder) -> Queue:
+    return Queue(sqlite, folder)
+
+
+@pytest.fixture
 def filled(queue: Queue, folder: DataFolder) -> Queue:
     (folder.inputs / f"{'a' * 64}.png").write_bytes(b"input")
     (folder.root / "limits.json").write_text("{}")

@@ -20,9 +20,9 @@ def started(queue: Queue, job: Job) -> Job:
     return found
 
 
-def test_a_job_is_there_after_a_restart(queue: Queue, folder: DataFolder) -> None:
+def test_a_job_is_there_after_a_restart(queue: Queue, folder: DataFolder, url: str) -> None:
     job = queue.submit(spec())[0]
-    again = Database(f"sqlite:///{folder.database}")
+    again = Database(url)
     assert Queue(again, folder).get(job.id) == job
     again.close()
 

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from wanvideo.cli.output import Output
+from wanvideo.cli.output import Output, UsageFault
 from wanvideo.cli.serve import settings_of
 
 DataDir = Annotated[Path | None, typer.Option(metavar="FOLDER", help="Of the server.")]
@@ -29,6 +29,10 @@ def backup(
 
     output = Output(json=json)
     settings = settings_of({"data_dir": data_dir, "outputs_dir": outputs_dir})
+    if settings.database is not None:
+        raise UsageFault(
+            "the queue lies in PostgreSQL: back that up with pg_dump, and this folder by copying its files"
+        )
     made = backups.backup(folder_of(settings), target, videos=videos)
     for name in made.missing:
         output.say(f"warning: the video {name} is gone, and is not in the backup")

@@ -18,6 +18,7 @@ _SHOWN = 20  # videos that are named; the others are counted
 
 def outputs(
     data_dir: Annotated[Path | None, typer.Option(metavar="FOLDER", help="Of the server.")] = None,
+    database: Annotated[str | None, typer.Option(metavar="URL", help="Of the server, if it has PostgreSQL.")] = None,
     keep_days: Annotated[
         float | None, typer.Option(parser=number, metavar="N", help="What would go after so many days.")
     ] = None,
@@ -37,6 +38,7 @@ def outputs(
     output = Output(json=json)
     given: dict[str, Any] = {
         "data_dir": data_dir,
+        "database": database,
         "keep_days": keep_days,
         "quota_bytes": None if quota is None else parse_bytes(quota),
     }

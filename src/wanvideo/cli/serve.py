@@ -30,6 +30,13 @@ def serve(
     data_dir: Annotated[
         Path | None, typer.Option(metavar="FOLDER", help="For the queue, the videos and the settings.")
     ] = None,
+    database: Annotated[
+        str | None,
+        typer.Option(
+            metavar="URL",
+            help="postgresql://USER@HOST/NAME instead of SQLite; better set WANVIDEO_DATABASE if it has a password.",
+        ),
+    ] = None,
     outputs_dir: Annotated[
         Path | None, typer.Option(metavar="FOLDER", help="For finished videos. Default: outputs/ in the data folder.")
     ] = None,
@@ -75,6 +82,7 @@ def serve(
         "host": host,
         "port": port,
         "data_dir": data_dir,
+        "database": database,
         "outputs_dir": outputs_dir,
         "name_template": name_template,
         "token": token,

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Any, Final
 
-from sqlalchemy import Connection, Select, and_, func, or_, select
+from sqlalchemy import Connection, Select, func, select, tuple_
 
 from wanvideo.errors import InvalidRequest
 from wanvideo.jobs.job import Job, State
@@ -36,8 +36,12 @@ class Page:
 ALL: Final = Filter()
 
 
-def queued() -> Select[Any]:
-    return select(JOBS).where(JOBS.c.state == str(State.QUEUED)).order_by(*TURN)
+def next_queued() -> Select[Any]:
+    """The job whose turn it is. By an index, however many wait: that has the priorities in the other direction."""
+    queued = JOBS.c.state == str(State.QUEUED)
+    highest = select(func.max(JOBS.c.priority)).where(queued).scalar_subquery()
+    within = (JOBS.c.rank, JOBS.c.created, JOBS.c.id)
+    return select(JOBS).where(queued, JOBS.c.priority == highest).order_by(*within).limit(1)
 
 
 def filtered(query: Select[Any], which: Filter) -> Select[Any]:
@@ -61,8 +65,7 @@ def newest(which: Filter, limit: int, cursor: str | None) -> Select[Any]:
     query = filtered(select(JOBS), which).order_by(JOBS.c.created.desc(), JOBS.c.id.desc()).limit(limit + 1)
     if cursor is None:
         return query
-    created, job = _after(cursor)
-    return query.where(or_(JOBS.c.created < created, and_(JOBS.c.created == created, JOBS.c.id < job)))
+    return query.where(tuple_(JOBS.c.created, JOBS.c.id) < tuple_(*_after(cursor)))
 
 
 def stored_bytes(connection: Connection) -> int:

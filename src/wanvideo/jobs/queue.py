@@ -67,11 +67,11 @@ class Queue(Ledger):
         """The jobs that come after one in time, or before it. Raises JobNotFound."""
         order = [JOBS.c.created, JOBS.c.id] if oldest_first else [JOBS.c.created.desc(), JOBS.c.id.desc()]
         query = select(JOBS).order_by(*order).limit(limit + 1)
+        if job is not None:
+            seen = self.get(job)
+            place, seen_place = tuple_(JOBS.c.created, JOBS.c.id), tuple_(seen.created, seen.id)
+            query = query.where(place > seen_place if oldest_first else place < seen_place)
         with self.database.read() as connection:
-            if job is not None:
-                seen = self.load(connection, job)
-                place, seen_place = tuple_(JOBS.c.created, JOBS.c.id), tuple_(seen.created, seen.id)
-                query = query.where(place > seen_place if oldest_first else place < seen_place)
             jobs = [self.job(row) for row in connection.execute(query)]
         return Page(jobs=tuple(jobs[:limit]), next=jobs[limit - 1].id if len(jobs) > limit else None)
 
@@ -228,7 +228,9 @@ class Queue(Ledger):
             raise InvalidRequest("a job is named twice: name every job once")
         changes = []
         with self.database.write() as connection:
-            found = [self.load(connection, job) for job in jobs]
+            # In the order of their ids, so that two who reorder at the same time do not wait for each other.
+            loaded = {job: self.load(connection, job) for job in sorted(jobs)}
+            found = [loaded[job] for job in jobs]
             for job in found:
                 require(job, *WAITING, what="moved")
             places = sorted((-job.priority, job.rank) for job in found)
@@ -278,7 +280,7 @@ class Queue(Ledger):
         """Forget all jobs that are done, or those in some of these states."""
         chosen = [str(state) for state in states if state in DONE]
         with self.database.write() as connection:
-            rows = connection.execute(select(JOBS).where(JOBS.c.state.in_(chosen)))
+            rows = connection.execute(select(JOBS).where(JOBS.c.state.in_(chosen)).with_for_update())
             jobs = [self.job(row) for row in rows]
             self.forget(connection, jobs)
         for job in jobs:

@@ -129,7 +129,8 @@ class Retention:
         for some in _chunks(jobs, _AT_ONCE):
             changes = []
             with self.queue.database.write() as connection:
-                rows = connection.execute(select(JOBS).where(JOBS.c.id.in_(some), JOBS.c.favourite == 0)).all()
+                query = select(JOBS).where(JOBS.c.id.in_(some), JOBS.c.favourite == 0).order_by(JOBS.c.id)
+                rows = connection.execute(query.with_for_update()).all()
                 for job in map(self.queue.job, rows):
                     connection.execute(update(JOBS).where(JOBS.c.id == job.id).values(expires=expires))
                     marked = replace(job, expires=expires)
@@ -140,7 +141,9 @@ class Retention:
     def _remove(self, due: Due) -> bool:
         """False: it is a favourite now, or was taken up again, or somebody else removed it."""
         with self.queue.database.write() as connection:
-            row = connection.execute(select(JOBS).where(JOBS.c.id == due.job, *_may_go(_DONE))).first()
+            row = connection.execute(
+                select(JOBS).where(JOBS.c.id == due.job, *_may_go(_DONE)).with_for_update()
+            ).first()
             job: Job | None = None if row is None else self.queue.job(row)
             if job is None or job.expires is None:
                 return False

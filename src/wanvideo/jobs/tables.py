@@ -34,7 +34,7 @@ JOBS: Final = Table(
     Column("favourite", Integer, nullable=False),
     Column("key", String(255), unique=True),  # of the client, so that a repeated request makes no second job
     Column("key_digest", String(64)),
-    Index("jobs_next", "state", "priority", "rank"),
+    Index("jobs_turn", "state", "priority", "rank", "created", "id"),
     Index("jobs_newest", "created", "id"),
     Index("jobs_of_state", "state", "created", "id"),
     Index("jobs_of_model", "model", "created", "id"),

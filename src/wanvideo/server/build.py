@@ -43,6 +43,7 @@ def build(settings: Settings, sources: Sources, *, workers: Workers = workers_of
         closing.enter_context(locked(folder))
         database = database_of(settings)
         closing.callback(database.close)
+        closing.enter_context(database.alone())
         database.check()
         database.migrate()
         queue = Queue(database, folder, most_waiting=settings.max_queued)

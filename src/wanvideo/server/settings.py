@@ -35,6 +35,7 @@ class Settings(BaseSettings):
     port: int = Field(default=9000, ge=0, le=65535)  # 0: any free one
     data_dir: Path = Field(default_factory=lambda: platformdirs.user_data_path("wanvideo", appauthor=False) / "server")
     web_dir: Path = Path(__file__).with_name("static")  # of the web app, where its build puts it
+    database: SecretStr | None = None  # postgresql://..., which may hold a password; None: SQLite in `data_dir`
     outputs_dir: Path | None = None  # for finished videos; None: in `data_dir`
     name_template: str = USUAL  # of their files
 

@@ -16,6 +16,8 @@ def folder_of(settings: Settings) -> DataFolder:
 
 def database_of(settings: Settings) -> Database:
     """Not opened yet. Raises StorageFailed where it cannot be."""
+    if settings.database is not None:
+        return Database(settings.database.get_secret_value())
     return Database(f"sqlite:///{folder_of(settings).database}")
 
 
@@ -23,7 +25,7 @@ def database_of(settings: Settings) -> Database:
 def open_queue(settings: Settings) -> Iterator[Queue]:
     """To read from. Raises StorageFailed if there is none, or one of another version."""
     folder = folder_of(settings)
-    if not folder.database.is_file():
+    if settings.database is None and not folder.database.is_file():
         raise StorageFailed(f"there is no server's data in {folder.root}: name its folder with --data-dir")
     database = database_of(settings)
     try:
