@@ -5551,6 +5551,11 @@ export interface operations {
            * @default 1
            */
           count?: number;
+          /**
+           * Embed Settings
+           * @description Whether the file, and its name, say what it was made with. Default: the server's.
+           */
+          embed_settings?: boolean | null;
           /** End Image Name */
           end_image_name?: string | null;
           /** Fallback */
@@ -5567,6 +5572,8 @@ export interface operations {
           guidance?: number | null;
           /** Guidance Low */
           guidance_low?: number | null;
+          /** Height */
+          height?: number | null;
           /**
            * Held
            * @description Not before it is released.
@@ -5639,6 +5646,11 @@ export interface operations {
           tier?: ("exact" | "fast") | null;
           /** Variant */
           variant?: string | null;
+          /**
+           * Width
+           * @description Without the height: the shape of the picture, so wide.
+           */
+          width?: number | null;
         };
         "multipart/form-data": {
           /**
@@ -5647,6 +5659,11 @@ export interface operations {
            * @default 1
            */
           count?: number;
+          /**
+           * Embed Settings
+           * @description Whether the file, and its name, say what it was made with. Default: the server's.
+           */
+          embed_settings?: boolean | null;
           /** Format: binary */
           end_image?: string;
           /** End Image Name */
@@ -5665,6 +5682,8 @@ export interface operations {
           guidance?: number | null;
           /** Guidance Low */
           guidance_low?: number | null;
+          /** Height */
+          height?: number | null;
           /**
            * Held
            * @description Not before it is released.
@@ -5739,6 +5758,11 @@ export interface operations {
           tier?: ("exact" | "fast") | null;
           /** Variant */
           variant?: string | null;
+          /**
+           * Width
+           * @description Without the height: the shape of the picture, so wide.
+           */
+          width?: number | null;
         };
       };
     };
