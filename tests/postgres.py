@@ -1,4 +1,4 @@
-"""A PostgreSQL of the tests: Debian's programs, in a folder of its own, ended with the tests. `postgres` in conftest."""
+"""A PostgreSQL of the tests: Debian's programs, in a folder of its own, ended with the tests."""
 
 import os
 import shutil

@@ -172,7 +172,7 @@ def test_deleting_removes_files_and_leaves_what_was_measured(queue: Queue, folde
     queue.delete(job.id)
     assert not video.exists()
     assert not thumbnail.exists()
-    assert not queue.events(job.id)
+    assert [event.kind for event in queue.events(job.id)] == ["deleted"]
     assert queue.runs()[0].numbers == {"phases": {"denoise": 3.0}}
     with pytest.raises(JobNotFound):
         queue.get(job.id)

@@ -12,12 +12,13 @@ from wanvideo.cli.interrupt import catching_interruptions
 from wanvideo.cli.job import Job
 from wanvideo.cli.output import Output
 from wanvideo.cli.progress import Show, showing
-from wanvideo.cli.values import existing, free_name, slug
+from wanvideo.cli.values import existing, free_name
 from wanvideo.client import Job as ServerJob
 from wanvideo.client import JobCancelled, JobEvent, JobFailed, NotInTime, Options, Plan, Server, State, Submission
 from wanvideo.client.client import Client
 from wanvideo.client.watching import with_video
 from wanvideo.errors import Cancelled, ModelMissing, OutputNotWritable, WanVideoError
+from wanvideo.media.naming import slug
 from wanvideo.media.output import check_name
 from wanvideo.request import Phase, Progress
 

@@ -1,7 +1,9 @@
 """Which jobs, and in which order: the statements that only read."""
 
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from typing import Any, Final
+from itertools import islice
+from typing import Any, Final, TypeVar
 
 from sqlalchemy import Connection, Select, func, select, tuple_
 
@@ -12,6 +14,8 @@ from wanvideo.jobs.tables import JOBS
 # Those that wait, in the order in which they will run.
 TURN: Final = (JOBS.c.priority.desc(), JOBS.c.rank, JOBS.c.created, JOBS.c.id)
 
+ItemT = TypeVar("ItemT")
+AT_ONCE: Final = 500  # values of one statement
 MADE: Final = JOBS.c.state == str(State.SUCCEEDED)
 
 
@@ -84,3 +88,9 @@ def _after(cursor: str) -> tuple[float, str]:
         return float(created), job
     except ValueError:
         raise InvalidRequest(f"cursor is {cursor!r:.60}: give what the page before gave as `next`") from None
+
+
+def chunks(items: Iterable[ItemT], size: int) -> Iterator[list[ItemT]]:
+    rest = iter(items)
+    while some := list(islice(rest, size)):
+        yield some

@@ -7,7 +7,7 @@ import json
 import shutil
 import time
 import uuid
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -19,7 +19,7 @@ from wanvideo.jobs.folder import DataFolder
 from wanvideo.jobs.intake import STEP, Intake, Submission, last_rank, require_room
 from wanvideo.jobs.job import DONE, WAITING, Job, JobEvent, State, require
 from wanvideo.jobs.ledger import Change, Ledger
-from wanvideo.jobs.queries import ALL, TURN, Filter, Page, cursor_of, filtered, newest, stored_bytes
+from wanvideo.jobs.queries import ALL, AT_ONCE, TURN, Filter, Page, chunks, cursor_of, filtered, newest, stored_bytes
 from wanvideo.jobs.rows import dumped, event_of, spec_row
 from wanvideo.jobs.spec import JobSpec
 from wanvideo.jobs.tables import EVENTS, JOBS, RUNS, SETTINGS
@@ -119,6 +119,25 @@ class Queue(Ledger):
         """Of all videos."""
         with self.database.read() as connection:
             return stored_bytes(connection)
+
+    def find_all(self, jobs: Collection[str]) -> dict[str, Job]:
+        """Those that there are, by id."""
+        found: dict[str, Job] = {}
+        with self.database.read() as connection:
+            for some in chunks(jobs, AT_ONCE):
+                rows = connection.execute(select(JOBS).where(JOBS.c.id.in_(some)))
+                found |= {row.id: self.job(row) for row in rows}
+        return found
+
+    def forget_deletions(self, before: float) -> int:
+        """Of jobs that were deleted before that time, not even this is kept any more; how many there were."""
+        with self.database.read() as connection:  # which takes long, and keeps nobody from writing
+            old = select(EVENTS.c.seq).where(EVENTS.c.kind == "deleted", EVENTS.c.at < before)
+            numbers = list(connection.execute(old).scalars())
+        for some in chunks(numbers, AT_ONCE):
+            with self.database.write() as connection:
+                connection.execute(delete(EVENTS).where(EVENTS.c.seq.in_(some)))
+        return len(numbers)
 
     def last_seq(self) -> int:
         """The number of the newest event."""
@@ -271,9 +290,9 @@ class Queue(Ledger):
         with self.database.write() as connection:
             found = self.load(connection, job)
             require(found, *DONE, what="deleted")
-            self.forget(connection, [found])
+            event = self.forget(connection, [found])[0]
         self.remove_files(found, video=with_files)
-        self.tell(Change(job=found, kind="deleted", data={}))
+        self.tell(Change(job=found, kind="deleted", data={}, event=event))
         return found
 
     def clear(self, states: Iterable[State] = DONE, *, with_files: bool = True) -> list[Job]:
@@ -282,10 +301,11 @@ class Queue(Ledger):
         with self.database.write() as connection:
             rows = connection.execute(select(JOBS).where(JOBS.c.state.in_(chosen)).with_for_update())
             jobs = [self.job(row) for row in rows]
-            self.forget(connection, jobs)
+            events = self.forget(connection, jobs)
         for job in jobs:
             self.remove_files(job, video=with_files)
-        self.tell(*(Change(job=job, kind="deleted", data={}) for job in jobs))
+        told = zip(jobs, events, strict=True)
+        self.tell(*(Change(job=job, kind="deleted", data={}, event=event) for job, event in told))
         return jobs
 
     # --- inside ------------------------------------------------------------------------------------------------------
@@ -298,11 +318,12 @@ class Queue(Ledger):
         self.tell(change)
         return change.job
 
-    def forget(self, connection: Connection, jobs: Sequence[Job]) -> None:
-        for start in range(0, len(jobs), 500):  # a statement may have so many values
-            ids = [job.id for job in jobs[start : start + 500]]
+    def forget(self, connection: Connection, jobs: Sequence[Job]) -> list[JobEvent]:
+        """Of all that happened to them, that they were deleted is kept, for those who were away meanwhile."""
+        for ids in chunks([job.id for job in jobs], AT_ONCE):
             connection.execute(delete(EVENTS).where(EVENTS.c.job.in_(ids)))
             connection.execute(delete(JOBS).where(JOBS.c.id.in_(ids)))
+        return [self.keep(connection, job, "deleted", {}) for job in jobs]
 
     def remove_files(self, job: Job, *, video: bool = True) -> None:
         """Of a job that is forgotten."""

@@ -7,9 +7,8 @@ spared.
 
 import logging
 import threading
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from itertools import islice
 from typing import Any, Final, Literal
 
 from sqlalchemy import ColumnElement, Connection, Row, Select, func, select, update
@@ -17,7 +16,7 @@ from sqlalchemy import ColumnElement, Connection, Row, Select, func, select, upd
 from wanvideo.errors import WanVideoError
 from wanvideo.jobs.job import DONE, Job
 from wanvideo.jobs.ledger import Change
-from wanvideo.jobs.queries import MADE, stored_bytes
+from wanvideo.jobs.queries import MADE, chunks, stored_bytes
 from wanvideo.jobs.queue import Queue
 from wanvideo.jobs.tables import JOBS
 
@@ -26,6 +25,7 @@ log = logging.getLogger(__name__)
 DAY: Final = 86_400.0
 Reason = Literal["keep_days", "quota_bytes"]
 SECONDS: Final = 600.0  # between two sweeps
+DELETIONS: Final = 30  # days for which clients may be away and still hear of deletions
 _AT_ONCE: Final = 100  # jobs of one transaction
 
 _DONE: Final = JOBS.c.state.in_([str(state) for state in DONE])
@@ -126,7 +126,7 @@ class Retention:
     # --- what is done about it ---------------------------------------------------------------------------------------
 
     def _mark(self, jobs: Sequence[str], kind: str, data: dict[str, Any], *, expires: float | None) -> None:
-        for some in _chunks(jobs, _AT_ONCE):
+        for some in chunks(jobs, _AT_ONCE):
             changes = []
             with self.queue.database.write() as connection:
                 query = select(JOBS).where(JOBS.c.id.in_(some), JOBS.c.favourite == 0).order_by(JOBS.c.id)
@@ -149,8 +149,8 @@ class Retention:
                 return False
             # The file first: should the server die now, the row still says what there was, and the next sweep ends it.
             self.queue.remove_files(job)
-            self.queue.forget(connection, [job])
-        self.queue.tell(Change(job=job, kind="deleted", data={"reason": due.reason}))
+            event = self.queue.forget(connection, [job])[0]
+        self.queue.tell(Change(job=job, kind="deleted", data={"reason": due.reason}, event=event))
         return True
 
 
@@ -172,6 +172,7 @@ class Sweeper:
     def _run(self) -> None:
         while True:
             try:
+                self.retention.queue.forget_deletions(self.retention.queue.now() - DELETIONS * DAY)
                 # Without rules too: what others once announced is spared.
                 self.retention.sweep()
             except WanVideoError as error:
@@ -190,9 +191,3 @@ def _rows(connection: Connection, query: Select[Any]) -> Iterator[Row[Any]]:
 
 def _due(row: Row[Any], reason: Reason) -> Due:
     return Due(job=row.id, bytes=row.bytes or 0, finished=row.finished, reason=reason, expires=row.expires)
-
-
-def _chunks(items: Iterable[str], size: int) -> Iterator[list[str]]:
-    rest = iter(items)
-    while some := list(islice(rest, size)):
-        yield some

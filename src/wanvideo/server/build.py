@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack
+from dataclasses import replace
 from typing import Any
 
 from wanvideo.families.registry import installed_families
@@ -110,7 +111,7 @@ def webhooks_of(settings: Settings, queue: Queue, view: Callable[[Job], dict[str
 
 def _tell_change(parts: Parts, change: Change) -> None:
     for frame in of_change(change, parts.catalog):
-        parts.hub.publish(frame)
+        parts.hub.publish(frame if change.event is None else replace(frame, event=change.event.seq))
     _measure(parts.metrics, change)
     if change.kind in ENDS:
         parts.webhooks.wake()
