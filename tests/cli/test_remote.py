@@ -64,6 +64,7 @@ def test_the_same_request_gives_the_same_bits_both_ways(named: Serving, wan: Wan
     assert_same(Path("there.mp4"), Path("here.mp4"))
 
 
+@pytest.mark.slow
 def test_so_does_one_that_begins_with_a_picture(named: Serving, wan: Wan) -> None:
     shade = np.linspace(0, 255, 128 * 96 * 3).reshape(96, 128, 3).astype(np.uint8)
     Image.fromarray(shade).save("first.png")
@@ -102,6 +103,17 @@ def event_of(ended: Ended, kind: str) -> dict[str, Any]:
     return next(event for event in ended.events if event["event"] == kind)
 
 
+@pytest.mark.slow
+def test_several_pictures_make_several_videos(named: Serving, wan: Wan) -> None:
+    for name in ("navy", "olive"):
+        Image.new("RGB", (128, 128), name).save(f"{name}.png")
+    options = ("--model", "i2v-A14B-demo", "--frames", "5", "--steps", "2", "--seed", "1", "--out", ".")
+    ended = wan("generate", CIRCLE, *options, "--image", "navy.png", "--image", "olive.png")
+    one, other = (read_video(line).frames for line in ended.out.splitlines())
+    assert not np.array_equal(one, other)
+    assert [line.split("]")[0] for line in ended.err.splitlines() if line.startswith("[")] == ["[1/2", "[2/2"]
+
+
 def test_one_frame_becomes_a_picture(named: Serving, wan: Wan) -> None:
     ended = wan("generate", CIRCLE, "--model", "t2v-A14B-demo", "--steps", "2", "--frames", "1", "--seed", "7")
     assert ended.out == "a-small-red-circle-moves-left-7.png\n"
@@ -114,6 +126,7 @@ def test_without_a_model_it_says_which_one_the_server_takes(named: Serving, wan:
     assert ended.err.splitlines()[1] == "model: t2v-A14B-demo, a built-in demo: no real model is ready here"
 
 
+@pytest.mark.slow
 def test_what_only_this_process_can_do_is_done_here_or_refused(
     tmp_path: Path, wan: Wan, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -177,7 +177,7 @@ def _text_encoder(decided: MemoryPlan) -> str:
 
 def _autoencoder(decided: MemoryPlan) -> str:
     vae = decided.vae
-    tiles = "the whole picture at once" if vae.tile is None else f"in tiles of {vae.tile} pixels"
+    tiles = "the whole picture at once" if vae.tiles is None else f"in tiles of {vae.tiles} pixels"
     return f"{vae.dtype}, {tiles}, on the {'GPU' if vae.device == 'cuda' else 'CPU'}"
 
 
@@ -187,7 +187,7 @@ def _phases(decided: MemoryPlan) -> Iterator[str]:
 
 def _alternative(other: Alternative) -> str:
     decided = other.plan
-    vae = f", decoded in tiles of {decided.vae.tile}" if decided.vae.tile else ""
+    vae = f", decoded in tiles of {decided.vae.tiles}" if decided.vae.tiles else ""
     streamed = f", {decided.transformer.streamed} blocks streamed" if decided.transformer.streamed else ""
     fits = "" if decided.fits else f" (does not fit: {size(decided.short_bytes)} are missing)"
     return f"- {other.change}: {size(decided.peak_bytes)}, {duration(decided.seconds)}{streamed}{vae}{fits}"

@@ -10,10 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final
 
-from alembic import command
-from alembic.config import Config
-from alembic.script import ScriptDirectory
-from sqlalchemy import Connection, Engine, create_engine, event, make_url
+from sqlalchemy import Connection, Engine, create_engine, event, inspect, make_url, text
 from sqlalchemy.exc import ArgumentError, DatabaseError, DBAPIError, SQLAlchemyError
 
 from wanvideo.errors import DataFolderInUse, DiskFull, StorageFailed
@@ -24,6 +21,7 @@ BASE: Final = "base"  # before the first migration
 _ADDRESS: Final = "write postgresql://USER:PASSWORD@HOST/NAME"
 _DISK_FULL: Final = "53100"  # PostgreSQL's code
 _SERVER: Final = 0x57414E  # PostgreSQL's advisory lock of a server
+_MIGRATIONS: Final = Path(__file__).parent / "migrations"
 _BUSY_SECONDS: Final = 10.0
 
 
@@ -46,10 +44,17 @@ class Database:
 
     def migrate(self, revision: str = HEAD) -> None:
         """Bring the tables to what this version works with, or to another `revision`."""
+        with self.read() as connection:
+            if revision == HEAD and _revision(connection) == _newest():
+                return
+        from alembic import command  # half a second, which a start that has nothing to migrate does not need
+        from alembic.config import Config
+
         with self._explained(), self._writer.connect() as connection:
-            config = _config()
+            config = Config()
+            config.set_main_option("script_location", str(_MIGRATIONS))
             config.attributes["connection"] = connection
-            self._require_known(_revision(connection), config)
+            _require_known(_revision(connection))
             if revision == HEAD or (revision != BASE and revision > (_revision(connection) or "")):
                 command.upgrade(config, revision)
             else:
@@ -57,19 +62,11 @@ class Database:
             if connection.in_transaction():
                 connection.commit()
 
-    @staticmethod
-    def _require_known(found: str | None, config: Config) -> None:
-        known = {script.revision for script in ScriptDirectory.from_config(config).walk_revisions()}
-        if found is not None and found not in known:
-            raise StorageFailed(
-                f"the database has the form {found}, which this version does not know: install the newer one"
-            )
-
     def require_current(self) -> None:
         """Raise StorageFailed unless the tables are those of this version."""
         with self.read() as connection:
             found = _revision(connection)
-        if found != (newest := _newest_revision()):
+        if found != (newest := _newest()):
             raise StorageFailed(
                 f"the database has the form {found}, and this version works with {newest}: start the server once, and "
                 "it is brought up to date"
@@ -133,14 +130,14 @@ class Database:
         try:
             yield
         except DBAPIError as error:
-            text = str(error.orig)
-            if "disk is full" in text or getattr(error.orig, "sqlstate", None) == _DISK_FULL:
+            said = str(error.orig)
+            if "disk is full" in said or getattr(error.orig, "sqlstate", None) == _DISK_FULL:
                 raise DiskFull("the disk of the database is full, and nothing was changed: make room") from error
             if self.is_sqlite and isinstance(error, DatabaseError) and _is_fatal(error.orig):
-                self._broken = text
+                self._broken = said
             if _is_conflict(error):
                 raise
-            raise StorageFailed(f"the database failed: {text:.300}") from error
+            raise StorageFailed(f"the database failed: {said:.300}") from error
         except SQLAlchemyError as error:
             raise StorageFailed(f"the database failed: {error!s:.300}") from error
 
@@ -169,20 +166,29 @@ def _is_conflict(error: DBAPIError) -> bool:
     return type(error).__name__ == "IntegrityError"
 
 
-def _config() -> Config:
-    config = Config()
-    config.set_main_option("script_location", str(Path(__file__).parent / "migrations"))
-    return config
-
-
-def _newest_revision() -> str | None:
-    return ScriptDirectory.from_config(_config()).get_current_head()
-
-
 def _revision(connection: Connection) -> str | None:
-    from alembic.runtime.migration import MigrationContext
+    """Of the tables; None: there are none yet."""
+    if not inspect(connection).has_table("alembic_version"):
+        return None
+    found = connection.execute(text("SELECT version_num FROM alembic_version")).scalar()
+    return None if found is None else str(found)
 
-    return MigrationContext.configure(connection).get_current_revision()
+
+def _newest() -> str:
+    """Revision that this version works with."""
+    return max(_revisions())
+
+
+def _revisions() -> set[str]:
+    """All that this version knows: migrations are numbered, and their files are called so."""
+    return {path.name.partition("_")[0] for path in (_MIGRATIONS / "versions").glob("[0-9]*_*.py")}
+
+
+def _require_known(revision: str | None) -> None:
+    if revision is not None and revision not in _revisions():
+        raise StorageFailed(
+            f"the database has the form {revision}, which this version does not know: install the newer one"
+        )
 
 
 def _sqlite(url: str, *, readers: bool) -> Engine:

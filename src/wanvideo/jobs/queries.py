@@ -48,6 +48,11 @@ def next_queued() -> Select[Any]:
     return select(JOBS).where(queued, JOBS.c.priority == highest).order_by(*within).limit(1)
 
 
+def with_pictures() -> Select[Any]:
+    """Specs that name stored pictures, and perhaps some that do not."""
+    return select(JOBS.c.spec).where(JOBS.c.spec.contains('image"'))
+
+
 def filtered(query: Select[Any], which: Filter) -> Select[Any]:
     if which.states:
         query = query.where(JOBS.c.state.in_([str(state) for state in which.states]))

@@ -7,11 +7,11 @@ import json
 import shutil
 import time
 import uuid
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from sqlalchemy import Connection, and_, delete, func, insert, or_, select, tuple_, update
+from sqlalchemy import JSON, Connection, and_, cast, delete, func, insert, or_, select, tuple_, type_coerce, update
 
 from wanvideo.errors import InvalidRequest
 from wanvideo.jobs.database import Database
@@ -19,7 +19,19 @@ from wanvideo.jobs.folder import DataFolder
 from wanvideo.jobs.intake import STEP, Intake, Submission, last_rank, require_room
 from wanvideo.jobs.job import DONE, WAITING, Job, JobEvent, State, require
 from wanvideo.jobs.ledger import Change, Ledger
-from wanvideo.jobs.queries import ALL, AT_ONCE, TURN, Filter, Page, chunks, cursor_of, filtered, newest, stored_bytes
+from wanvideo.jobs.queries import (
+    ALL,
+    AT_ONCE,
+    TURN,
+    Filter,
+    Page,
+    chunks,
+    cursor_of,
+    filtered,
+    newest,
+    stored_bytes,
+    with_pictures,
+)
 from wanvideo.jobs.rows import dumped, event_of, spec_row
 from wanvideo.jobs.spec import JobSpec
 from wanvideo.jobs.tables import EVENTS, JOBS, RUNS, SETTINGS
@@ -100,12 +112,28 @@ class Queue(Ledger):
         with self.database.read() as connection:
             return int(connection.execute(query).scalar_one()) + 1
 
+    def files(self) -> Iterator[tuple[str, str]]:
+        """Every job that succeeded, and the name of its video."""
+        # Taken out of the result by the database: to read ten thousand results here would take seconds.
+        result = (type_coerce if self.database.is_sqlite else cast)(JOBS.c.result, JSON)
+        query = select(JOBS.c.id, result["file"].as_string()).where(JOBS.c.state == str(State.SUCCEEDED))
+        with self.database.read() as connection:
+            for job, file in connection.execute(query):
+                yield job, str(file)
+
     def counts(self, which: Filter = ALL) -> dict[State, int]:
         """How many there are in every state."""
         query = filtered(select(JOBS.c.state, func.count()), which).group_by(JOBS.c.state)
         with self.database.read() as connection:
             found = {State(state): count for state, count in connection.execute(query)}
         return {state: found.get(state, 0) for state in State}
+
+    def pictures(self) -> frozenset[str]:
+        """The names of stored pictures that any job begins or ends with, or did."""
+        with self.database.read() as connection:
+            specs = [JobSpec.from_json(json.loads(text)) for text in connection.execute(with_pictures()).scalars()]
+        requests = (spec.request for spec in specs)
+        return frozenset(str(name) for each in requests for name in (each.image, each.end_image) if name is not None)
 
     def events(self, job: str | None = None, *, since: int = 0, limit: int = 1000) -> tuple[JobEvent, ...]:
         """What was kept after the event numbered `since`, of one job or of all."""

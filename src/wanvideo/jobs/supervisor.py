@@ -18,6 +18,7 @@ from wanvideo.jobs.job import DOWNLOAD, Job, Progress, State
 from wanvideo.jobs.leases import DOWNLOADER, Leases
 from wanvideo.jobs.ledger import Change
 from wanvideo.jobs.queue import Queue
+from wanvideo.jobs.reconcile import remove_drafts
 from wanvideo.jobs.spec import JobSpec
 
 log = logging.getLogger(__name__)
@@ -433,6 +434,8 @@ class _Attempt:
 
     def _died(self, how: str, known: Mapping[str, Any]) -> None:
         """The worker is gone. The job goes on in another one, unless it has had too many."""
+        if (pid := self.lane.executor.pid) is not None:
+            remove_drafts(self.queue.folder, pid, self.job.id)
         if self._wanted():
             self.leases.confirm_cancelled(self.job)
             return

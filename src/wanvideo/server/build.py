@@ -28,9 +28,11 @@ from wanvideo.server.monitor import Monitor, Sample
 from wanvideo.server.parts import Parts, Sources, offer_here, package_version
 from wanvideo.server.preparing import Preparing
 from wanvideo.server.prompt import Enhancer
+from wanvideo.server.receiving import remove_left_over
 from wanvideo.server.sandbox import Sandbox
 from wanvideo.server.settings import Settings
 from wanvideo.server.stores import database_of, folder_of
+from wanvideo.server.tidying import Tidying, remove_unused
 from wanvideo.server.webhooks import Webhooks, body_of, key_of
 from wanvideo.server.workers import describe, workers_of
 
@@ -49,6 +51,8 @@ def build(settings: Settings, sources: Sources, *, workers: Workers = workers_of
         database.migrate()
         queue = Queue(database, folder, most_waiting=settings.max_queued)
         reconcile(queue)
+        for place in filter(None, (folder.incoming, sources.library.folder)):
+            remove_left_over(place)
         hub = Hub()
         catalog = Catalog(installed_families(), sources.places, demo=settings.demo)
         downloads = Downloads(
@@ -61,6 +65,7 @@ def build(settings: Settings, sources: Sources, *, workers: Workers = workers_of
         retention = Retention(queue, settings.retention)
         supervisor = Supervisor(queue, workers(settings, sources, folder), describe=describe, preparer=preparing)
         sandbox = Sandbox()
+        inputs = Inputs(folder.inputs, sandbox)
         parts = Parts(
             settings=settings,
             sources=sources,
@@ -70,8 +75,9 @@ def build(settings: Settings, sources: Sources, *, workers: Workers = workers_of
             retention=retention,
             sweeper=Sweeper(retention),
             catalog=catalog,
-            inputs=Inputs(folder.inputs, sandbox),
+            inputs=inputs,
             sandbox=sandbox,
+            tidying=Tidying(lambda: remove_unused(inputs, queue, settings.input_days)),
             limits=LimitsFile(settings.data_dir / "limits.json"),
             downloads=downloads,
             monitor=Monitor(lambda sample: _tell_sample(hub, sample)),

@@ -10,6 +10,7 @@ from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from wanvideo.errors import (
@@ -241,6 +242,8 @@ class LastStop:
 
         try:
             await self.app(scope, receive, sending)
+        except ClientDisconnect:
+            return  # there is nobody to tell
         except Exception as error:  # noqa: BLE001 - the last stop: what nobody foresaw must not reach the client
             answer = unexpected(scope, error)
             if not begun:

@@ -36,6 +36,7 @@ from wanvideo.server.redact import without_folders
 from wanvideo.server.sandbox import Sandbox
 from wanvideo.server.schemas.system import Check
 from wanvideo.server.settings import Settings
+from wanvideo.server.tidying import Tidying
 from wanvideo.server.webhooks import Webhooks
 from wanvideo.weights.download.hub import Hub as ModelHub
 from wanvideo.weights.download.plan import free_bytes
@@ -78,6 +79,7 @@ class Parts:
     catalog: Catalog
     inputs: Inputs
     sandbox: Sandbox
+    tidying: Tidying
     limits: LimitsFile
     downloads: Downloads
     monitor: Monitor
@@ -99,9 +101,11 @@ class Parts:
         self.webhooks.start()
         self.supervisor.start()
         self.sweeper.start()
+        self.tidying.start()
 
     def stop(self) -> None:
         """Let the jobs at work keep their state, and close everything."""
+        self.tidying.stop()
         self.sweeper.stop()
         self.supervisor.drain(self.settings.drain_seconds)
         self.downloads.stop()

@@ -62,6 +62,7 @@ class Settings(BaseSettings):
     max_count: int = Field(default=64, ge=1)  # jobs of one submit
     max_json_bytes: int = Field(default=256 * 1024, ge=1024)
     max_image_bytes: int = Field(default=32 * MIB, ge=1024)
+    max_batch_bytes: int = Field(default=256 * MIB, ge=1024)  # of several requests with their pictures
     max_video_bytes: int = Field(default=512 * MIB, ge=1024)  # to read its settings
     max_lora_bytes: int = Field(default=2 * GIB, ge=1024)
     max_prompt_bytes: int = Field(default=16 * 1024, ge=1)
@@ -70,6 +71,7 @@ class Settings(BaseSettings):
     keep_days: float | None = Field(default=None, gt=0)  # after which finished jobs go; None: never
     quota_bytes: int | None = Field(default=None, ge=0)  # of all videos, beyond which the oldest go; None: never
     keep_notice_hours: float = Field(default=24.0, ge=0)  # from the announcement to the removal
+    input_days: float = Field(default=7.0, gt=0)  # that a picture without a job is kept
     body_seconds: float = Field(default=60.0, gt=0)  # for a request to arrive; uploads get longer, by their size
     drain_seconds: float = Field(default=10.0, gt=0)
     webhook_seconds: float = Field(default=5.0, gt=0)  # between the first two tries; four times as long each time

@@ -45,6 +45,28 @@ export type paths = {
     patch?: never;
     trace?: never;
   };
+  "/api/v1/generation/batch": {
+    parameters: {
+      query?: never;
+      header?: never;
+      path?: never;
+      cookie?: never;
+    };
+    get?: never;
+    put?: never;
+    /**
+     * Submit Batch
+     * @description Make several videos: all of them are stored in one transaction, or, if one cannot be taken, none.
+     *
+     *     JSON, or a form with `requests` and files, which the requests name as `image_name` and `end_image_name`.
+     */
+    post: operations["submit_batch"];
+    delete?: never;
+    options?: never;
+    head?: never;
+    patch?: never;
+    trace?: never;
+  };
   "/api/v1/generation/capabilities": {
     parameters: {
       query?: never;
@@ -2134,23 +2156,23 @@ export type components = {
        */
       type: "model_availability_change";
     };
-    /** Body_read_settings_of_file */
-    Body_read_settings_of_file: {
+    /** BatchSubmitted */
+    BatchSubmitted: {
+      /** Message */
+      message: string;
       /**
-       * File
-       * @description An MP4, PNG, JPEG or WebP file.
+       * Replayed
+       * @description The same requests, with the same key, were taken before.
+       * @default false
        */
-      file: string;
-    };
-    /** Body_upload_lora */
-    Body_upload_lora: {
+      replayed: boolean;
+      /** Requests */
+      requests: components["schemas"]["Submitted"][];
       /**
-       * File
-       * @description Safetensors, whatever its name.
+       * Task Ids
+       * @description Of all requests, in their order.
        */
-      file: string;
-      /** Name */
-      name?: string | null;
+      task_ids: string[];
     };
     /** Body_upload_picture */
     Body_upload_picture: {
@@ -4003,8 +4025,16 @@ export type components = {
       streamed_blocks: number;
       /** Tier */
       tier: string;
-      /** Tile */
+      /**
+       * Tile
+       * @description The longer side of the decoder's tiles, if it needs any.
+       */
       tile?: number | null;
+      /**
+       * Tiles
+       * @description Their width x height.
+       */
+      tiles?: string | null;
       /** Width */
       width: number;
     };
@@ -5267,8 +5297,7 @@ export type AnswerFrame = components["schemas"]["AnswerFrame"];
 export type ApiHealth = components["schemas"]["ApiHealth"];
 export type Availability = components["schemas"]["Availability"];
 export type AvailabilityFrame = components["schemas"]["AvailabilityFrame"];
-export type BodyReadSettingsOfFile = components["schemas"]["Body_read_settings_of_file"];
-export type BodyUploadLora = components["schemas"]["Body_upload_lora"];
+export type BatchSubmitted = components["schemas"]["BatchSubmitted"];
 export type BodyUploadPicture = components["schemas"]["Body_upload_picture"];
 export type Capabilities = components["schemas"]["Capabilities"];
 export type Changes = components["schemas"]["Changes"];
@@ -5512,6 +5541,269 @@ export interface operations {
         };
         content: {
           "application/json": components["schemas"]["TaskDone"];
+        };
+      };
+      /** @description What went wrong. */
+      default: {
+        headers: {
+          [name: string]: unknown;
+        };
+        content: {
+          "application/json": components["schemas"]["Problem"];
+        };
+      };
+    };
+  };
+  submit_batch: {
+    parameters: {
+      query?: never;
+      header?: {
+        /** @description The same key with the same request gives the jobs that it made before. */
+        "idempotency-key"?: string | null;
+      };
+      path?: never;
+      cookie?: never;
+    };
+    requestBody: {
+      content: {
+        "application/json": {
+          /**
+           * Requests
+           * @description `image_name` and `end_image_name` may also name a file of the form. In a form: JSON.
+           */
+          requests: {
+            /**
+             * Count
+             * @description So many jobs, each with a seed of its own.
+             * @default 1
+             */
+            count?: number;
+            /**
+             * Embed Settings
+             * @description Whether the file, and its name, say what it was made with. Default: the server's.
+             */
+            embed_settings?: boolean | null;
+            /** End Image Name */
+            end_image_name?: string | null;
+            /** Fallback */
+            fallback?: ("auto" | "demo" | "off") | null;
+            /**
+             * Force
+             * @description Also what the plan says does not fit.
+             * @default false
+             */
+            force?: boolean;
+            /** Frames */
+            frames?: number | null;
+            /** Guidance */
+            guidance?: number | null;
+            /** Guidance Low */
+            guidance_low?: number | null;
+            /** Height */
+            height?: number | null;
+            /**
+             * Held
+             * @description Not before it is released.
+             * @default false
+             */
+            held?: boolean;
+            /**
+             * Image Name
+             * @description A picture that is stored already: `image_path` of another task.
+             */
+            image_name?: string | null;
+            /**
+             * Lora Path
+             * @description `path` of a LoRA in the library; empty: none.
+             * @default
+             */
+            lora_path?: string;
+            /**
+             * Lora Policy
+             * @default warn
+             * @enum {string}
+             */
+            lora_policy?: "warn" | "fail";
+            /**
+             * Lora Strength
+             * @default 1
+             */
+            lora_strength?: number;
+            /** Loras */
+            loras?: components["schemas"]["LoraBody"][];
+            /**
+             * Model Type
+             * @description A type or a model, in any spelling; auto: the best that is ready.
+             * @default auto
+             */
+            model_type?: string;
+            /**
+             * Negative Prompt
+             * @description Empty: really none.
+             */
+            negative_prompt?: string | null;
+            /**
+             * Priority
+             * @default 0
+             */
+            priority?: number;
+            /** Prompt */
+            prompt: string;
+            /**
+             * Resolution
+             * @description Default: the model's, or the shape of the picture.
+             */
+            resolution?: string | null;
+            /** Seconds */
+            seconds?: number | null;
+            /**
+             * Seed
+             * @description Default: drawn.
+             */
+            seed?: number | null;
+            /** Shift */
+            shift?: number | null;
+            /** Solver */
+            solver?: ("unipc" | "euler" | "dpm++") | null;
+            /** Step Cache */
+            step_cache?: number | null;
+            /** Steps */
+            steps?: number | null;
+            /** Tier */
+            tier?: ("exact" | "fast") | null;
+            /** Variant */
+            variant?: string | null;
+            /**
+             * Width
+             * @description Without the height: the shape of the picture, so wide.
+             */
+            width?: number | null;
+          }[];
+        };
+        "multipart/form-data": {
+          /**
+           * Requests
+           * @description `image_name` and `end_image_name` may also name a file of the form. In a form: JSON.
+           */
+          requests: {
+            /**
+             * Count
+             * @description So many jobs, each with a seed of its own.
+             * @default 1
+             */
+            count?: number;
+            /**
+             * Embed Settings
+             * @description Whether the file, and its name, say what it was made with. Default: the server's.
+             */
+            embed_settings?: boolean | null;
+            /** End Image Name */
+            end_image_name?: string | null;
+            /** Fallback */
+            fallback?: ("auto" | "demo" | "off") | null;
+            /**
+             * Force
+             * @description Also what the plan says does not fit.
+             * @default false
+             */
+            force?: boolean;
+            /** Frames */
+            frames?: number | null;
+            /** Guidance */
+            guidance?: number | null;
+            /** Guidance Low */
+            guidance_low?: number | null;
+            /** Height */
+            height?: number | null;
+            /**
+             * Held
+             * @description Not before it is released.
+             * @default false
+             */
+            held?: boolean;
+            /**
+             * Image Name
+             * @description A picture that is stored already: `image_path` of another task.
+             */
+            image_name?: string | null;
+            /**
+             * Lora Path
+             * @description `path` of a LoRA in the library; empty: none.
+             * @default
+             */
+            lora_path?: string;
+            /**
+             * Lora Policy
+             * @default warn
+             * @enum {string}
+             */
+            lora_policy?: "warn" | "fail";
+            /**
+             * Lora Strength
+             * @default 1
+             */
+            lora_strength?: number;
+            /** Loras */
+            loras?: components["schemas"]["LoraBody"][];
+            /**
+             * Model Type
+             * @description A type or a model, in any spelling; auto: the best that is ready.
+             * @default auto
+             */
+            model_type?: string;
+            /**
+             * Negative Prompt
+             * @description Empty: really none.
+             */
+            negative_prompt?: string | null;
+            /**
+             * Priority
+             * @default 0
+             */
+            priority?: number;
+            /** Prompt */
+            prompt: string;
+            /**
+             * Resolution
+             * @description Default: the model's, or the shape of the picture.
+             */
+            resolution?: string | null;
+            /** Seconds */
+            seconds?: number | null;
+            /**
+             * Seed
+             * @description Default: drawn.
+             */
+            seed?: number | null;
+            /** Shift */
+            shift?: number | null;
+            /** Solver */
+            solver?: ("unipc" | "euler" | "dpm++") | null;
+            /** Step Cache */
+            step_cache?: number | null;
+            /** Steps */
+            steps?: number | null;
+            /** Tier */
+            tier?: ("exact" | "fast") | null;
+            /** Variant */
+            variant?: string | null;
+            /**
+             * Width
+             * @description Without the height: the shape of the picture, so wide.
+             */
+            width?: number | null;
+          }[];
+        };
+      };
+    };
+    responses: {
+      /** @description Successful Response */
+      200: {
+        headers: {
+          [name: string]: unknown;
+        };
+        content: {
+          "application/json": components["schemas"]["BatchSubmitted"];
         };
       };
       /** @description What went wrong. */
@@ -6145,7 +6437,15 @@ export interface operations {
     };
     requestBody: {
       content: {
-        "multipart/form-data": components["schemas"]["Body_upload_lora"];
+        "multipart/form-data": {
+          /** Format: binary */
+          file: string;
+          /**
+           * Name
+           * @description Default: that of the file.
+           */
+          name?: string | null;
+        };
       };
     };
     responses: {
@@ -7080,7 +7380,10 @@ export interface operations {
     };
     requestBody: {
       content: {
-        "multipart/form-data": components["schemas"]["Body_read_settings_of_file"];
+        "multipart/form-data": {
+          /** Format: binary */
+          file: string;
+        };
       };
     };
     responses: {

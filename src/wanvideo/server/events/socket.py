@@ -62,11 +62,11 @@ async def talk(
         return
     offered = websocket.headers.get("sec-websocket-protocol", "")
     chosen = next((each.strip() for each in offered.split(",") if each.strip().startswith(PROTOCOL)), None)
-    await websocket.accept(subprotocol=chosen)
     client = _Client(websocket, parts)
-    parts.hub.join(client.box)
+    parts.hub.join(client.box)  # before anything is waited for, so that no two take the last place
     parts.metrics.sockets.inc()
     try:
+        await websocket.accept(subprotocol=chosen)
         await client.greet(since)
         await client.run()
     finally:

@@ -463,7 +463,8 @@ class PlanView(Wire):
     peak_mb: float = Field(description="Of GPU memory; of host memory where the CPU does everything.")
     host_mb: float
     streamed_blocks: int
-    tile: int | None = None
+    tile: int | None = Field(default=None, description="The longer side of the decoder's tiles, if it needs any.")
+    tiles: str | None = Field(default=None, description="Their width x height.")
     phases: list[PlannedPhase]
     rates: str
     notes: list[str]

@@ -2,7 +2,11 @@
 
 from pydantic import Field
 
-from wanvideo.server.schemas.common import JsonObject, Time, Wire
+from wanvideo.server.schemas.common import JsonObject, LenientBody, Time, Wire
+
+
+class MediaForm(LenientBody):
+    """An MP4, PNG, JPEG or WebP file."""
 
 
 class VideoView(Wire):
