@@ -1605,6 +1605,26 @@ export type paths = {
     patch?: never;
     trace?: never;
   };
+  "/api/v1/system/storage": {
+    parameters: {
+      query?: never;
+      header?: never;
+      path?: never;
+      cookie?: never;
+    };
+    /**
+     * Get Storage
+     * @description What videos take, and which of them the rules will remove: a dry run as well as the announcement.
+     */
+    get: operations["get_storage"];
+    put?: never;
+    post?: never;
+    delete?: never;
+    options?: never;
+    head?: never;
+    patch?: never;
+    trace?: never;
+  };
   "/api/v1/wan-models/capabilities/{model_type}": {
     parameters: {
       query?: never;
@@ -2153,24 +2173,6 @@ export type components = {
        * @description Of all requests, in their order.
        */
       task_ids: string[];
-    };
-    /** Body_read_settings_of_file */
-    Body_read_settings_of_file: {
-      /**
-       * File
-       * @description An MP4, PNG, JPEG or WebP file.
-       */
-      file: string;
-    };
-    /** Body_upload_lora */
-    Body_upload_lora: {
-      /**
-       * File
-       * @description Safetensors, whatever its name.
-       */
-      file: string;
-      /** Name */
-      name?: string | null;
     };
     /** Body_upload_picture */
     Body_upload_picture: {
@@ -2833,6 +2835,31 @@ export type components = {
       rates?: string | null;
       /** Seconds */
       seconds?: number | null;
+    };
+    /**
+     * Expiring
+     * @description A finished job that will be removed.
+     */
+    Expiring: {
+      /**
+       * Bytes
+       * @description Of its video.
+       */
+      bytes: number;
+      /**
+       * Expires At
+       * @description None: not announced yet, which begins the notice.
+       */
+      expires_at?: string | null;
+      /** Finished At */
+      finished_at: string;
+      /** Id */
+      id: string;
+      /**
+       * Reason
+       * @enum {string}
+       */
+      reason: "keep_days" | "quota_bytes";
     };
     /**
      * FailureView
@@ -4588,6 +4615,42 @@ export type components = {
       /** Total Count */
       total_count: number;
     };
+    /**
+     * Storage
+     * @description Room for videos, and what the rules remove. Without rules nothing is removed.
+     */
+    Storage: {
+      /**
+       * Expiring
+       * @description The first 100, the oldest first.
+       */
+      expiring: components["schemas"]["Expiring"][];
+      /** Expiring Bytes */
+      expiring_bytes: number;
+      /** Expiring Count */
+      expiring_count: number;
+      /** Free Bytes */
+      free_bytes: number;
+      /** Keep Days */
+      keep_days?: number | null;
+      /**
+       * Min Free Bytes
+       * @description Below it, no job is taken.
+       */
+      min_free_bytes: number;
+      /**
+       * Notice Hours
+       * @description From the announcement to the removal.
+       */
+      notice_hours: number;
+      /** Quota Bytes */
+      quota_bytes?: number | null;
+      /**
+       * Stored Bytes
+       * @description Of all videos.
+       */
+      stored_bytes: number;
+    };
     /** Styles */
     Styles: {
       /** Styles */
@@ -5122,6 +5185,11 @@ export type components = {
        * @description False: the file was deleted by somebody else.
        */
       exists: boolean;
+      /**
+       * Expires At
+       * @description When it will be removed, unless it becomes a favourite.
+       */
+      expires_at?: string | null;
       /** Favourite */
       favourite: boolean;
       /** File Path */
@@ -5230,8 +5298,6 @@ export type ApiHealth = components["schemas"]["ApiHealth"];
 export type Availability = components["schemas"]["Availability"];
 export type AvailabilityFrame = components["schemas"]["AvailabilityFrame"];
 export type BatchSubmitted = components["schemas"]["BatchSubmitted"];
-export type BodyReadSettingsOfFile = components["schemas"]["Body_read_settings_of_file"];
-export type BodyUploadLora = components["schemas"]["Body_upload_lora"];
 export type BodyUploadPicture = components["schemas"]["Body_upload_picture"];
 export type Capabilities = components["schemas"]["Capabilities"];
 export type Changes = components["schemas"]["Changes"];
@@ -5268,6 +5334,7 @@ export type EnhanceOptions = components["schemas"]["EnhanceOptions"];
 export type ErrorBody = components["schemas"]["ErrorBody"];
 export type ErrorEnvelope = components["schemas"]["ErrorEnvelope"];
 export type ExpectedPerformance = components["schemas"]["ExpectedPerformance"];
+export type Expiring = components["schemas"]["Expiring"];
 export type FailureView = components["schemas"]["FailureView"];
 export type Fallback = components["schemas"]["Fallback"];
 export type FallbackFrame = components["schemas"]["FallbackFrame"];
@@ -5361,6 +5428,7 @@ export type SocketStats = components["schemas"]["SocketStats"];
 export type Stats = components["schemas"]["Stats"];
 export type StatsFrame = components["schemas"]["StatsFrame"];
 export type StatsHistory = components["schemas"]["StatsHistory"];
+export type Storage = components["schemas"]["Storage"];
 export type Styles = components["schemas"]["Styles"];
 export type StyleView = components["schemas"]["StyleView"];
 export type Submitted = components["schemas"]["Submitted"];
@@ -6369,7 +6437,15 @@ export interface operations {
     };
     requestBody: {
       content: {
-        "multipart/form-data": components["schemas"]["Body_upload_lora"];
+        "multipart/form-data": {
+          /** Format: binary */
+          file: string;
+          /**
+           * Name
+           * @description Default: that of the file.
+           */
+          name?: string | null;
+        };
       };
     };
     responses: {
@@ -7304,7 +7380,10 @@ export interface operations {
     };
     requestBody: {
       content: {
-        "multipart/form-data": components["schemas"]["Body_read_settings_of_file"];
+        "multipart/form-data": {
+          /** Format: binary */
+          file: string;
+        };
       };
     };
     responses: {
@@ -8616,6 +8695,35 @@ export interface operations {
         };
         content: {
           "application/json": components["schemas"]["StatsHistory"];
+        };
+      };
+      /** @description What went wrong. */
+      default: {
+        headers: {
+          [name: string]: unknown;
+        };
+        content: {
+          "application/json": components["schemas"]["Problem"];
+        };
+      };
+    };
+  };
+  get_storage: {
+    parameters: {
+      query?: never;
+      header?: never;
+      path?: never;
+      cookie?: never;
+    };
+    requestBody?: never;
+    responses: {
+      /** @description Successful Response */
+      200: {
+        headers: {
+          [name: string]: unknown;
+        };
+        content: {
+          "application/json": components["schemas"]["Storage"];
         };
       };
       /** @description What went wrong. */
