@@ -37,8 +37,8 @@ def run(n: int, done: Sequence[Mapping[str, Any]], tell: Tell, examples: int = E
 def command(url: str, seed: int, examples: int) -> list[str]:
     return [
         sys.executable, "-m", "schemathesis.cli", "--config-file", str(CONFIG), "run", f"{url}/openapi.json",
-        "--seed", str(seed), "--checks", "all", "--max-examples", str(examples), "--request-timeout", "60", "--continue-on-failure",
-        "--exclude-path-regex", LEFT_OUT, "--no-color", "--generation-database", "none",
+        "--seed", str(seed), "--checks", "all", "--max-examples", str(examples), "--request-timeout", "60",
+        "--continue-on-failure", "--exclude-path-regex", LEFT_OUT, "--no-color", "--generation-database", "none",
     ]  # fmt: skip
 
 
