@@ -38,8 +38,7 @@ def command(url: str, seed: int, examples: int) -> list[str]:
     return [
         sys.executable, "-m", "schemathesis.cli", "--config-file", str(CONFIG), "run", f"{url}/openapi.json",
         "--seed", str(seed), "--checks", "all", "--max-examples", str(examples), "--request-timeout", "60",
-        "--continue-on-failure",
-        "--exclude-path-regex", LEFT_OUT, "--no-color", "--generation-database", "none",
+        "--continue-on-failure", "--exclude-path-regex", LEFT_OUT, "--no-color", "--generation-database", "none",
     ]  # fmt: skip
 
 
