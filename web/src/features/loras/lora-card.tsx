@@ -63,7 +63,7 @@ function Facts({ lora }: { lora: LoraView }) {
   const format = useFormat();
   const impact = useQuery({ ...impactQuery(lora.name), enabled: lora.problem == null }).data;
   const rows: [string, string | null][] = [
-    [t("facts.size"), format.bytes(lora.size_mb * 2 ** 20)],
+    [t("facts.size"), format.bytes(lora.size_mb * 1e6)],
     [t("facts.base"), lora.base ?? null],
     [t("facts.rank"), lora.rank == null ? null : format.number(lora.rank)],
     [t("facts.words"), lora.trigger_words.join(", ") || null],
@@ -101,7 +101,7 @@ function Leaving({ lora, close }: { lora: LoraView; close: () => void }) {
       busy={remove.isPending}
       error={remove.error}
     >
-      <Text>{t("delete.frees", { size: format.bytes(lora.size_mb * 2 ** 20) })}</Text>
+      <Text>{t("delete.frees", { size: format.bytes(lora.size_mb * 1e6) })}</Text>
     </ConfirmDialog>
   );
 }
