@@ -62,6 +62,8 @@ const SHOWN = new Set([
   "seed",
   "steps",
   "version",
+  "app",
+  "schema",
 ]);
 
 function isPlain(value: unknown): boolean {
