@@ -122,12 +122,14 @@ def _(stage: Stage) -> Mapping[str, Any]:
 
 @way("DOWNLOAD_FAILED", slow=True)
 def _(stage: Stage) -> Mapping[str, Any]:
-    """The child that downloads ends at once, however often it is started."""
+    """The child that downloads ends at once, however often it is started. In a server that has none yet."""
     stage.hub.add(REPOSITORY, {"model_index.json": b"{}"})
-    downloads = stage.server.parts.downloads
-    usual, downloads._command = downloads._command, ("false",)
     try:
-        return stage.failed(model_type=SMALLEST, variant=VARIANT, force=True)
+        with serving(stage.tmp / "failing", hubs=(hub_of(stage.hub),), demo=False) as server:
+            server.parts.downloads._command = ("false",)
+            body = {"model_type": SMALLEST, "variant": VARIANT, "prompt": "a circle", "force": True}
+            task = server.post("/api/v1/generation/submit", body)["task_id"]
+            failure: dict[str, Any] = server.until(task, "failed")["failure"]
     finally:
-        downloads._command = usual
         del stage.hub.repositories[REPOSITORY]
+    return {**failure, "actions": []}  # are those of a server that is gone
