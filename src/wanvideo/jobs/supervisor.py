@@ -15,7 +15,7 @@ from wanvideo.jobs.eta import Eta, scaled
 from wanvideo.jobs.executor import Executor, MakeExecutor, Message
 from wanvideo.jobs.folder import DataFolder
 from wanvideo.jobs.job import DOWNLOAD, Job, Progress, State
-from wanvideo.jobs.leases import Leases
+from wanvideo.jobs.leases import DOWNLOADER, Leases
 from wanvideo.jobs.ledger import Change
 from wanvideo.jobs.queue import Queue
 from wanvideo.jobs.reconcile import remove_drafts
@@ -149,14 +149,12 @@ class Supervisor:
     def take(self, worker: str) -> Job | None:
         """The next job for a worker; those that lack files are set to fetch them."""
         while not self.stopping.is_set():
-            job = self.leases.next()
-            if job is None:
-                return None
-            if self.preparer is None or not self.preparer.missing(job.spec):
-                return self.leases.start(job.id, worker)
-            started = self.leases.start(job.id, "downloader", phase=DOWNLOAD)
-            if started is not None:
-                self._fetch(started, self.preparer)
+            if self.preparer is None:
+                return self.leases.claim(worker)
+            job = self.leases.claim(worker, lacks=self.preparer.missing)
+            if job is None or job.worker != DOWNLOADER:
+                return job
+            self._fetch(job, self.preparer)
         return None
 
     def _fetch(self, job: Job, preparer: Preparer) -> None:
@@ -264,20 +262,22 @@ class _Lane:
             self.executor.start()
         except OSError as error:
             return self._failed_start(f"it could not be started: {error}")
-        until = self.supervisor.now() + self.supervisor.deadlines.ready
+        until, broken = self.supervisor.now() + self.supervisor.deadlines.ready, None
         while self.executor.alive and not self.supervisor.stopping.is_set():
             message = self.executor.receive(_POLL_SECONDS)
             if message is not None and message["type"] == "ready":
                 self._about, self._heard = message, self.supervisor.now()
                 self._failed_starts, self._problem = 0, None
                 return True
+            if message is not None and message["type"] == "broken":
+                broken = str(message["failure"]["message"])
             if self.supervisor.now() > until:
                 break
         if self.supervisor.stopping.is_set():
             return False
         said = "it did not get ready" if self.executor.alive else f"it ended with {self.executor.exitcode}"
         self.executor.kill()
-        return self._failed_start(said)
+        return self._failed_start(broken or said)
 
     def _failed_start(self, problem: str) -> bool:
         self._failed_starts += 1
@@ -316,6 +316,8 @@ class _Attempt:
         self.supervisor = lane.supervisor
         self.eta = Eta(now=self.supervisor.now)
         self.expert: str | None = None
+        self.saved: Mapping[str, Any] = {}  # of the last state that the worker saved
+        self.params: Mapping[str, Any] = {}  # of the video, as the model makes it
         self.progressed = self.supervisor.now()
         self.told = float("-inf")  # when to give up was asked of the worker
 
@@ -372,12 +374,15 @@ class _Attempt:
             self.leases.show(self.job, data)
             return
         if kind == "resolved":
-            self._remember(data.get("params", {}))
+            self.params = data.get("params", {})
+            self._remember(self.params)
         if kind == "plan":
             self.eta.plan(data.get("seconds", {}))
         if kind in ("phase", "step"):
             self.eta.update(str(data["phase"]), int(data.get("step", 0)), int(data.get("steps", 0)))
             self.expert = data.get("expert")
+        if kind in ("checkpoint", "resumed"):
+            self.saved = data
         if kind in _KEPT:
             self.leases.record(self.job, kind, data)
         self.leases.report(self.job, self._progress())
@@ -444,7 +449,12 @@ class _Attempt:
         if self.supervisor.stopping.is_set():
             self.leases.requeue(self.job, "the server stops")
             return
-        known = {**known, "phase": self.eta.phase, "step": self.eta.step, "steps": self.eta.steps, **self.lane._beat}
+        known = {
+            **known, "phase": self.eta.phase, "step": self.eta.step, "steps": self.eta.steps,
+            "seconds_per_step": self.eta.seconds_per_step, "kept_step": self.saved.get("step"),
+            "kept_steps": self.saved.get("steps"), **self.lane._beat,
+            **{name: self.params.get(name) for name in ("width", "height", "frames")},
+        }  # fmt: skip
         deaths = self.job.deaths + 1
         log.warning("a worker died with job %s (%s, %s)", self.job.id, how, known)
         if deaths >= MOST_DEATHS:

@@ -43,7 +43,7 @@ def create_app(parts: Parts) -> FastAPI:
     @asynccontextmanager
     async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
         anyio.to_thread.current_default_thread_limiter().total_tokens = THREADS
-        parts.hub.open()
+        parts.hub.open(await anyio.to_thread.run_sync(parts.queue.last_seq))
         await anyio.to_thread.run_sync(parts.start)
         try:
             yield

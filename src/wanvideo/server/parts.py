@@ -19,6 +19,7 @@ from wanvideo.jobs.job import Job, State
 from wanvideo.jobs.lock import Address
 from wanvideo.jobs.queries import Filter
 from wanvideo.jobs.queue import Queue
+from wanvideo.jobs.retention import Retention, Sweeper
 from wanvideo.jobs.supervisor import Supervisor
 from wanvideo.server.catalog import Catalog
 from wanvideo.server.downloads import Downloads
@@ -73,6 +74,8 @@ class Parts:
     folder: DataFolder
     queue: Queue
     supervisor: Supervisor
+    retention: Retention
+    sweeper: Sweeper
     catalog: Catalog
     inputs: Inputs
     sandbox: Sandbox
@@ -97,11 +100,13 @@ class Parts:
         self.downloads.start()
         self.webhooks.start()
         self.supervisor.start()
+        self.sweeper.start()
         self.tidying.start()
 
     def stop(self) -> None:
         """Let the jobs at work keep their state, and close everything."""
         self.tidying.stop()
+        self.sweeper.stop()
         self.supervisor.drain(self.settings.drain_seconds)
         self.downloads.stop()
         self.webhooks.stop()
@@ -147,8 +152,8 @@ class Parts:
         return self.folder.outputs / Path(str((job.result or {}).get("file", ""))).name
 
     def output_bytes(self) -> int:
-        """Of all files in the folder of outputs."""
-        return sum(path.lstat().st_size for path in self.folder.outputs.iterdir() if path.is_file())
+        """Of all videos."""
+        return self.queue.stored_bytes()
 
     def line(self) -> Line:
         """Of the jobs that wait now."""
@@ -215,16 +220,24 @@ class Parts:
             said = ", ".join(f"{each.name} is {each.state}" for each in there)
         else:
             said = "; ".join(f"{each.name}: {each.problem or each.state}" for each in views) or "there is none"
-        return Check(name="worker", ok=bool(there), detail=without_folders(said))
+        failing = not there and any(each.problem for each in views)
+        code = "WORKER_START" if failing else None
+        return Check(name="worker", ok=bool(there), detail=without_folders(said), code=code)
 
     def check_database(self) -> Check:
         try:
             self.queue.counts()
         except WanVideoError as error:
-            return Check(name="database", ok=False, detail=without_folders(error.message))
+            return Check(name="database", ok=False, detail=without_folders(error.message), code=error.code)
         return Check(name="database", ok=True, detail="answers")
 
     # --- the computer ------------------------------------------------------------------------------------------------
+
+    def folders(self) -> tuple[Path, ...]:
+        """Whose places are nobody's business."""
+        places, library = self.sources.places, self.sources.library
+        found = (self.folder.root, places.hub_cache, *places.roots, places.demo, library.folder, *library.roots)
+        return tuple(each for each in (*found, *(added.path for added in places.added)) if each is not None)
 
     @property
     def cache(self) -> Path:

@@ -1605,6 +1605,26 @@ export type paths = {
     patch?: never;
     trace?: never;
   };
+  "/api/v1/system/storage": {
+    parameters: {
+      query?: never;
+      header?: never;
+      path?: never;
+      cookie?: never;
+    };
+    /**
+     * Get Storage
+     * @description What videos take, and which of them the rules will remove: a dry run as well as the announcement.
+     */
+    get: operations["get_storage"];
+    put?: never;
+    post?: never;
+    delete?: never;
+    options?: never;
+    head?: never;
+    patch?: never;
+    trace?: never;
+  };
   "/api/v1/wan-models/capabilities/{model_type}": {
     parameters: {
       query?: never;
@@ -1979,12 +1999,14 @@ export type components = {
   schemas: {
     /**
      * Action
-     * @description What can be done about an error with one call: the same request with this change.
+     * @description What can be done about an error.
      */
     Action: {
+      /** @description Does it, where the error is that of a job. */
+      call?: components["schemas"]["ActionCall"] | null;
       /**
        * Change
-       * @description Fields of the request to change.
+       * @description Fields of the request to change; empty: the same again; null: nothing to ask for.
        */
       change?: {
         [key: string]: unknown;
@@ -1996,6 +2018,24 @@ export type components = {
       effect: string;
       /** Text */
       text: string;
+    };
+    /**
+     * ActionCall
+     * @description One call to this server.
+     */
+    ActionCall: {
+      /** Body */
+      body?: {
+        [key: string]: unknown;
+      };
+      /**
+       * Method
+       * @default POST
+       * @constant
+       */
+      method: "POST";
+      /** Path */
+      path: string;
     };
     /**
      * AdjustmentView
@@ -2199,6 +2239,13 @@ export type components = {
      * @description Settings of a job to change. What is left out stays; null means the model's default.
      */
     Changes: {
+      /**
+       * Device
+       * @description cpu: not the GPU of the worker.
+       */
+      device?: "cpu" | null;
+      /** End Image Name */
+      end_image_name?: string | null;
       /** Fallback */
       fallback?: ("auto" | "demo" | "off") | null;
       /** Frames */
@@ -2207,6 +2254,13 @@ export type components = {
       guidance?: number | null;
       /** Guidance Low */
       guidance_low?: number | null;
+      /**
+       * Image Name
+       * @description A picture that is stored already.
+       */
+      image_name?: string | null;
+      /** Lora Policy */
+      lora_policy?: ("warn" | "fail") | null;
       /** Loras */
       loras?: components["schemas"]["LoraBody"][] | null;
       /** Model Type */
@@ -2244,6 +2298,11 @@ export type components = {
      * @description One thing that must work for jobs to be done.
      */
     Check: {
+      /**
+       * Code
+       * @description Of what is wrong, as jobs that fail have it.
+       */
+      code?: string | null;
       /** Detail */
       detail: string;
       /** Name */
@@ -2815,6 +2874,31 @@ export type components = {
       rates?: string | null;
       /** Seconds */
       seconds?: number | null;
+    };
+    /**
+     * Expiring
+     * @description A finished job that will be removed.
+     */
+    Expiring: {
+      /**
+       * Bytes
+       * @description Of its video.
+       */
+      bytes: number;
+      /**
+       * Expires At
+       * @description None: not announced yet, which begins the notice.
+       */
+      expires_at?: string | null;
+      /** Finished At */
+      finished_at: string;
+      /** Id */
+      id: string;
+      /**
+       * Reason
+       * @enum {string}
+       */
+      reason: "keep_days" | "quota_bytes";
     };
     /**
      * FailureView
@@ -4570,6 +4654,42 @@ export type components = {
       /** Total Count */
       total_count: number;
     };
+    /**
+     * Storage
+     * @description Room for videos, and what the rules remove. Without rules nothing is removed.
+     */
+    Storage: {
+      /**
+       * Expiring
+       * @description The first 100, the oldest first.
+       */
+      expiring: components["schemas"]["Expiring"][];
+      /** Expiring Bytes */
+      expiring_bytes: number;
+      /** Expiring Count */
+      expiring_count: number;
+      /** Free Bytes */
+      free_bytes: number;
+      /** Keep Days */
+      keep_days?: number | null;
+      /**
+       * Min Free Bytes
+       * @description Below it, no job is taken.
+       */
+      min_free_bytes: number;
+      /**
+       * Notice Hours
+       * @description From the announcement to the removal.
+       */
+      notice_hours: number;
+      /** Quota Bytes */
+      quota_bytes?: number | null;
+      /**
+       * Stored Bytes
+       * @description Of all videos.
+       */
+      stored_bytes: number;
+    };
     /** Styles */
     Styles: {
       /** Styles */
@@ -5104,6 +5224,11 @@ export type components = {
        * @description False: the file was deleted by somebody else.
        */
       exists: boolean;
+      /**
+       * Expires At
+       * @description When it will be removed, unless it becomes a favourite.
+       */
+      expires_at?: string | null;
       /** Favourite */
       favourite: boolean;
       /** File Path */
@@ -5201,6 +5326,7 @@ export type components = {
   pathItems: never;
 };
 export type Action = components["schemas"]["Action"];
+export type ActionCall = components["schemas"]["ActionCall"];
 export type AdjustmentView = components["schemas"]["AdjustmentView"];
 export type Alert = components["schemas"]["Alert"];
 export type AlertFrame = components["schemas"]["AlertFrame"];
@@ -5248,6 +5374,7 @@ export type EnhanceOptions = components["schemas"]["EnhanceOptions"];
 export type ErrorBody = components["schemas"]["ErrorBody"];
 export type ErrorEnvelope = components["schemas"]["ErrorEnvelope"];
 export type ExpectedPerformance = components["schemas"]["ExpectedPerformance"];
+export type Expiring = components["schemas"]["Expiring"];
 export type FailureView = components["schemas"]["FailureView"];
 export type Fallback = components["schemas"]["Fallback"];
 export type FallbackFrame = components["schemas"]["FallbackFrame"];
@@ -5341,6 +5468,7 @@ export type SocketStats = components["schemas"]["SocketStats"];
 export type Stats = components["schemas"]["Stats"];
 export type StatsFrame = components["schemas"]["StatsFrame"];
 export type StatsHistory = components["schemas"]["StatsHistory"];
+export type Storage = components["schemas"]["Storage"];
 export type Styles = components["schemas"]["Styles"];
 export type StyleView = components["schemas"]["StyleView"];
 export type Submitted = components["schemas"]["Submitted"];
@@ -8607,6 +8735,35 @@ export interface operations {
         };
         content: {
           "application/json": components["schemas"]["StatsHistory"];
+        };
+      };
+      /** @description What went wrong. */
+      default: {
+        headers: {
+          [name: string]: unknown;
+        };
+        content: {
+          "application/json": components["schemas"]["Problem"];
+        };
+      };
+    };
+  };
+  get_storage: {
+    parameters: {
+      query?: never;
+      header?: never;
+      path?: never;
+      cookie?: never;
+    };
+    requestBody?: never;
+    responses: {
+      /** @description Successful Response */
+      200: {
+        headers: {
+          [name: string]: unknown;
+        };
+        content: {
+          "application/json": components["schemas"]["Storage"];
         };
       };
       /** @description What went wrong. */
