@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from tests.worker.conftest import CREATED, JOB, OTHER, Worker, spec
+from tests.worker.conftest import CREATED, JOB, OTHER, Worker, faulty, spec
 from wanvideo.jobs.folder import DataFolder
 from wanvideo.jobs.spec import Fallback
 from wanvideo.media.naming import NameTemplate
@@ -62,6 +62,22 @@ def test_a_job_that_is_given_up_decodes_nothing(worker: Worker) -> None:
     assert not list(worker.settings.data.outputs.iterdir())
     worker.run("b" * 32, spec())
     assert worker.end()["type"] == "done"
+
+
+def test_a_job_that_loads_its_model_is_given_up_in_the_middle_of_it(worker: Worker) -> None:
+    worker.run(JOB, faulty("large load slow"))
+    worker.until("event", enough=lambda m: m["event"].get("phase") == "load" and m["event"].get("steps", 0) > 0)
+    worker.handle.send({"type": "cancel", "job": JOB, "attempt": 1})
+    began = time.monotonic()
+    assert worker.end()["type"] == "cancelled"
+    assert time.monotonic() - began < 5
+    assert worker.done(spec(), OTHER)
+
+
+def test_a_worker_is_heard_before_it_is_ready(start: Callable[..., Worker]) -> None:
+    kinds = [message["type"] for message in start().heard]
+    assert kinds[0] == "heartbeat"
+    assert kinds[-1] == "ready"
 
 
 def test_a_state_that_is_damaged_is_a_warning(worker: Worker) -> None:
