@@ -1,6 +1,8 @@
 """Downloads that fail: those of jobs, and the downloader alone where the server's patience would take minutes."""
 
 import errno
+import os
+import signal
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -8,7 +10,7 @@ from typing import Any, Final
 
 from tests.failure.ways.stage import WAYS, Stage, hub_of, way
 from tests.hub.loopback import SendTo, Stall, Status, WrongBytes
-from tests.hub.scene import REPO, pull, repository
+from tests.hub.scene import REPO, SMALL_5B, SMALL_5B_REPO, SMALL_5B_VARIANT, pull, repository
 from tests.server.serving import serving
 from wanvideo.errors import WanVideoError
 from wanvideo.failure import failure_of
@@ -16,7 +18,6 @@ from wanvideo.server.downloads import DownloadState
 from wanvideo.weights.download.disk import Disk
 
 SMALLEST: Final = "ti2v-5B"
-REPOSITORY: Final = "Wan-AI/Wan2.2-TI2V-5B-Diffusers"
 
 
 _HUB: Final = {
@@ -80,16 +81,16 @@ def _(stage: Stage) -> Mapping[str, Any]:
 @way("DOWNLOAD_CANCELLED")
 def _(stage: Stage) -> Mapping[str, Any]:
     """By its own address, while a job waits for it."""
-    stage.hub.add(REPOSITORY, {"model_index.json": b"{}", "vae/model.safetensors": bytes(10**6)})
+    stage.hub.add(SMALL_5B_REPO, SMALL_5B)
     stage.hub.bytes_per_second = 10_000
     try:
-        task = stage.submit(model_type=SMALLEST, force=True, steps=None, frames=None)
+        task = stage.submit(model_type=SMALLEST, variant=SMALL_5B_VARIANT, force=True, steps=None, frames=None)
         stage.until_download(SMALLEST, DownloadState.DOWNLOADING)
         stage.server.parts.downloads.cancel(SMALLEST)
         failure: dict[str, Any] = stage.server.until(task, "failed")["failure"]
     finally:
         stage.hub.bytes_per_second = None
-        del stage.hub.repositories[REPOSITORY]
+        del stage.hub.repositories[SMALL_5B_REPO]
     return failure
 
 
@@ -122,11 +123,13 @@ def _(stage: Stage) -> Mapping[str, Any]:
 @way("DOWNLOAD_FAILED", slow=True)
 def _(stage: Stage) -> Mapping[str, Any]:
     """The child that downloads ends at once, however often it is started."""
-    stage.hub.add(REPOSITORY, {"model_index.json": b"{}"})
+    stage.hub.add(SMALL_5B_REPO, SMALL_5B)
     downloads = stage.server.parts.downloads
     usual, downloads._command = downloads._command, ("false",)
+    if downloads.pid is not None:
+        os.kill(downloads.pid, signal.SIGKILL)
     try:
-        return _of_a_job(stage)
+        return stage.failed(model_type=SMALLEST, variant=SMALL_5B_VARIANT, force=True)
     finally:
         downloads._command = usual
-        del stage.hub.repositories[REPOSITORY]
+        del stage.hub.repositories[SMALL_5B_REPO]
