@@ -103,8 +103,8 @@ class RandomParts(Parts):
     def _read_text_encoder(self, where: torch.device) -> UMT5Encoder:
         return self._draw(lambda: UMT5Encoder(self.folder.text_encoder.config), self.dtype, where)
 
-    def _read_vae(self, where: torch.device) -> WanVAE:
-        return self._draw(lambda: WanVAE(self.folder.vae.config), self._vae_dtype, where)
+    def _read_vae(self, where: torch.device, dtype: torch.dtype) -> WanVAE:
+        return self._draw(lambda: WanVAE(self.folder.vae.config), dtype, where)
 
     def _read_transformer(self, network: NetworkPart[TransformerConfig], where: torch.device) -> WanTransformer:
         return self._draw(lambda: WanTransformer(network.config), self.dtype, where, mixed=True)
@@ -162,7 +162,8 @@ def measure(pipeline: Pipeline, request: GenerationRequest) -> dict[str, Any]:
             plan = event.plan  # the last one counts: an earlier one did not hold
             result["planned GiB"] = {str(p.phase): round(p.peak_bytes / GIB, 2) for p in plan.phases}
             result["planned seconds"] = {str(p.phase): round(p.seconds, 2) for p in plan.phases}
-            result["plan"] = f"{plan.transformer.resident} blocks stay, {plan.vae.tile or 'no'} tiles"
+            tiles = "no tiles" if plan.vae.tiles is None else f"tiles of {plan.vae.tiles}"
+            result["plan"] = f"{plan.transformer.resident} blocks stay, {tiles}"
         elif isinstance(event, Frames):
             frames += len(event.frames)
         elif isinstance(event, Progress):

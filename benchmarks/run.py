@@ -55,6 +55,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         quick=options.quick,
         tiny=options.tiny,
     )
+    torch.backends.cudnn.benchmark = options.cudnn_search
     if options.tiny:
         torch.set_num_threads(1)  # threads only get in one another's way in networks as small as these
     try:
@@ -97,6 +98,9 @@ def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--caps", type=_numbers, default=[8, 12, 16, 24], help="GiB of GPU memory (8,12,16,24)")
     parser.add_argument("--peer", action=argparse.BooleanOptionalAction, default=True, help="also run diffusers")
     parser.add_argument("--peer-compiled", action="store_true", help="also with torch.compile; about 30 s a shape")
+    parser.add_argument(
+        "--cudnn-search", action="store_true", help="let cuDNN try its kernels first, which the product does not"
+    )
     parser.add_argument("--quick", action="store_true", help="fewer repeats")
     parser.add_argument("--tiny", action="store_true", help="miniature networks, to see that everything runs")
     parser.add_argument("--device", default=default, help=f"cuda, cuda:1 or cpu ({default})")

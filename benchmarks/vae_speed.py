@@ -7,8 +7,8 @@
     python -m benchmarks.vae_speed --model 2.2 --height 704 --width 1280 --convs
 
 Chunks are let go as they come, as the pipeline does. Peaks are those of PyTorch's allocator, weights included. TFLOP/s
-are those of the plain network, so that work which is not done counts as speed. cuDNN tries its kernels first, which the
-product does not ask of it; leave that out with --no-cudnn-benchmark.
+are those of the plain network, so that work which is not done counts as speed. cuDNN chooses by its heuristics, as in
+the product; with --cudnn-search it tries its kernels in the first run.
 """
 
 import argparse
@@ -19,6 +19,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from itertools import islice
 from typing import Any, Final
 
 import torch
@@ -31,8 +32,9 @@ from wanvideo.models.config import VAE_2_1, VAE_2_2, VAEConfig
 from wanvideo.models.vae import CausalCache, WanVAE
 from wanvideo.runtime import fused_vae
 from wanvideo.runtime.fused_vae import FusedDecoder, FusedEncoder
+from wanvideo.runtime.tiles import Tiling, tilings
 from wanvideo.runtime.tiling import decode_tiled
-from wanvideo.runtime.vae_memory import GROUP, OVERLAP, decode_bytes, plan_decode
+from wanvideo.runtime.vae_memory import GROUP, decode_bytes
 
 CONFIGS: Final = {"2.1": VAE_2_1, "2.2": VAE_2_2}
 GIB: Final = 2**30
@@ -41,7 +43,7 @@ CHECKED_FRAMES: Final = 9  # of the clip that is compared with the plain network
 
 def main() -> None:
     options = _options()
-    torch.backends.cudnn.benchmark = not options.no_cudnn_benchmark
+    torch.backends.cudnn.benchmark = options.cudnn_search
     config, dtype = CONFIGS[options.model], getattr(torch, options.dtype)
     if options.convs:
         time_convolutions(config, options, dtype)
@@ -67,13 +69,10 @@ def main() -> None:
         if options.profile:
             profile(decoder, latents)
         del decoder
-    for tile, stride, facts in _tilings(config, options, dtype):
-        measured = measure(
-            lambda t=tile, s=stride: drain(decode_tiled(vae, latents, tile=t, stride=s)),  # type: ignore[misc]
-            flops,
-            options.repeats,
-        )
-        report("tiled", tile=tile, stride=stride, **measured, **facts)
+    for tiles, estimate in _tilings(config, options, dtype):
+        facts = {"work": round(tiles.work(options.height, options.width), 3), "estimated_gib": round(estimate / GIB, 2)}
+        measured = measure(lambda t=tiles: drain(decode_tiled(vae, latents, t)), flops, options.repeats)  # type: ignore[misc]
+        report("tiled", tiles=str(tiles), count=tiles.count(options.height, options.width), **measured, **facts)
     if options.plain:
         report("plain", **measure(lambda: drain(vae.decode_stream(latents)), flops, options.repeats))
     if options.peer:
@@ -99,23 +98,23 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--convs", action="store_true", help="only the decoder's convolutions, one by one")
     parser.add_argument("--decoder-only", action="store_true", help="leave the encoder out of memory")
     parser.add_argument("--no-check", action="store_true", help="do not compare with the plain network in float32")
-    parser.add_argument("--no-cudnn-benchmark", action="store_true")
+    parser.add_argument("--cudnn-search", action="store_true", help="let cuDNN try its kernels in the first run")
     return parser.parse_args()
 
 
-def _tilings(
-    config: VAEConfig, options: argparse.Namespace, dtype: torch.dtype
-) -> Iterator[tuple[tuple[int, int], tuple[int, int], dict[str, Any]]]:
-    overlap = OVERLAP // config.spatial_stride
-    if options.tile is not None:
-        side = options.tile // config.spatial_stride
-        nbytes = decode_bytes(config, options.height, options.width, dtype.itemsize, (side, side))
-        yield (side, side), (side - overlap, side - overlap), {"estimated_gib": round(nbytes / GIB, 2)}
+def _tilings(config: VAEConfig, options: argparse.Namespace, dtype: torch.dtype) -> Iterator[tuple[Tiling, int]]:
+    """What was asked for, and what is planned; with the bytes that are expected."""
+    cell, (height, width) = config.spatial_stride, (options.height, options.width)
+    asked = [] if options.tile is None else [Tiling.square(options.tile, cell)]
     for gib in options.budget or []:
-        plan = plan_decode(config, options.height, options.width, dtype.itemsize, int(gib * GIB))
-        if plan.tile is not None and plan.stride is not None:
-            facts = {"budget_gib": gib, "work": round(plan.work, 3), "estimated_gib": round(plan.nbytes / GIB, 2)}
-            yield plan.tile, plan.stride, facts
+        fitting = (
+            t
+            for t in tilings(height, width, cell)
+            if decode_bytes(config, height, width, dtype.itemsize, t) <= gib * GIB
+        )
+        asked += islice(fitting, 1)
+    for tiles in asked:
+        yield tiles, decode_bytes(config, height, width, dtype.itemsize, tiles)
 
 
 def report(what: str, **facts: Any) -> None:
@@ -138,7 +137,7 @@ def random_latents(config: VAEConfig, frames: int, height: int, width: int) -> T
     return torch.randn(shape, device="cuda", generator=generator)
 
 
-def drain(stream: Iterator[Tensor]) -> None:
+def drain(stream: Iterator[Tensor | None]) -> None:
     for chunk in stream:
         del chunk
 

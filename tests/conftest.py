@@ -8,6 +8,8 @@ import pytest
 from hypothesis import settings
 
 from tests.hub.loopback import LoopbackHub, running_hub
+from tests.postgres import MISSING, TEMPLATE, Postgres, programs, running
+from wanvideo.jobs.database import Database
 
 os.environ["HF_HUB_OFFLINE"] = "1"  # read when huggingface_hub is imported, by the reference implementations
 # Before torch is imported: its threads would wait for each other by spinning, which is slow where cores are shared.
@@ -38,3 +40,15 @@ def loopback() -> Iterator[LoopbackHub]:
     """A hub on this computer, which does as it is told."""
     with running_hub() as hub:
         yield hub
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[Postgres]:
+    where = programs()
+    if where is None:
+        pytest.skip(MISSING)
+    with running(where) as server:
+        made = Database(server.create(TEMPLATE))
+        made.migrate()
+        made.close()
+        yield server

@@ -23,7 +23,7 @@ from benchmarks.judge.trials import Given, Trial
 from wanvideo.families.choose import named, usual_places
 from wanvideo.families.wan import WanModel
 from wanvideo.models.vae import WanVAE
-from wanvideo.pipelines.pipeline import to_rgb
+from wanvideo.pipelines.arrival import to_rgb
 from wanvideo.request import LoraPolicy, LoraUse
 from wanvideo.weights.folder import ModelFolder
 from wanvideo.weights.loading import load_vae
@@ -132,7 +132,7 @@ def _reconstruction(trial: Trial) -> float:
     video = torch.from_numpy(drawn).permute(3, 0, 1, 2).unsqueeze(0).float().div(127.5).sub(1)
     vae = _vae(trial.model)
     with torch.no_grad():
-        return psnr(to_rgb(vae.decode(vae.encode(video))), drawn)
+        return psnr(to_rgb(vae.decode(vae.encode(video))).numpy(), drawn)
 
 
 def _folder(model: str) -> ModelFolder:

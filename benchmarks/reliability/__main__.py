@@ -13,7 +13,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final, Protocol
 
-from benchmarks.reliability import kills, load
+from benchmarks.reliability import contract, faults, kills, load, mutations, overhead, power, serial, sockets
 from benchmarks.reliability.record import Record, Row, Tell
 from benchmarks.reliability.report import written
 
@@ -28,7 +28,17 @@ class Proof(Protocol):
     def rows(self, lines: Sequence[Mapping[str, Any]]) -> list[Row]: ...
 
 
-PROOFS: Final[Mapping[str, Proof]] = {"load": load, "kills": kills}
+PROOFS: Final[Mapping[str, Proof]] = {
+    "load": load,
+    "kills": kills,
+    "contract": contract,
+    "faults": faults,
+    "power": power,
+    "mutations": mutations,
+    "sockets": sockets,
+    "serial": serial,
+    "overhead": overhead,
+}
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

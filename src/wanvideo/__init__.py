@@ -74,13 +74,14 @@ if TYPE_CHECKING:
     from wanvideo.families.plan import Forecast, plan
     from wanvideo.media.video import Video, read_video
     from wanvideo.pipelines.base import VideoPipeline
-    from wanvideo.pipelines.events import Event, Frames, Planned, Resolved, Saved
+    from wanvideo.pipelines.events import Adjusted, Event, Frames, Planned, Resolved, Saved
     from wanvideo.pipelines.pipeline import Pipeline
     from wanvideo.pipelines.state import Checkpoint
     from wanvideo.pipelines.write import generate_to_file
     from wanvideo.runtime.placement import MemoryPlan
 
 __all__ = [
+    "Adjusted",
     "Adjustment",
     "CacheNotWritable",
     "Cancelled",
@@ -151,6 +152,7 @@ __all__ = [
 ]
 
 _LAZY: Final = {
+    "Adjusted": "wanvideo.pipelines.events",
     "Checkpoint": "wanvideo.pipelines.state",
     "Event": "wanvideo.pipelines.events",
     "Forecast": "wanvideo.families.plan",

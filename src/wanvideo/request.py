@@ -1,10 +1,10 @@
 """The values that cross every layer: what is asked for, what will be done, and how far it is. No torch here."""
 
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeAlias, Union
+from typing import TYPE_CHECKING, Self, TypeAlias, Union
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -146,6 +146,10 @@ class ResolvedRequest:
     def seconds(self) -> float:
         """Length of the clip."""
         return self.frames / self.fps
+
+    def adjusted(self, adjustment: Adjustment) -> Self:
+        """With one more thing that was changed."""
+        return replace(self, adjustments=(*self.adjustments, adjustment))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

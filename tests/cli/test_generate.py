@@ -11,11 +11,14 @@ import pytest
 from PIL import Image
 
 from tests.cli.conftest import Wan
+from tests.pipelines.placed import runs_out
 from wanvideo.cli.run import saving_state
 from wanvideo.cli.values import SIZES
 from wanvideo.errors import InvalidRequest
 from wanvideo.families import hardware
 from wanvideo.media.info import read_settings
+from wanvideo.media.video import read_video
+from wanvideo.models.vae import WanVAE
 from wanvideo.runtime.machine import Machine
 from wanvideo.weights.places import DEMO_FOLDER
 
@@ -45,6 +48,16 @@ def test_it_makes_a_video_and_prints_its_path_alone_on_stdout(tiny: Path, wan: W
     assert (params["prompt"], params["seed"], params["steps"]) == ("A heron, on ice!", 7, 2)
 
 
+@pytest.mark.slow
+def test_two_processes_make_the_file_of_one(tiny: Path, wan: Wan) -> None:
+    ask = ("generate", "x", "--model", tiny / "ti2v", *SMALL, "--seed", "7", "--device", "cpu", "--json")
+    for gpus in ("1", "2"):
+        ended = wan(*ask, "--gpus", gpus, "--out", f"{gpus}.mp4")
+        assert ended.code == 0, ended.err
+    one, two = (read_video(f"{gpus}.mp4").frames.astype(int) for gpus in ("1", "2"))
+    assert np.abs(one - two).max() <= 3  # what the encoder makes of a difference of 1
+
+
 def test_first_it_says_what_will_be_made_and_every_change(tiny: Path, wan: Wan) -> None:
     ended = wan("generate", "x", "--model", tiny / "t2v", "--size", "70x64", "--frames", "6", "--steps", "2")
     first, *changes = ended.err.splitlines()[:3]
@@ -53,6 +66,16 @@ def test_first_it_says_what_will_be_made_and_every_change(tiny: Path, wan: Wan) 
     )
     assert sorted(line.partition(":")[0] for line in changes) == ["frames", "size"]
     assert any(line.startswith("denoise (") and "2/2" in line for line in ended.err.splitlines())
+
+
+def test_what_changes_on_the_way_is_said(tiny: Path, wan: Wan, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(WanVAE, "pixels", runs_out(WanVAE.pixels, {1}))
+    ended = wan("generate", "x", "--model", tiny / "t2v", "--size", "192x64", "--frames", "5", "--steps", "2")
+    assert ended.code == 0, ended.err
+    assert "decode: whole became in tiles of 128x64: memory ran out on the device" in ended.err
+    settings = read_settings(ended.out.strip()).settings
+    assert settings is not None
+    assert "in tiles of 128x64" in json.dumps(settings["adjustments"])
 
 
 def test_a_step_cache_is_called_lossy_and_says_what_it_spared(tiny: Path, wan: Wan) -> None:
@@ -150,6 +173,29 @@ def test_json_tells_the_whole_story_in_events(tiny: Path, wan: Wan) -> None:
     assert done["settings"]["params"]["seed"] == 7
 
 
+# --- several at once --------------------------------------------------------------------------------------------------
+
+
+def test_several_prompts_make_several_videos_and_load_the_model_once(tiny: Path, wan: Wan) -> None:
+    Path("prompts").write_text("a heron\n\na fox\n")
+    ended = wan("generate", "--prompts", "prompts", "--model", tiny / "t2v", *SMALL, "--seed", "7", "--json")
+    done = [event for event in ended.events if event["event"] == "done"]
+    assert [Path(event["path"]).name for event in done] == ["a-heron-7.mp4", "a-fox-7.mp4"]
+    assert [event["number"] for event in ended.events if event["event"] == "next"] == [1, 2]
+    alone = wan("generate", "a fox", "--model", tiny / "t2v", *SMALL, "--seed", "7", "--out", "alone.mp4")
+    assert alone.code == 0
+    assert np.array_equal(read_video("alone.mp4").frames, read_video("a-fox-7.mp4").frames)
+
+
+def test_several_videos_need_a_folder(tiny: Path, wan: Wan) -> None:
+    Path("prompts").write_text("a heron\na fox\n")
+    several = ("generate", "--prompts", "prompts", "--model", tiny / "t2v", *SMALL)
+    for options in (("--out", "x.mp4"), ("--save-state", "state")):
+        ended = wan(*several, *options)
+        assert (ended.code, options[0] in ended.err) == (2, True)
+    assert [path.name for path in Path().iterdir()] == ["prompts"]
+
+
 # --- which model -----------------------------------------------------------------------------------------------------
 
 
@@ -213,6 +259,7 @@ def test_the_free_memory_is_that_of_the_gpu_to_be_used(
         (["x", "T2V", "--device", "tpu"], 2, "INPUT_RANGE", "auto, cpu, cuda"),
         (["x", "T2V", "--dtype", "int4"], 2, "INPUT_RANGE", "bfloat16"),
         (["x", "T2V", "--tile", "1"], 2, "INPUT_RANGE", "tile"),
+        (["x", "T2V", "--gpus", "99"], 2, "INPUT_RANGE", "gpus"),
         (["x", "T2V", "--image", "picture.png"], 2, "INPUT_IMAGE_NOT_TAKEN", "takes no image"),
         (["x", "I2V"], 2, "INPUT_IMAGE_REQUIRED", "needs an image"),
         (["x", "I2V", "--image", "nowhere.png"], 2, "INPUT_IMAGE_BAD", "does not exist"),

@@ -1,5 +1,7 @@
 """`wan plan`."""
 
+import json
+
 import pytest
 
 from tests.cli.conftest import Wan
@@ -53,6 +55,14 @@ def test_this_computer_can_run_a_demo(wan: Wan) -> None:
     assert "changed: size 100x100 -> " in ended.out
     assert "the CPU does everything" in ended.out
     assert "measured on" in ended.out
+
+
+def test_two_gpus_take_half_of_the_time(wan: Wan) -> None:
+    ask = ("plan", "t2v-A14B", "--size", "720p", "--profile", "h100", "--variant", "fp16", "--json")
+    one, two = (json.loads(wan(*ask, "--gpus", gpus).out) for gpus in ("1", "2"))
+    seconds = [next(p["seconds"] for p in plan["phases"] if p["phase"] == "denoise") for plan in (one, two)]
+    assert seconds[0] / seconds[1] == pytest.approx(2, rel=0.01)
+    assert (one["gpus"], two["gpus"]) == (1, 2)
 
 
 @pytest.mark.parametrize(

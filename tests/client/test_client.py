@@ -37,6 +37,7 @@ DEMO = Options(model="T2V-A14B")
 # What the values are called in the OpenAPI document, where not the same with View behind it.
 SCHEMAS = {
     "Action": "Action",
+    "Batch": "BatchSubmitted",
     "Frame": None,  # of the socket
     "Job": "TaskView",
     "JobLora": "LoraUseView",
@@ -76,10 +77,30 @@ def test_values_are_what_the_server_describes(fresh: Serving) -> None:
 def test_a_request_becomes_jobs_that_are_found_again(client: Client) -> None:
     made = client.submit(CIRCLE, dataclasses.replace(DEMO, count=3, priority=2))
     assert (len(made.tasks), made.demo, made.model) == (3, True, "t2v-A14B-demo")
-    assert [job.id for job in client.jobs()] == [job.id for job in reversed(made.tasks)]
+    assert {job.id for job in client.jobs()} == {job.id for job in made.tasks}
     first = client.get(made.job.id)
     assert (first.state, first.prompt, first.priority) == (State.QUEUED, CIRCLE.prompt, 2)
     assert client.queue().pending_tasks == 3
+
+
+def test_several_requests_are_taken_together_or_not_at_all(client: Client) -> None:
+    from PIL import Image
+
+    pictures = [Image.new("RGB", (128, 128), colour) for colour in ("navy", "olive")]
+    requests = [dataclasses.replace(CIRCLE, image=picture, seed=number) for number, picture in enumerate(pictures)]
+    options = Options(model="I2V-A14B", count=2)
+    made = client.submit_all(requests, options, key="mine")
+    assert [job.seed for job in made.tasks] == [0, 1, 1, 2]
+    assert len({job.image_path for job in made.tasks}) == 2
+    assert made.tasks[0].image_path == made.tasks[1].image_path
+    again = client.submit_all(requests, options, key="mine")
+    assert (again.replayed, again.task_ids) == (True, made.task_ids)
+    with pytest.raises(Refused, match="request 2: ") as error:
+        client.submit_all([CIRCLE, dataclasses.replace(CIRCLE, width=1, height=1)], DEMO)
+    assert (error.value.code, error.value.facts["request"]) == ("INPUT_SIZE", 2)
+    with pytest.raises(Refused, match="at most 64"):
+        client.submit_all([CIRCLE] * 33, dataclasses.replace(DEMO, count=2))
+    assert client.queue().total_tasks == 4
 
 
 def test_all_pages_are_walked(client: Client) -> None:

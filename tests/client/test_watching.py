@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 from itertools import islice
 from pathlib import Path
 
+import httpx2
 import pytest
 
 from tests.client.breaking import Breaking
@@ -19,6 +20,7 @@ from wanvideo.client import (
     DownloadDamaged,
     Job,
     JobEvent,
+    NotFound,
     NotInTime,
     Options,
     Result,
@@ -26,6 +28,7 @@ from wanvideo.client import (
     Unreachable,
 )
 from wanvideo.client.arriving import part_of
+from wanvideo.client.watching import Watched
 from wanvideo.errors import JobConflict, JobNotFound, OutputNotWritable
 
 CIRCLE = GenerationRequest(prompt="a small red circle moves left", steps=4, frames=5)
@@ -85,12 +88,12 @@ def test_waiting_has_an_end(fresh: Serving, client: Client) -> None:
 
 def test_a_job_that_is_deleted_is_not_waited_for(fresh: Serving, client: Client) -> None:
     job = client.submit(CIRCLE, DEMO).job.id
-    told = client.watch(job)
-    next(told)
     fresh.parts.queue.cancel(job)
     fresh.parts.queue.delete(job)
-    with pytest.raises(JobNotFound):
-        list(told)
+    with pytest.raises(NotFound):
+        client.wait(job)
+    with pytest.raises(JobNotFound, match="while it was watched"):
+        Watched(job).hear(httpx2.ServerSentEvent(event="deleted", data="{}"))
 
 
 def test_a_server_that_went_away_is_not_waited_for_without_end(

@@ -8,12 +8,14 @@ from wanvideo.failure import CODES, Asked, failure, failure_of, is_sticky, worke
 
 
 def every_error() -> list[type[errors.WanVideoError]]:
+    """But those of the client, which are what a server said already."""
     found: list[type[errors.WanVideoError]] = []
     todo = [errors.WanVideoError]
     while todo:
         kind = todo.pop()
-        found.append(kind)
-        todo += kind.__subclasses__()
+        if not kind.__module__.startswith("wanvideo.client"):
+            found.append(kind)
+            todo += kind.__subclasses__()
     return found
 
 

@@ -37,15 +37,38 @@ def test_migrations_go_up_and_down_with_data(queue: Queue, database: Database) -
     assert queue.page().jobs == ()
 
 
-def test_commits_reach_the_disk_and_readers_cannot_write(database: Database) -> None:
-    with database.write() as connection:
+def test_only_one_server_uses_a_database(url: str, database: Database) -> None:
+    if database.is_sqlite:
+        pytest.skip("its file lies in the data folder, which is locked")
+    other = Database(url)
+    with database.alone(), pytest.raises(DataFolderInUse, match="another server"), other.alone():
+        pass
+    with other.alone():
+        other.check()
+    other.close()
+
+
+def test_a_store_that_cannot_be_reached_is_said_to_be_so() -> None:
+    for url, said in (("nonsense", "is not one"), ("mysql://localhost/wan", "mysql:// is no database")):
+        with pytest.raises(StorageFailed, match=said):
+            Database(url)
+    nobody = Database("postgresql://wan:secret@127.0.0.1:1/wan?connect_timeout=1")
+    with pytest.raises(StorageFailed, match="failed") as caught:
+        nobody.check()
+    assert "secret" not in str(caught.value)
+    nobody.close()
+
+
+def test_commits_reach_the_disk_and_readers_cannot_write(sqlite: Database) -> None:
+    with sqlite.write() as connection:
         assert connection.exec_driver_sql("PRAGMA journal_mode").scalar() == "wal"
         assert connection.exec_driver_sql("PRAGMA synchronous").scalar() == 2
-    with pytest.raises(StorageFailed, match="readonly"), database.read() as connection:
+    with pytest.raises(StorageFailed, match="readonly"), sqlite.read() as connection:
         connection.exec_driver_sql("DELETE FROM jobs")
 
 
-def test_a_damaged_database_is_refused_and_nothing_more_is_taken(queue: Queue, folder: DataFolder) -> None:
+def test_a_damaged_database_is_refused_and_nothing_more_is_taken(sqlite: Database, folder: DataFolder) -> None:
+    queue = Queue(sqlite, folder, most_waiting=50)
     queue.submit(spec("x" * 2000), count=40)
     queue.database.close()
     with folder.database.open("r+b") as file:
@@ -103,6 +126,29 @@ def test_left_overs_are_removed_and_lost_videos_named(queue: Queue, folder: Data
     assert {path.name for path in folder.outputs.iterdir()} == {"download.part", "theirs.mp4"}
 
 
-def test_old_versions_of_sqlite_are_safe_since_one_connection_writes(database: Database) -> None:
+def test_old_versions_of_sqlite_are_safe_since_one_connection_writes(sqlite: Database) -> None:
     assert sqlite3.sqlite_version_info >= (3, 35)
-    assert database._writer.pool.size() == 1  # type: ignore[attr-defined]
+    assert sqlite._writer.pool.size() == 1  # type: ignore[attr-defined]
+
+
+def test_a_database_of_an_older_form_is_brought_up_to_date_with_its_data(queue: Queue, database: Database) -> None:
+    made, failed, waiting = queue.submit(spec(), count=3)
+    for job in (made, failed):
+        assert Leases(queue).start(job.id, "gpu")
+    Leases(queue).succeed(queue.get(made.id), {"file": "v.mp4", "bytes": 4711})
+    Leases(queue).fail(queue.get(failed.id), {"code": "X"})
+    before = [queue.get(job.id) for job in (made, failed, waiting)]
+    database.migrate("0001")
+    with pytest.raises(StorageFailed, match="has the form 0001"):
+        database.require_current()
+    database.migrate()
+    database.require_current()
+    assert [queue.get(job.id) for job in (made, failed, waiting)] == before
+    assert queue.stored_bytes() == 4711
+
+
+def test_a_database_of_a_newer_version_is_refused(database: Database) -> None:
+    with database.write() as connection:
+        connection.exec_driver_sql("UPDATE alembic_version SET version_num = '9999'")
+    with pytest.raises(StorageFailed, match="has the form 9999"):
+        database.migrate()

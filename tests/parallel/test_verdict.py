@@ -1,6 +1,7 @@
 """Which rank was the first cause, from what each said and how it ended."""
 
 import signal
+from dataclasses import replace
 
 import pytest
 
@@ -33,6 +34,12 @@ def test_who_lost_the_others_is_not_the_cause(others: Message, first: Ending, sa
     assert isinstance(error, RankFailed)
     assert error.message.startswith(f"rank 1 of 3, on cuda:1, {says}")
     assert error.facts == {"rank": 1, "ranks": 3, "device": "cuda:1"}
+
+
+def test_who_fell_behind_hangs_and_who_waits_for_it_does_not() -> None:
+    behind = replace(ending(1), hangs=True)
+    error = verdict([ending(0), behind, ending(2, LOST, 1)])
+    assert error.message.startswith("rank 1 of 3, on cuda:1, does not go on")
 
 
 def test_who_was_aborted_for_waiting_too_long_is_not_the_cause_either() -> None:

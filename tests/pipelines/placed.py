@@ -1,6 +1,10 @@
 """Plans for the tiny models, on the CPU: what happens on a GPU that cannot hold all networks."""
 
+from collections.abc import Callable
+from typing import Any
+
 import pytest
+import torch
 
 from wanvideo.pipelines.pipeline import Pipeline
 from wanvideo.request import Phase, Tier
@@ -33,7 +37,7 @@ def planned(
         device="cpu",
         transformer=BlockPlacement(resident=resident, streamed=blocks - resident, buffers=2, source=source),
         text_encoder=TextEncoderPlan(placement=text, keep=keep_all),
-        vae=VAEPlan(dtype="float32", tile=None, device="cpu"),
+        vae=VAEPlan(dtype="float32", device="cpu"),
         keep_all=keep_all,
         phases=(PhasePlan(phase=Phase.DENOISE, peak_bytes=1, seconds=1),),
         host_bytes=1,
@@ -43,6 +47,20 @@ def planned(
         rates="none",
         notes=("it is only a test",),
     )
-    monkeypatch.setattr(pipeline, "_plan", lambda request: plan)
+    monkeypatch.setattr(pipeline, "_plan", lambda *_: plan)
     monkeypatch.setattr(streaming, "LEAST", 256)
     return plan
+
+
+def runs_out(function: Callable[..., Any], times: set[int]) -> Callable[..., Any]:
+    """`function`, which finds no memory at these of its calls."""
+    calls = 0
+
+    def call(*args: Any, **kwargs: Any) -> Any:
+        nonlocal calls
+        calls += 1
+        if calls in times:
+            raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 1 GiB")
+        return function(*args, **kwargs)
+
+    return call

@@ -9,7 +9,7 @@ from PIL import Image
 from torch import Tensor
 
 from tests.pipelines.conftest import picture
-from wanvideo.pipelines.conditioning import covered, first_frame, fitted, known_frames, known_mask, pixels
+from wanvideo.pipelines.conditioning import covered, fitted, grey_between, known_frames, known_mask, pixels
 from wanvideo.pipelines.size import Size
 
 
@@ -35,16 +35,10 @@ def test_a_last_frame_is_marked_in_the_last_channel_alone() -> None:
 
 def test_known_frames_lie_in_a_grey_video_behind_the_mask() -> None:
     first, last = (pixels(picture(16, 24, seed)) for seed in (0, 1))
-    seen: list[Tensor] = []
-
-    def encode(video: Tensor) -> Tensor:
-        seen.append(video)
-        return every_fourth(video)
-
-    channels = known_frames(encode, 9, first, last).channels
+    video = grey_between(9, first, last)
+    channels = known_frames(every_fourth(video), 9, last=True).channels
     assert channels is not None
     assert channels.shape == (1, 20, 3, 3, 2)
-    (video,) = seen
     assert torch.equal(video[:, :, 0], first)
     assert torch.equal(video[:, :, -1], last)
     assert not video[:, :, 1:-1].any()  # 0.0 is grey; black would be -1
@@ -54,17 +48,10 @@ def test_known_frames_lie_in_a_grey_video_behind_the_mask() -> None:
 
 
 def test_a_single_frame_may_be_known() -> None:
-    channels = known_frames(every_fourth, 1, pixels(picture(16, 16))).channels
+    channels = known_frames(every_fourth(grey_between(1, pixels(picture(16, 16)))), 1, last=False).channels
     assert channels is not None
     assert channels[:, :4].eq(1).all()
     assert channels.shape == (1, 20, 1, 2, 2)
-
-
-def test_the_5b_model_encodes_the_first_frame_alone() -> None:
-    condition = first_frame(every_fourth, pixels(picture(16, 16)))
-    assert condition.channels is None
-    assert condition.first_latent is not None
-    assert condition.first_latent.shape == (1, 16, 1, 2, 2)
 
 
 def test_a_picture_of_the_right_shape_is_resized_as_in_the_official_code_and_not_as_in_diffusers() -> None:

@@ -23,8 +23,9 @@ from wanvideo.errors import (
 )
 from wanvideo.models.transformer import WanTransformer
 from wanvideo.models.vae import WanVAE
+from wanvideo.pipelines.arrival import to_rgb
 from wanvideo.pipelines.events import Event, Frames, Resolved
-from wanvideo.pipelines.pipeline import Pipeline, to_rgb
+from wanvideo.pipelines.pipeline import Pipeline
 from wanvideo.pipelines.state import Checkpoint
 from wanvideo.request import GenerationRequest, Phase, Progress, Solver
 
@@ -220,7 +221,7 @@ def test_the_first_frame_of_the_5b_model_is_the_picture(pipelines: Pipelines) ->
     pixels = torch.from_numpy(np.array(image)).permute(2, 0, 1)[None, :, None].float() / 127.5 - 1
     known = vae.encode(pixels)
     torch.testing.assert_close(latents(events)[:, :, :1], known)
-    assert np.abs(frames(events)[:1].astype(int) - to_rgb(vae.decode(known)).astype(int)).max() <= 1
+    assert np.abs(frames(events)[:1].astype(int) - to_rgb(vae.decode(known)).numpy().astype(int)).max() <= 1
 
 
 def test_pictures_and_their_order_matter(pipelines: Pipelines) -> None:
@@ -301,9 +302,10 @@ def test_running_out_of_memory_says_in_which_phase(pipelines: Pipelines, monkeyp
         raise torch.OutOfMemoryError("CUDA out of memory")
 
     monkeypatch.setattr(WanVAE, "pixels", full)
-    with pytest.raises(NotEnoughMemory, match=r"phase decode: ask for a smaller size.*tiles") as caught:
+    with pytest.raises(NotEnoughMemory, match=r"phase decode.*or ask for 1 frame$") as caught:
         pipelines["t2v"](ask("t2v"))
     assert caught.value.facts["phase"] == "decode"
+    assert caught.value.suggestions == ("1 frame",)
 
 
 def test_bfloat16_runs_and_is_near(pipelines: Pipelines, tiny: Path) -> None:

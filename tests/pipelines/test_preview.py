@@ -5,7 +5,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from wanvideo.pipelines.preview import fit_colours
+from wanvideo.pipelines.preview import LatentColours, colour_pattern, fit_colours
 
 MIX = torch.randn(16, 3, generator=torch.Generator().manual_seed(0))
 
@@ -16,9 +16,14 @@ def linear_encoder(video: Tensor) -> Tensor:
     return torch.einsum("zc,bcthw->bzthw", MIX, cells) + 0.3
 
 
+def fitted() -> LatentColours:
+    pattern = colour_pattern(stride=8)
+    return fit_colours(pattern, linear_encoder(pattern))
+
+
 def test_a_linear_encoder_is_inverted() -> None:
     video = torch.rand(1, 3, 9, 32, 48, generator=torch.Generator().manual_seed(1)) * 2 - 1
-    preview = fit_colours(linear_encoder, stride=8).preview(linear_encoder(video))
+    preview = fitted().preview(linear_encoder(video))
     assert (preview.frames, preview.width, preview.height) == (3, 6, 4)
     rgb = np.frombuffer(preview.rgb, dtype=np.uint8).reshape(3, 4, 6, 3)
     expected = (F.avg_pool3d(video[:, :, ::4], (1, 8, 8))[0].permute(1, 2, 3, 0) + 1) * 127.5
@@ -26,5 +31,5 @@ def test_a_linear_encoder_is_inverted() -> None:
 
 
 def test_colours_out_of_range_are_clamped() -> None:
-    preview = fit_colours(linear_encoder, stride=8).preview(torch.full((1, 16, 1, 2, 2), 1e4))
+    preview = fitted().preview(torch.full((1, 16, 1, 2, 2), 1e4))
     assert set(preview.rgb) <= {0, 255}

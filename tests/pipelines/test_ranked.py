@@ -19,8 +19,10 @@ from wanvideo.errors import InvalidRequest, RankFailed
 from wanvideo.pipelines.events import Event, Frames
 from wanvideo.pipelines.ranked import RankedPipeline
 from wanvideo.pipelines.state import Checkpoint
-from wanvideo.request import GenerationRequest
+from wanvideo.request import GenerationRequest, LoraUse
+from wanvideo.weights.places import DEMO_FOLDER
 
+DEMO_LORAS = DEMO_FOLDER / "loras"
 REQUEST = GenerationRequest(prompt="a small red circle moves left", width=112, height=80, frames=9, steps=4, seed=3)
 
 
@@ -87,14 +89,16 @@ def test_three_ranks_make_the_video_of_one(name: str) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", ["ti2v-5B-demo", "i2v-A14B-demo"])
+@pytest.mark.parametrize("name", ["t2v-A14B-demo", "ti2v-5B-demo", "i2v-A14B-demo"])
 def test_two_ranks_take_pictures_and_loras(name: str) -> None:
     check_models(name, 2)
 
 
 def check_models(name: str, gpus: int) -> None:
     request = GenerationRequest(prompt="a square", width=96, height=160, frames=5, steps=3, seed=1, guidance_low=1.0)
-    if not name.startswith("t2v"):
+    if name.startswith("t2v"):
+        request = replace(request, loras=(LoraUse(source=next(DEMO_LORAS.glob("*.safetensors"))),))
+    else:
         request = replace(request, image=picture(96, 160))
     with wanvideo.load(name, device="cpu") as pipeline, load(name, gpus) as several:
         check_equal(list(pipeline.generate(request)), list(several.generate(request)))

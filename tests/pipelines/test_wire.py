@@ -11,7 +11,7 @@ from tests.pipelines.conftest import ask, load, picture
 from wanvideo.errors import IncompatibleState
 from wanvideo.pipelines.adapt import adapt
 from wanvideo.pipelines.architecture import architecture_in_catalog
-from wanvideo.pipelines.events import Event, Frames, Planned, Resolved
+from wanvideo.pipelines.events import Adjusted, Event, Frames, Planned, Resolved
 from wanvideo.pipelines.recipe import Recipe
 from wanvideo.pipelines.state import Checkpoint
 from wanvideo.pipelines.wire import event_message, from_json, read_event, read_request, request_message, to_json
@@ -75,6 +75,7 @@ def events() -> list[Event]:
     return [
         Resolved(request=replace(resolved, adjustments=(adjustment,))),
         Planned(plan=found),
+        Adjusted(adjustment=adjustment),
         Progress(phase=Phase.DENOISE, step=1, steps=2, seconds=0.1, expert="high", preview=preview, reused=1),
         Progress(phase=Phase.LOAD, step=0, steps=2, seconds=0.0),
     ]

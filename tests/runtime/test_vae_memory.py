@@ -5,11 +5,12 @@ import torch
 from torch import Tensor
 
 from tests.runtime.vae_peak import peak_bytes
-from wanvideo.errors import NotEnoughMemory
 from wanvideo.models.config import VAE_2_1, VAE_2_2, VAEConfig
 from wanvideo.models.vae import WanVAE
-from wanvideo.runtime.fused_vae import FusedDecoder
-from wanvideo.runtime.vae_memory import activations, decode_bytes, plan_decode, weight_count
+from wanvideo.runtime.fused_vae import FusedDecoder, FusedEncoder
+from wanvideo.runtime.memory_model import encode_bytes
+from wanvideo.runtime.tiles import smaller, tilings
+from wanvideo.runtime.vae_memory import activations, decode_bytes, weight_count
 
 GIB = 2**30
 SIZES = ((VAE_2_1, 720, 1280), (VAE_2_2, 704, 1280))
@@ -44,23 +45,26 @@ def test_the_estimate_is_what_a_decode_has_alive(
     assert 2 * activations(config, *cells, group) == pytest.approx(peak_bytes(monkeypatch, run), rel=0.06)
 
 
+@pytest.mark.parametrize(("dtype", "name"), [(torch.bfloat16, "bfloat16"), (torch.float32, "float32")])
+@pytest.mark.parametrize(("config", "height", "width"), [*SIZES, (VAE_2_1, 480, 832)])
+def test_the_estimate_is_what_an_encode_has_alive(
+    monkeypatch: pytest.MonkeyPatch, config: VAEConfig, height: int, width: int, dtype: torch.dtype, name: str
+) -> None:
+    encoder = FusedEncoder(on_meta(config).to(dtype))
+    video = torch.empty(1, 3, 9, height, width, device="meta")
+    alive = peak_bytes(monkeypatch, lambda: encoder.encode(video))
+    assert alive < encode_bytes(config, height, width, name, None) < 1.2 * alive
+
+
 @pytest.mark.parametrize(("config", "height", "width"), SIZES)
-def test_less_memory_costs_more_work(config: VAEConfig, height: int, width: int) -> None:
-    plans = [plan_decode(config, height, width, 2, int(gib * GIB)) for gib in (80, 5, 4, 3, 2.2)]
-    assert plans[0].tile is None
-    works = [plan.work for plan in plans]
-    assert works == sorted(works)
-    assert works[0] == 1
-    for plan, gib in zip(plans, (80, 5, 4, 3, 2.2), strict=True):
-        assert plan.nbytes <= gib * GIB
-        assert plan.nbytes == decode_bytes(config, height, width, 2, plan.tile)
+def test_smaller_tiles_take_less_memory(config: VAEConfig, height: int, width: int) -> None:
+    ways = [None, *smaller(height, width, config.spatial_stride, None)]
+    needed = [decode_bytes(config, height, width, 2, tiles) for tiles in ways]
+    assert needed == sorted(needed, reverse=True)
 
 
-def test_three_gib_are_enough_for_720p_at_little_more_work() -> None:
-    assert plan_decode(VAE_2_2, 704, 1280, 2, 3 * GIB).work < 1.2
-    assert plan_decode(VAE_2_1, 720, 1280, 2, 3 * GIB).work < 1.2
-
-
-def test_what_fits_in_no_tiles_is_refused_with_the_numbers() -> None:
-    with pytest.raises(NotEnoughMemory, match=r"at least 1\.\d GiB, in small tiles, and there are 1\.0 GiB"):
-        plan_decode(VAE_2_2, 704, 1280, 2, GIB)
+@pytest.mark.parametrize(("config", "height", "width"), SIZES)
+def test_three_gib_are_enough_for_720p_at_little_more_work(config: VAEConfig, height: int, width: int) -> None:
+    ways = tilings(height, width, config.spatial_stride)
+    fitting = [tiles for tiles in ways if decode_bytes(config, height, width, 2, tiles) <= 3 * GIB]
+    assert fitting[0].work(height, width) < 1.2

@@ -1,5 +1,6 @@
 """Pictures of strangers, decoded in a child."""
 
+import os
 import struct
 import zlib
 from io import BytesIO
@@ -69,3 +70,32 @@ def test_more_bytes_than_allowed_are_not_looked_at(tmp_path: Path) -> None:
 def test_only_names_that_were_given_lead_to_files(tmp_path: Path, name: str) -> None:
     with pytest.raises(InvalidImage, match="no stored picture"):
         Inputs(tmp_path, Sandbox()).path(name)
+
+
+def test_a_picture_goes_when_nobody_needs_it_for_days(tmp_path: Path) -> None:
+    inputs = Inputs(tmp_path, Sandbox())
+    day = 86_400.0
+    used, unused, fresh, asked = (f"{digit * 64}.png" for digit in "0123")
+    for name in (used, unused, fresh, asked):
+        (tmp_path / name).write_bytes(b"")
+        os.utime(tmp_path / name, (0, 0))
+    (tmp_path / "notes.txt").write_text("of somebody else")
+    os.utime(tmp_path / "notes.txt", (0, 0))
+    (tmp_path / fresh).touch()
+    inputs.path(asked)
+    assert inputs.remove_unused(lambda: {used}, day) == [unused]
+    assert sorted(path.name for path in tmp_path.iterdir()) == sorted([used, fresh, asked, "notes.txt"])
+
+
+def test_a_picture_that_is_asked_for_while_others_are_looked_for_stays(tmp_path: Path) -> None:
+    inputs = Inputs(tmp_path, Sandbox())
+    name = f"{'a' * 64}.png"
+    (tmp_path / name).write_bytes(b"")
+    os.utime(tmp_path / name, (0, 0))
+
+    def used() -> set[str]:
+        inputs.path(name)  # by a request that will store its job in a moment
+        return set()
+
+    assert inputs.remove_unused(used, 60) == []
+    assert (tmp_path / name).exists()

@@ -1,5 +1,6 @@
 """`wan generate`: the options, and what they mean."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
 
@@ -9,15 +10,15 @@ from wanvideo.cli.environment import NAME_TEMPLATE_VARIABLE
 from wanvideo.cli.lora import lora_names
 from wanvideo.cli.models import model_names
 from wanvideo.cli.output import Output
-from wanvideo.cli.values import number, parse_bytes, parse_lora, parse_size, read_prompt, whole
+from wanvideo.cli.values import number, paired, parse_bytes, parse_lora, parse_size, read_prompts, whole
 from wanvideo.media.naming import USUAL, NameTemplate
 from wanvideo.request import GenerationRequest, LoraPolicy, Solver, Tier
 
 
 def generate(
     prompt: Annotated[
-        str, typer.Argument(metavar="PROMPT", help="What the video shows; - reads it from standard input.")
-    ],
+        str | None, typer.Argument(metavar="PROMPT", help="What the video shows; - reads it from standard input.")
+    ] = None,
     model: Annotated[
         str | None,
         typer.Option(
@@ -46,7 +47,17 @@ def generate(
             "{steps}.",
         ),
     ] = USUAL,
-    image: Annotated[str | None, typer.Option(help="The first frame: a PNG, JPEG or WebP file.")] = None,
+    prompts: Annotated[
+        str | None,
+        typer.Option(metavar="FILE", help="Several prompts, one a line, in place of PROMPT; - is standard input."),
+    ] = None,
+    image: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="The first frame: a PNG, JPEG or WebP file. Given more than once, each makes a video, with the prompt "
+            "or with that of its line."
+        ),
+    ] = None,
     end_image: Annotated[str | None, typer.Option(help="The last frame, for models that take one.")] = None,
     size: Annotated[
         str | None,
@@ -140,20 +151,18 @@ def generate(
 ) -> None:
     """Make a video from a prompt, and from images with models that take them. Prints the path of the file.
 
+    Several prompts (--prompts) or images make several videos, one after the other.
+
     If a server runs, its queue makes the video, and the file is brought here. What is not said gets the model's
     default. Ctrl-C stops after the current step, also at the server; once more stops at once.
     """
     from wanvideo.cli.job import Job
     from wanvideo.cli.where import make
 
-    width, height = _size(size, image)
     request = GenerationRequest(
-        prompt=read_prompt(prompt),
+        prompt="",
         negative_prompt=negative,
-        image=image,
         end_image=end_image,
-        width=width,
-        height=height,
         frames=frames,
         seconds=seconds,
         steps=steps,
@@ -166,8 +175,11 @@ def generate(
         loras=tuple(parse_lora(text) for text in lora or ()),
         lora_policy=lora_policy,
     )
+    if prompt is None and prompts is None:
+        raise typer.BadParameter("say what the video shows: give PROMPT, or --prompts FILE")
+    pairs = paired(read_prompts(prompt, prompts), image or [])
     job = Job(
-        request=request,
+        requests=tuple(_with(request, text, picture, size) for text, picture in pairs),
         model=model,
         variant=variant,
         yes=yes,
@@ -184,6 +196,11 @@ def generate(
         local=local,
     )
     make(Output(json=json, quiet=quiet), job)
+
+
+def _with(request: GenerationRequest, prompt: str, image: str | None, size: str | None) -> GenerationRequest:
+    width, height = _size(size, image)
+    return replace(request, prompt=prompt, image=image, width=width, height=height)
 
 
 def _size(text: str | None, image: str | None) -> tuple[int | None, int | None]:

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from pathlib import Path
 
+from wanvideo.cli.output import Output
 from wanvideo.media.naming import NameTemplate
 from wanvideo.request import GenerationRequest, Tier
 
@@ -11,7 +12,7 @@ from wanvideo.request import GenerationRequest, Tier
 class Job:
     """What one call of `wan generate` asks for."""
 
-    request: GenerationRequest
+    requests: tuple[GenerationRequest, ...]  # one for each video
     model: str | None  # a name or a folder; None: to be chosen
     variant: str | None  # of a model that is named
     yes: bool  # download what is named and missing, without asking
@@ -26,3 +27,15 @@ class Job:
     save_state: Path | None
     resume: Path | None
     local: bool  # also if a server runs
+
+    @property
+    def request(self) -> GenerationRequest:
+        """The first one; all of them have the same kind of input."""
+        return self.requests[0]
+
+
+def say_which(output: Output, number: int, job: Job) -> None:
+    """Of several videos, which one comes now."""
+    if len(job.requests) > 1:
+        output.say(f"[{number}/{len(job.requests)}] {' '.join(job.requests[number - 1].prompt.split())}")
+        output.event("next", number=number, count=len(job.requests))

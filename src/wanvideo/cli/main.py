@@ -8,7 +8,22 @@ from typing import Annotated
 
 import typer
 
-from wanvideo.cli import convert, doctor, generate, info, lora, models, plan, pull, queue, scan, serve, upkeep
+from wanvideo.cli import (
+    backup,
+    convert,
+    doctor,
+    generate,
+    info,
+    lora,
+    models,
+    outputs,
+    plan,
+    pull,
+    queue,
+    scan,
+    serve,
+    upkeep,
+)
 from wanvideo.cli.environment import DEBUG_VARIABLE, debugging, package_version
 from wanvideo.cli.output import (
     FAILED,
@@ -46,6 +61,9 @@ models.app.command("remove")(upkeep.remove)
 app.add_typer(models.app, name="models")
 app.add_typer(lora.app, name="lora")
 app.command("serve")(serve.serve)
+app.command("outputs")(outputs.outputs)
+app.command("backup")(backup.backup)
+app.command("restore")(backup.restore)
 app.add_typer(queue.app, name="queue")
 app.command("plan")(plan.plan)
 app.command("info")(info.info)

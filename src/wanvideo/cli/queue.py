@@ -11,8 +11,10 @@ from typing import TYPE_CHECKING, Annotated, Final, Literal
 
 import typer
 
+from wanvideo.cli.environment import NAME_TEMPLATE_VARIABLE
 from wanvideo.cli.output import Output, UsageFault
 from wanvideo.errors import Cancelled, JobNotFound
+from wanvideo.media.naming import USUAL, NameTemplate
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -154,6 +156,10 @@ def fetch(
     out: Annotated[
         str | None, typer.Option(metavar="PATH", help="A file, which is replaced; or a folder. Default: this folder.")
     ] = None,
+    name_template: Annotated[
+        str,
+        typer.Option(metavar="TEXT", envvar=NAME_TEMPLATE_VARIABLE, help="Of a new file, as for `wan generate`."),
+    ] = USUAL,
     json: Json = False,
 ) -> None:
     """Bring the video of a job here, checked by its hash; what a break has left is gone on with. Prints the path."""
@@ -162,7 +168,7 @@ def fetch(
     output = Output(json=json)
     check_out(out)
     with _client() as client:
-        path = bring(client, _found(client, job), out)
+        path = bring(client, _found(client, job), out, NameTemplate(name_template))
     output.event("done", path=path.absolute())
     output.result(str(path))
 

@@ -2,22 +2,25 @@
 
 import os
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
+from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 from typing import Any, Final
 
 from wanvideo.cli.downloads import duration, somebody_there
 from wanvideo.cli.interrupt import catching_interruptions
-from wanvideo.cli.job import Job
+from wanvideo.cli.job import Job, say_which
 from wanvideo.cli.output import Output
 from wanvideo.cli.progress import Show, showing
-from wanvideo.cli.values import existing, free_name, slug
+from wanvideo.cli.values import existing, free_name
 from wanvideo.client import Job as ServerJob
 from wanvideo.client import JobCancelled, JobEvent, JobFailed, NotInTime, Options, Plan, Server, State, Submission
 from wanvideo.client.client import Client
 from wanvideo.client.watching import with_video
-from wanvideo.errors import Cancelled, ModelMissing, OutputNotWritable, WanVideoError
+from wanvideo.errors import Cancelled, JobConflict, ModelMissing, OutputNotWritable, WanVideoError
+from wanvideo.media.naming import NameTemplate
 from wanvideo.media.output import check_name
 from wanvideo.request import Phase, Progress
 
@@ -26,17 +29,39 @@ _PHASES: Final = frozenset(phase.value for phase in Phase)
 
 
 def run_there(output: Output, job: Job, server: Server) -> None:
-    """Raises JobFailed, Cancelled after Ctrl-C, and whatever the client raises."""
-    began = time.monotonic()
+    """The video, or one for each request. Raises JobFailed, Cancelled after Ctrl-C, and whatever the client raises."""
     check_out(job.out)
     options = Options(model=job.model or "auto", variant=job.variant, tier=job.tier.value)
+    failed: list[JobFailed] = []
     with catching_interruptions(output), Client(server.url, server.token) as client:
         _check_download(output, client, job, options)
-        done = _follow(output, server, client, client.submit(job.request, options))
-        path = bring(client, done, job.out)
-        settings = client.settings(done.id)
+        left: list[ServerJob] = []
+        try:
+            said = _asked(client, job, options)
+            left += [each.job for each in said]
+            _announce(output, said)
+            for number, asked in enumerate(tuple(left), 1):
+                say_which(output, number, job)
+                try:
+                    _brought(output, client, job, asked)
+                except JobFailed as error:  # the others are made all the same
+                    failed.append(error)
+                    _say_failed(output, error, last=number == len(job.requests))
+                left.remove(asked)
+        except KeyboardInterrupt:
+            raise Cancelled(_cancel(output, server, [each.id for each in left])) from None
+    if failed:
+        raise failed[0]
+
+
+def _brought(output: Output, client: Client, job: Job, asked: ServerJob) -> None:
+    """Follow one job and bring its video. Raises JobFailed, Cancelled."""
+    began = time.monotonic()
+    done = _followed(output, client, asked)
+    path = bring(client, done, job.out, job.names)
     seconds = time.monotonic() - began
     output.say(f"made in {seconds:.1f} s")
+    settings = client.settings(done.id)
     output.event("done", path=path.absolute(), seconds=round(seconds, 3), settings=settings, job=done.id)
     output.result(str(path))
 
@@ -75,14 +100,22 @@ def _check_download(output: Output, client: Client, job: Job, options: Options) 
         raise Cancelled("nothing was asked for")
 
 
-def _announce(output: Output, submission: Submission) -> None:
-    if submission.reason is not None:
-        output.say(f"model: {submission.model}, {submission.reason}")
-        output.event("chosen", model=submission.model, demo=submission.demo, reason=submission.reason)
-    output.say(f"job {submission.job.id}")
-    output.event("submitted", job=submission.job.id, jobs=[job.id for job in submission.tasks])
-    if submission.plan is not None:
-        _say_plan(output, submission.plan)
+def _asked(client: Client, job: Job, options: Options) -> Sequence[Submission]:
+    """What came of the requests, each of which is for one job."""
+    if len(job.requests) == 1:
+        return [client.submit(job.request, options)]
+    return client.submit_all(job.requests, options).requests
+
+
+def _announce(output: Output, said: Sequence[Submission]) -> None:
+    first, jobs = said[0], [each.job.id for each in said]
+    if first.reason is not None:
+        output.say(f"model: {first.model}, {first.reason}")
+        output.event("chosen", model=first.model, demo=first.demo, reason=first.reason)
+    output.say(f"job{'' if len(jobs) == 1 else 's'} {', '.join(jobs)}")
+    output.event("submitted", job=jobs[0], jobs=jobs)
+    if first.plan is not None:
+        _say_plan(output, first.plan)
 
 
 def _say_plan(output: Output, plan: Plan) -> None:
@@ -94,21 +127,21 @@ def _say_plan(output: Output, plan: Plan) -> None:
 # --- while it runs ---------------------------------------------------------------------------------------------------
 
 
-def _follow(output: Output, server: Server, client: Client, submission: Submission) -> ServerJob:
-    """Show how far it is, to its end. Ctrl-C cancels it. Raises Cancelled, JobFailed."""
+def _followed(output: Output, client: Client, job: ServerJob) -> ServerJob:
+    """Show how far it is, to its end. Raises Cancelled, JobFailed."""
     try:
-        _announce(output, submission)
         with showing(output) as show:
-            done = _watch(output, client, submission.job.id, show)
-        return with_video(done)
-    except KeyboardInterrupt:
-        raise Cancelled(_cancel(output, server, submission.job.id)) from None
+            return with_video(_watch(output, client, job.id, show))
     except JobCancelled as error:
         raise Cancelled(f"job {error.job.id} was cancelled at the server: no file was written") from None
-    except JobFailed as error:
-        kept = f"{error.failure.kept}: " if error.failure.kept else ""
-        output.say(f"{kept}`wan queue retry {error.job.id[:8]}` tries again")
-        raise
+
+
+def _say_failed(output: Output, error: JobFailed, *, last: bool) -> None:
+    if not last:
+        output.say(f"failed: {error.message}")
+        output.event("failed", job=error.job.id, code=error.code, message=error.message)
+    kept = f"{error.failure.kept}: " if error.failure.kept else ""
+    output.say(f"{kept}`wan queue retry {error.job.id[:8]}` tries again")
 
 
 def _watch(output: Output, client: Client, job: str, show: Show) -> ServerJob:
@@ -203,7 +236,7 @@ def _made(params: Mapping[str, Any]) -> str:
     )
 
 
-def _cancel(output: Output, server: Server, *jobs: str) -> str:
+def _cancel(output: Output, server: Server, jobs: Sequence[str]) -> str:
     """Cancel them and wait for their ends; what there is to say then. Another Ctrl-C ends the process at once."""
     output.say("cancelling at the server; press Ctrl-C again to leave at once")
     with Client(
@@ -226,10 +259,29 @@ def _cancel(output: Output, server: Server, *jobs: str) -> str:
 # --- the file --------------------------------------------------------------------------------------------------------
 
 
-def bring(client: Client, job: ServerJob, out: str | None) -> Path:
-    """The video of a job in the file `out`, or under a new name in the folder `out`."""
-    made = Path(job.output_path or "video.mp4").suffix
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Made:
+    """What the name of a file is made of."""
+
+    model: str
+    prompt: str
+    seed: int
+    width: int
+    height: int
+    frames: int
+    steps: int
+
+
+def bring(client: Client, job: ServerJob, out: str | None, names: NameTemplate) -> Path:
+    """The video of a job in the file `out`, or under a new name in the folder `out`. Raises what `download` raises."""
     folder = Path() if out is None else existing(out)
     if folder is None or not folder.is_dir():
-        return client.download(job, Path(out or "").with_suffix(made))
-    return client.download(job, free_name(folder / f"{slug(job.prompt)}-{job.seed}{made}"))
+        return client.download(job, Path(out or "").with_suffix(Path(job.output_path or "").suffix))
+    result = with_video(job).result
+    if result is None:
+        raise JobConflict(f"job {job.id} is {job.state} and has no video yet: `wan queue watch {job.id[:8]}` waits")
+    made = _Made(
+        model=job.model, prompt=job.prompt, seed=job.seed or 0, width=result.width, height=result.height,
+        frames=result.frames, steps=job.steps,
+    )  # fmt: skip
+    return client.download(job, free_name(folder / names.file_name(made, datetime.now())))

@@ -10,9 +10,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from wanvideo.cli.downloads import duration, offered, say_offer, somebody_there
-from wanvideo.cli.environment import lora_library, places, yield_idle_threads
+from wanvideo.cli.environment import lora_library, places
 from wanvideo.cli.interrupt import Interruption, catching_interruptions
-from wanvideo.cli.job import Job
+from wanvideo.cli.job import Job, say_which
 from wanvideo.cli.output import Output
 from wanvideo.cli.progress import showing
 from wanvideo.cli.pull import get
@@ -25,8 +25,10 @@ from wanvideo.families.protocol import LoadOptions
 from wanvideo.families.registry import Registry, installed_families
 from wanvideo.media.naming import NameTemplate
 from wanvideo.media.output import check_writable
+from wanvideo.pipelines.base import VideoPipeline
 from wanvideo.pipelines.settings import parameters
-from wanvideo.request import GenerationRequest, Phase, Progress, ResolvedLora, ResolvedRequest
+from wanvideo.request import Adjustment, GenerationRequest, Phase, Progress, ResolvedLora, ResolvedRequest
+from wanvideo.runtime.process import before_torch
 from wanvideo.weights.entry import ModelEntry
 
 if TYPE_CHECKING:
@@ -38,26 +40,21 @@ SAVE_SECONDS: Final = 15.0  # between two saves of the denoising state
 
 
 def run(output: Output, job: Job, where: str) -> None:
-    """Make the file and say so; `where` is said with the first line.
+    """Make the file, or one for each request, and say so; `where` is said with the first line.
 
     Raises Cancelled after Ctrl-C, and whatever the pipeline raises.
     """
     began = time.monotonic()
-    yield_idle_threads()
+    before_torch()
     checkpoint = None if job.resume is None else _load_state(job.resume)
-    request = job.request if checkpoint is None else _with_its_seed(job.request, checkpoint)
+    first = job.request if checkpoint is None else _with_its_seed(job.request, checkpoint)
     families = installed_families()
-    choice = _choose(output, job, request, families, where)
+    choice = _choose(output, job, first, families, where)
     # The pipeline does this again; here it draws the seed, and finds wrong input while that is still quick.
     library = lora_library()
-    resolved = families.adapt(choice.spec, request, library=library)
-    path = _path(job.out, job.names, resolved)
-    check_writable(path, frames=resolved.frames)
+    resolved = [families.adapt(choice.spec, each, library=library) for each in (first, *job.requests[1:])]
+    check_writable(_path(job.out, job.names, resolved[0]), frames=resolved[0].frames)
     _check_state_file(job.save_state)
-
-    from wanvideo.pipelines.write import generate_to_file
-
-    request = replace(request, seed=resolved.seed)
     options = LoadOptions(
         device=job.device,
         dtype=job.dtype,
@@ -67,18 +64,35 @@ def run(output: Output, job: Job, where: str) -> None:
         gpus=job.gpus,
         library=library,
     )
-    with (
-        catching_interruptions(output) as interruption,
-        choice.model.load(options) as pipeline,
-        closing(generate_to_file(pipeline, request, path, resume=checkpoint)) as events,
-    ):
-        settings = _follow(
-            output, choice.spec, events, interruption, job.save_state, None if job.model is None else where
-        )
-    seconds = time.monotonic() - began
-    output.say(f"made in {seconds:.1f} s")
-    output.event("done", path=path.absolute(), seconds=round(seconds, 3), settings=settings)
-    output.result(str(path))
+    with catching_interruptions(output) as interruption, choice.model.load(options) as pipeline:
+        for number, (asked, found) in enumerate(zip((first, *job.requests[1:]), resolved, strict=True), 1):
+            say_which(output, number, job)
+            path = _path(job.out, job.names, found)
+            said = where if number == 1 and job.model is not None else None
+            settings = _make(output, job, choice, pipeline, replace(asked, seed=found.seed), path, checkpoint,
+                             interruption, said)  # fmt: skip
+            seconds, began = time.monotonic() - began, time.monotonic()
+            output.say(f"made in {seconds:.1f} s")
+            output.event("done", path=path.absolute(), seconds=round(seconds, 3), settings=settings)
+            output.result(str(path))
+
+
+def _make(
+    output: Output,
+    job: Job,
+    choice: Choice,
+    pipeline: VideoPipeline,
+    request: GenerationRequest,
+    path: Path,
+    checkpoint: "Checkpoint | None",
+    interruption: Interruption,
+    where: str | None,
+) -> dict[str, object] | None:
+    """One video; the settings that its file holds."""
+    from wanvideo.pipelines.write import generate_to_file
+
+    with closing(generate_to_file(pipeline, request, path, resume=checkpoint)) as events:
+        return _follow(output, choice.spec, events, interruption, job.save_state, where)
 
 
 # --- before anything is loaded ---------------------------------------------------------------------------------------
@@ -161,7 +175,7 @@ def _follow(
     where: str | None,
 ) -> dict[str, object] | None:
     """Show the events as they come and keep the state; the settings that the file holds."""
-    from wanvideo.pipelines.events import Planned, Resolved, Saved
+    from wanvideo.pipelines.events import Adjusted, Planned, Resolved, Saved
     from wanvideo.pipelines.state import Checkpoint
 
     step = 0
@@ -173,6 +187,8 @@ def _follow(
                         _announce(output, spec, request, where)
                     case Planned(plan=plan):
                         _say_plan(output, plan)
+                    case Adjusted(adjustment=change):
+                        _say_change(output, change)
                     case Checkpoint():
                         keep(event)
                         step = event.step
@@ -239,8 +255,12 @@ def _announce(output: Output, spec: ModelEntry, request: ResolvedRequest, where:
         output.say(f"lora: {_with_strengths(spec, lora)}")
     output.event("resolved", **parameters(r), seconds=r.seconds, demo=spec.demo)
     for change in r.adjustments:
-        output.say(f"{change.field}: {change.asked} became {change.used}: {change.reason}")
-        output.event("adjusted", **asdict(change))
+        _say_change(output, change)
+
+
+def _say_change(output: Output, change: Adjustment) -> None:
+    output.say(f"{change.field}: {change.asked} became {change.used}: {change.reason}")
+    output.event("adjusted", **asdict(change))
 
 
 def _with_strengths(spec: ModelEntry, lora: ResolvedLora) -> str:

@@ -2,14 +2,18 @@
 
 import logging
 import socket
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from wanvideo.cli.environment import debugging, hubs, lora_library, places
 from wanvideo.cli.output import Output, UsageFault
 from wanvideo.errors import WanVideoError
+
+if TYPE_CHECKING:
+    from wanvideo.server.settings import Settings
 
 
 class PortTaken(WanVideoError):
@@ -25,6 +29,13 @@ def serve(
     port: Annotated[int | None, typer.Option(min=0, max=65535, help="Default: 9000; 0 takes any free one.")] = None,
     data_dir: Annotated[
         Path | None, typer.Option(metavar="FOLDER", help="For the queue, the videos and the settings.")
+    ] = None,
+    database: Annotated[
+        str | None,
+        typer.Option(
+            metavar="URL",
+            help="postgresql://USER@HOST/NAME instead of SQLite; better set WANVIDEO_DATABASE if it has a password.",
+        ),
     ] = None,
     outputs_dir: Annotated[
         Path | None, typer.Option(metavar="FOLDER", help="For finished videos. Default: outputs/ in the data folder.")
@@ -71,6 +82,7 @@ def serve(
         "host": host,
         "port": port,
         "data_dir": data_dir,
+        "database": database,
         "outputs_dir": outputs_dir,
         "name_template": name_template,
         "token": token,
@@ -80,7 +92,7 @@ def serve(
         "allowed_hosts": tuple(allowed_host) if allowed_host else None,
         "root_aliases": root_aliases or None,
     }
-    settings = _settings({name: value for name, value in given.items() if value is not None})
+    settings = settings_of(given)
     logs.set_up(json=json, level=logging.DEBUG if debugging() else logging.INFO)
     listener = _listen(settings.host, settings.port)
     settings = settings.model_copy(update={"port": listener.getsockname()[1]})
@@ -98,14 +110,14 @@ def serve(
     run(settings, sources, listener, started)
 
 
-def _settings(given: dict[str, Any]) -> Any:
-    """Raises UsageFault, with what is wrong in words."""
+def settings_of(given: Mapping[str, Any]) -> "Settings":
+    """What was given, None apart, and the environment. Raises UsageFault, with what is wrong in words."""
     from pydantic import ValidationError
 
     from wanvideo.server.settings import PREFIX, Settings
 
     try:
-        return Settings(**given)
+        return Settings(**{name: value for name, value in given.items() if value is not None})
     except ValidationError as error:
         faults = [
             f"{'.'.join(map(str, each['loc'])) or 'settings'}: {each['msg'].removeprefix('Value error, ')}"

@@ -72,19 +72,50 @@ def parse_lora(text: str) -> LoraUse:
     return LoraUse(source=source, strength=strength, strength_low=strength_low, expert=expert)
 
 
-def read_prompt(text: str) -> str:
-    """The prompt itself, or all of standard input for "-". Raises InvalidPrompt."""
-    if text != "-":
-        return text
+def read_prompts(prompt: str | None, file: str | None) -> list[str]:
+    """The prompt, or each line of the file that is not blank; "-" is standard input. Raises InvalidPrompt."""
+    if (prompt is None) == (file is None):
+        raise InvalidPrompt(
+            "there is no prompt: give PROMPT, or --prompts FILE"
+            if prompt is None
+            else "there are a prompt and --prompts: give one of them"
+        )
+    if file is None:
+        return [_standard_input() if prompt == "-" else str(prompt)]
+    try:
+        text = _standard_input() if file == "-" else _decoded(file, Path(file).read_bytes()[: MAX_PROMPT_BYTES + 1])
+    except OSError as error:
+        raise InvalidPrompt(f"{file} cannot be read: {error.strerror}") from None
+    found = [line.strip() for line in text.splitlines() if line.strip()]
+    if not found:
+        raise InvalidPrompt(f"{file} holds no prompt: write one a line")
+    return found
+
+
+def paired(prompts: list[str], images: list[str]) -> list[tuple[str, str | None]]:
+    """A prompt and an image for each video: one of either goes with all of the other. Raises InvalidRequest."""
+    if not images:
+        return [(prompt, None) for prompt in prompts]
+    count = max(len(prompts), len(images))
+    if {len(prompts), len(images)} - {1, count}:
+        raise InvalidRequest(f"{len(prompts)} prompts and {len(images)} images make no pairs: give as many, or one")
+    return list(zip(prompts * (count // len(prompts)), images * (count // len(images)), strict=True))
+
+
+def _standard_input() -> str:
+    """All of it, as text. Raises InvalidPrompt."""
     if sys.stdin is None or sys.stdin.isatty():
         raise InvalidPrompt("the prompt `-` is read from standard input: pipe a text into the command")
-    data = sys.stdin.buffer.read(MAX_PROMPT_BYTES + 1)
+    return _decoded("standard input", sys.stdin.buffer.read(MAX_PROMPT_BYTES + 1))
+
+
+def _decoded(name: str, data: bytes) -> str:
     if len(data) > MAX_PROMPT_BYTES:
-        raise InvalidPrompt(f"standard input holds more than {MAX_PROMPT_BYTES} bytes: is this a prompt?")
+        raise InvalidPrompt(f"{name} holds more than {MAX_PROMPT_BYTES} bytes: is this a prompt?")
     try:
         return data.decode("utf-8-sig").strip()
     except UnicodeDecodeError as error:
-        raise InvalidPrompt(f"standard input is no UTF-8 text (byte {error.start}): give the prompt as text") from error
+        raise InvalidPrompt(f"{name} is no UTF-8 text (byte {error.start}): give the prompt as text") from error
 
 
 def existing(name: str) -> Path | None:

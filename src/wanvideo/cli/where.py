@@ -45,6 +45,7 @@ def only_here(job: Job) -> str | None:
         "--dtype": job.dtype,
         "--tile": job.tile,
         "--memory-limit": job.memory_limit,
+        "--gpus": job.gpus if job.gpus != 1 else None,
         "--save-state": job.save_state,
         "--resume": job.resume,
     }
@@ -62,6 +63,7 @@ def only_here(job: Job) -> str | None:
 
 def make(output: Output, job: Job) -> None:
     """Make the video there. Raises whatever stands in the way, and Cancelled after Ctrl-C."""
+    _check_several(job)
     place = place_of(job)
     output.event("where", server=None if place.server is None else place.server.url, reason=place.said)
     if place.server is None:
@@ -73,3 +75,14 @@ def make(output: Output, job: Job) -> None:
 
         output.say(f"made {place.said}")
         run_there(output, job, place.server)
+
+
+def _check_several(job: Job) -> None:
+    """Raises UsageFault for what goes with one video alone."""
+    if len(job.requests) == 1:
+        return
+    folder = existing(job.out) if job.out is not None else Path()
+    if folder is None or not folder.is_dir():
+        raise UsageFault(f"{len(job.requests)} videos do not fit into {job.out}: give --out an existing folder")
+    if job.save_state is not None or job.resume is not None:
+        raise UsageFault("--save-state and --resume are for one video: make them one by one")

@@ -32,6 +32,7 @@ from wanvideo.client.errors import (
 from wanvideo.client.find import Server, find_server
 from wanvideo.client.values import (
     Action,
+    Batch,
     Failure,
     Frame,
     Job,
@@ -57,6 +58,7 @@ __all__ = [
     "Action",
     "AsyncClient",
     "BadAnswer",
+    "Batch",
     "Busy",
     "Client",
     "Conflict",

@@ -32,7 +32,7 @@ from wanvideo.client.patience import (
     unreachable,
     value_of,
 )
-from wanvideo.client.values import Frame, Job, JobEvent, Model, Plan, Queue, Submission
+from wanvideo.client.values import Batch, Frame, Job, JobEvent, Model, Plan, Queue, Submission
 from wanvideo.client.watching import Watched, frame_of, video_of, with_video
 from wanvideo.request import GenerationRequest
 
@@ -78,6 +78,12 @@ class AsyncClient:
         key: makes this request one, however often it is sent; by default a new one.
         """
         return await self.call(calls.submit(request, options, key))
+
+    async def submit_all(
+        self, requests: Sequence[GenerationRequest], options: Options = Options(), *, key: str | None = None
+    ) -> Batch:
+        """Put several videos into the queue: all of them, or, if one cannot be taken, none."""
+        return await self.call(calls.batch(requests, options, key))
 
     async def plan(self, request: GenerationRequest, options: Options = Options()) -> Plan:
         """What a video will take there, before it is asked for."""

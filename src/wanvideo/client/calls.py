@@ -4,12 +4,12 @@ import io
 import json
 import os
 import uuid
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final, Generic, Literal, TypeVar
 
-from wanvideo.client.values import Job, JobEvent, Model, Plan, Queue, Submission
+from wanvideo.client.values import Batch, Job, JobEvent, Model, Plan, Queue, Submission
 from wanvideo.errors import InvalidImage, InvalidRequest
 from wanvideo.request import GenerationRequest, ImageSource, LoraUse
 
@@ -76,6 +76,26 @@ def submit(request: GenerationRequest, options: Options, key: str | None) -> Cal
         kind=Submission,
         body=_asked(request, options),
         files={name: (f"{name}.png", _content(source)) for name, source in pictures.items()},
+        key=key or uuid.uuid4().hex,
+    )
+
+
+def batch(requests: Sequence[GenerationRequest], options: Options, key: str | None) -> Call[Batch]:
+    files: dict[str, tuple[str, bytes]] = {}
+    asked = []
+    for number, request in enumerate(requests, 1):
+        body = _asked(request, options)
+        for name in _PICTURES:
+            if (source := getattr(request, name)) is not None:
+                body[f"{name}_name"] = f"{name} {number}"
+                files[f"{name} {number}"] = (f"{name}.png", _content(source))
+        asked.append(body)
+    return Call(
+        method="POST",
+        path=f"{API}/generation/batch",
+        kind=Batch,
+        body={"requests": asked},
+        files=files,
         key=key or uuid.uuid4().hex,
     )
 

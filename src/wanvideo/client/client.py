@@ -30,7 +30,7 @@ from wanvideo.client.patience import (
     unreachable,
     value_of,
 )
-from wanvideo.client.values import Frame, Job, JobEvent, Model, Plan, Queue, Submission
+from wanvideo.client.values import Batch, Frame, Job, JobEvent, Model, Plan, Queue, Submission
 from wanvideo.client.watching import Watched, frame_of, video_of, with_video
 from wanvideo.request import GenerationRequest
 
@@ -74,6 +74,12 @@ class Client:
         key: makes this request one, however often it is sent; by default a new one.
         """
         return self.call(calls.submit(request, options, key))
+
+    def submit_all(
+        self, requests: Sequence[GenerationRequest], options: Options = Options(), *, key: str | None = None
+    ) -> Batch:
+        """Put several videos into the queue: all of them, or, if one cannot be taken, none."""
+        return self.call(calls.batch(requests, options, key))
 
     def plan(self, request: GenerationRequest, options: Options = Options()) -> Plan:
         """What a video will take there, before it is asked for."""

@@ -210,6 +210,21 @@ class Submission:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Batch:
+    """What came of several requests, which were taken together."""
+
+    requests: tuple[Submission, ...]
+    task_ids: tuple[str, ...]
+    message: str
+    replayed: bool
+
+    @property
+    def tasks(self) -> tuple[Job, ...]:
+        """The jobs of all requests, in their order."""
+        return tuple(job for each in self.requests for job in each.tasks)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Variant:
     id: str
     title: str

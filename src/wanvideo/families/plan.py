@@ -1,7 +1,7 @@
 """What a video will take, said beforehand: for a model by its name, on this computer or a named one."""
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Final
 
@@ -10,8 +10,8 @@ from wanvideo.families.choose import named, usual_places
 from wanvideo.families.obtain import named_variant
 from wanvideo.families.registry import Registry, installed_families
 from wanvideo.families.wan import WanModel
+from wanvideo.pipelines.alternatives import alternatives_to, smaller_and_smaller
 from wanvideo.pipelines.architecture import architecture_in_catalog, architecture_of, work_of
-from wanvideo.pipelines.size import Size, nearest_legal
 from wanvideo.request import Adjustment, GenerationRequest, ResolvedRequest, Tier
 from wanvideo.runtime.architecture import Architecture, Work
 from wanvideo.runtime.calibration import calibrated, usual_calibration_file
@@ -23,8 +23,6 @@ from wanvideo.weights.catalog import ModelSpec
 from wanvideo.weights.pick import Hardware, pick_variant
 from wanvideo.weights.places import Places
 
-SMALL: Final = Size(832, 480)  # what larger sizes may be exchanged for
-FAST_QUALITY: Final = "demo models: 39 and 30 dB to exact"  # docs/quality.md
 LEAST_LIMIT: Final = 2**30  # bytes of GPU memory, below which nothing works
 _LORA_SCALE: Final = 0.5  # float32 in the files of presets, 16 bits in memory
 
@@ -105,10 +103,10 @@ def plan(
     def other(change: str, work: Work, tier: Tier) -> Alternative:
         return Alternative(change=change, tier=tier, work=work, plan=place(architecture, work, where, known, tier=tier))
 
-    changes = _alternatives(spec, work, tier, on_gpu=where.gpu is not None)
+    changes = alternatives_to(spec, work, tier, on_gpu=where.gpu is not None)
     alternatives = [other(*change) for change in changes]
     if not decided.fits and not any(each.plan.fits for each in alternatives):
-        alternatives = _largest_that_fits([other(*change) for change in _smaller_and_smaller(spec, work, tier)])
+        alternatives = _largest_that_fits([other(*change) for change in smaller_and_smaller(spec, work, tier)])
     return Forecast(
         model=spec.id,
         precision=architecture.precision,
@@ -193,37 +191,7 @@ def _with_preset(work: Work, spec: ModelSpec) -> Work:
     return replace(work, lora_bytes=work.lora_bytes + preset)
 
 
-# --- what else there is ----------------------------------------------------------------------------------------------
-
-_Change = tuple[str, Work, Tier]
-
-
-def _alternatives(spec: ModelSpec, work: Work, tier: Tier, *, on_gpu: bool) -> Iterator[_Change]:
-    if on_gpu:
-        other = Tier.FAST if tier is Tier.EXACT else Tier.EXACT
-        differs = f"whose picture differs ({FAST_QUALITY})" if other is Tier.FAST else "the official precision"
-        yield f"tier {other}, {differs}", work, other
-    smaller = _smaller(spec, work)
-    if smaller is not None:
-        yield f"{smaller.width}x{smaller.height}", smaller, tier
-    if (fewer := _with_frames(work, _half(work.frames))).frames < work.frames:
-        yield f"{fewer.frames} frames", fewer, tier
-
-
-def _smaller_and_smaller(spec: ModelSpec, work: Work, tier: Tier) -> Iterator[_Change]:
-    """From most to least of the picture."""
-    small = _smaller(spec, work)
-    tiers = (tier, Tier.FAST) if tier is Tier.EXACT else (tier,)
-    for base in (work, small) if small else (work,):
-        frames = base.frames
-        while frames > 1:
-            frames = _half(frames)
-            for each in tiers:
-                yield (
-                    f"{base.width}x{base.height}, {frames} frame{'s' if frames > 1 else ''}, tier {each}",
-                    _with_frames(base, frames),
-                    each,
-                )
+# --- what else there is -----------------------------------------------------------------------------------------------
 
 
 def _largest_that_fits(candidates: list[Alternative]) -> list[Alternative]:
@@ -233,22 +201,3 @@ def _largest_that_fits(candidates: list[Alternative]) -> list[Alternative]:
         if candidate.plan.fits:
             found.setdefault((candidate.work.width, candidate.work.height), candidate)
     return list(found.values())
-
-
-def _smaller(spec: ModelSpec, work: Work) -> Work | None:
-    """At the size below, in the same orientation."""
-    asked = SMALL if work.width >= work.height else Size(SMALL.height, SMALL.width)
-    size = nearest_legal(asked, spec.limits) if asked.area < spec.limits.max_area else None
-    if size is None or size.area >= work.area:
-        return None
-    return replace(work, width=size.width, height=size.height)
-
-
-def _with_frames(work: Work, frames: int) -> Work:
-    encoded = frames if work.encoded_frames == work.frames else work.encoded_frames
-    return replace(work, frames=frames, encoded_frames=encoded)
-
-
-def _half(frames: int) -> int:
-    """The largest 4 n + 1 that is no longer than half."""
-    return max(1, (frames - 1) // 8 * 4 + 1)

@@ -10,16 +10,18 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final
 
-from alembic import command
-from alembic.config import Config
-from sqlalchemy import Connection, Engine, create_engine, event
-from sqlalchemy.exc import DatabaseError, DBAPIError, SQLAlchemyError
+from sqlalchemy import Connection, Engine, create_engine, event, inspect, make_url, text
+from sqlalchemy.exc import ArgumentError, DatabaseError, DBAPIError, SQLAlchemyError
 
-from wanvideo.errors import DiskFull, StorageFailed
+from wanvideo.errors import DataFolderInUse, DiskFull, StorageFailed
 
 OLDEST_SQLITE: Final = (3, 35, 0)  # RETURNING
 HEAD: Final = "head"
 BASE: Final = "base"  # before the first migration
+_ADDRESS: Final = "write postgresql://USER:PASSWORD@HOST/NAME"
+_DISK_FULL: Final = "53100"  # PostgreSQL's code
+_SERVER: Final = 0x57414E  # PostgreSQL's advisory lock of a server
+_MIGRATIONS: Final = Path(__file__).parent / "migrations"
 _BUSY_SECONDS: Final = 10.0
 
 
@@ -27,7 +29,7 @@ class Database:
     """One writer and some readers. Raises StorageFailed if it cannot be opened or is damaged."""
 
     def __init__(self, url: str) -> None:
-        self.url, self.is_sqlite = url, url.startswith("sqlite")
+        self.is_sqlite = url.startswith("sqlite")
         self._broken: str | None = None
         if self.is_sqlite and sqlite3.sqlite_version_info < OLDEST_SQLITE:
             raise StorageFailed(
@@ -37,14 +39,22 @@ class Database:
             self._writer = _sqlite(url, readers=False)
             self._reader = _sqlite(url, readers=True)
         else:
-            self._writer = self._reader = create_engine(url, pool_pre_ping=True)
+            self._writer = _postgres(url)
+            self._reader = self._writer.execution_options(postgresql_readonly=True)
 
     def migrate(self, revision: str = HEAD) -> None:
         """Bring the tables to what this version works with, or to another `revision`."""
+        with self.read() as connection:
+            if revision == HEAD and _revision(connection) == _newest():
+                return
+        from alembic import command  # half a second, which a start that has nothing to migrate does not need
+        from alembic.config import Config
+
         with self._explained(), self._writer.connect() as connection:
             config = Config()
-            config.set_main_option("script_location", str(Path(__file__).parent / "migrations"))
+            config.set_main_option("script_location", str(_MIGRATIONS))
             config.attributes["connection"] = connection
+            _require_known(_revision(connection))
             if revision == HEAD or (revision != BASE and revision > (_revision(connection) or "")):
                 command.upgrade(config, revision)
             else:
@@ -52,14 +62,45 @@ class Database:
             if connection.in_transaction():
                 connection.commit()
 
-    def check(self) -> None:
-        """Raise StorageFailed if SQLite finds its file damaged."""
-        if not self.is_sqlite:
-            return
+    def require_current(self) -> None:
+        """Raise StorageFailed unless the tables are those of this version."""
         with self.read() as connection:
-            found = str(connection.exec_driver_sql("PRAGMA quick_check(1)").scalar())
-        if found != "ok":
-            raise StorageFailed(f"the database is damaged ({found:.200}): restore a backup of the data folder")
+            found = _revision(connection)
+        if found != (newest := _newest()):
+            raise StorageFailed(
+                f"the database has the form {found}, and this version works with {newest}: start the server once, and "
+                "it is brought up to date"
+            )
+
+    def check(self) -> None:
+        """Raise StorageFailed if SQLite finds its file damaged, or if PostgreSQL may lose what was acknowledged."""
+        with self.read() as connection:
+            if self.is_sqlite:
+                found = str(connection.exec_driver_sql("PRAGMA quick_check(1)").scalar())
+                if found != "ok":
+                    raise StorageFailed(f"the database is damaged ({found:.200}): restore a backup of the data folder")
+                return
+            for name in ("synchronous_commit", "fsync"):
+                if connection.exec_driver_sql(f"SHOW {name}").scalar() == "off":
+                    raise StorageFailed(f"{name} of PostgreSQL is off, so a power cut loses jobs: turn it on")
+
+    @contextmanager
+    def alone(self) -> Iterator[None]:
+        """Keep other servers away from a database of PostgreSQL while the block runs. Raises DataFolderInUse.
+
+        SQLite's file lies in the data folder, which has a lock of its own.
+        """
+        if self.is_sqlite:
+            yield
+            return
+        with self._explained(), self._writer.connect() as connection:
+            connection.detach()  # from the pool: the lock ends with the connection, however that ends
+            if not connection.exec_driver_sql(f"SELECT pg_try_advisory_lock({_SERVER})").scalar():
+                raise DataFolderInUse(
+                    "the database is in use by another server: stop that one, or choose another database"
+                )
+            connection.commit()
+            yield
 
     @contextmanager
     def write(self) -> Iterator[Connection]:
@@ -89,16 +130,31 @@ class Database:
         try:
             yield
         except DBAPIError as error:
-            text = str(error.orig)
-            if "disk is full" in text:
-                raise DiskFull("the disk of the data folder is full, and nothing was changed: make room") from error
+            said = str(error.orig)
+            if "disk is full" in said or getattr(error.orig, "sqlstate", None) == _DISK_FULL:
+                raise DiskFull("the disk of the database is full, and nothing was changed: make room") from error
             if self.is_sqlite and isinstance(error, DatabaseError) and _is_fatal(error.orig):
-                self._broken = text
+                self._broken = said
             if _is_conflict(error):
                 raise
-            raise StorageFailed(f"the database failed: {text:.300}") from error
+            raise StorageFailed(f"the database failed: {said:.300}") from error
         except SQLAlchemyError as error:
             raise StorageFailed(f"the database failed: {error!s:.300}") from error
+
+
+def _postgres(url: str) -> Engine:
+    """Raises StorageFailed where there is no driver, or for what is no address."""
+    try:
+        address = make_url(url)
+        if address.drivername not in ("postgresql", "postgres"):
+            raise StorageFailed(f"{address.drivername}:// is no database for this: {_ADDRESS}")
+        address = address.set(drivername="postgresql+psycopg")
+        # Before a connection is used it is tried: the server may have been started again meanwhile.
+        return create_engine(address, pool_pre_ping=True, pool_size=10, max_overflow=20, pool_timeout=60)
+    except ArgumentError:
+        raise StorageFailed(f"the address of the database is not one: {_ADDRESS}") from None
+    except ModuleNotFoundError as error:
+        raise StorageFailed("PostgreSQL needs psycopg: pip install 'wanvideo[postgres]'") from error
 
 
 def _is_fatal(error: object) -> bool:
@@ -111,9 +167,28 @@ def _is_conflict(error: DBAPIError) -> bool:
 
 
 def _revision(connection: Connection) -> str | None:
-    from alembic.runtime.migration import MigrationContext
+    """Of the tables; None: there are none yet."""
+    if not inspect(connection).has_table("alembic_version"):
+        return None
+    found = connection.execute(text("SELECT version_num FROM alembic_version")).scalar()
+    return None if found is None else str(found)
 
-    return MigrationContext.configure(connection).get_current_revision()
+
+def _newest() -> str:
+    """Revision that this version works with."""
+    return max(_revisions())
+
+
+def _revisions() -> set[str]:
+    """All that this version knows: migrations are numbered, and their files are called so."""
+    return {path.name.partition("_")[0] for path in (_MIGRATIONS / "versions").glob("[0-9]*_*.py")}
+
+
+def _require_known(revision: str | None) -> None:
+    if revision is not None and revision not in _revisions():
+        raise StorageFailed(
+            f"the database has the form {revision}, which this version does not know: install the newer one"
+        )
 
 
 def _sqlite(url: str, *, readers: bool) -> Engine:

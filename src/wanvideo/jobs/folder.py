@@ -39,6 +39,11 @@ class DataFolder:
         return self.chosen_outputs or self.root / "outputs"
 
     @property
+    def incoming(self) -> Path:
+        """What is looked at once, and not kept."""
+        return self.root / "incoming"
+
+    @property
     def thumbnails(self) -> Path:
         return self.root / "thumbnails"
 

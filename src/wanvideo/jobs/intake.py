@@ -32,7 +32,7 @@ _ADD_EVENTS: Final = insert(EVENTS).returning(EVENTS.c.job, EVENTS.c.seq)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Submission:
-    """What one client asks for: `count` jobs, with seeds that follow one another."""
+    """What one client asks for: `count` jobs, with seeds that follow one another; and `others`, all of them or none."""
 
     spec: JobSpec
     key: str | None = None  # of the client: the same key with the same request gives the jobs that are there already
@@ -40,11 +40,22 @@ class Submission:
     count: int = 1
     held: bool = False
     origin: str | None = None
+    others: tuple["Submission", ...] = ()  # under the key of this one
+
+    @property
+    def all(self) -> tuple["Submission", ...]:
+        return (self, *self.others)
+
+    @property
+    def total(self) -> int:
+        """Jobs."""
+        return sum(each.count for each in self.all)
 
     @property
     def digest(self) -> str:
         """The same for the same request."""
-        return digest({"spec": self.spec.to_json(), "priority": self.priority, "count": self.count, "held": self.held})
+        own = {"spec": self.spec.to_json(), "priority": self.priority, "count": self.count, "held": self.held}
+        return digest(own | {"others": [other.digest for other in self.others]} if self.others else own)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -113,9 +124,10 @@ class _Batch:
             known = self._keys.get(submission.key) or _known(ledger, self.connection, submission.key)
             if known is not None:
                 return _replayed(submission.key, asked, *known)
-        if self._there + submission.count > self.most_waiting:
+        if self._there + submission.total > self.most_waiting:
             return _full(self._there, self.most_waiting)
-        jobs = tuple(self._made(submission))
+        batch = self.new_id() if submission.total > 1 else None
+        jobs = tuple(job for each in submission.all for job in self._made(each, batch))
         self._there += len(jobs)
         self._jobs += jobs
         rows = [row_of(job) for job in jobs]
@@ -125,11 +137,10 @@ class _Batch:
             self._keys[submission.key] = asked, jobs
         return Stored(jobs=jobs)
 
-    def _made(self, submission: Submission) -> Iterable[Job]:
-        spec, count = submission.spec, submission.count
+    def _made(self, submission: Submission, batch: str | None) -> Iterable[Job]:
+        spec = submission.spec
         seed = secrets.randbelow(SEEDS) if spec.request.seed is None else spec.request.seed
-        batch = self.new_id() if count > 1 else None
-        for number in range(count):
+        for number in range(submission.count):
             self._rank += STEP
             # Seeds of more than 63 bits cannot be; those that follow one stay in range.
             own = replace(spec, request=replace(spec.request, seed=(seed + number) % 2**63))

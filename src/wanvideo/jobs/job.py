@@ -73,6 +73,7 @@ class Job:
     failure: Mapping[str, Any] | None = None  # as `wanvideo.failure.Failure.to_json` gives it
     result: Mapping[str, Any] | None = None  # what the worker said when it was done
     favourite: bool = False
+    expires: float | None = None  # when it will be removed, which was announced
 
     @property
     def model(self) -> str:

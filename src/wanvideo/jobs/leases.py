@@ -4,18 +4,21 @@ An attempt is fenced by its number: what one says after it was ended is not kept
 """
 
 import shutil
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
-from typing import Any
+from typing import Any, Final
 
 from sqlalchemy import Connection, insert, select, update
 
 from wanvideo.errors import Cancelled
-from wanvideo.jobs.job import Job, Progress, State
+from wanvideo.jobs.job import DOWNLOAD, Job, Progress, State
 from wanvideo.jobs.ledger import Change, Ledger
-from wanvideo.jobs.queries import queued
+from wanvideo.jobs.queries import next_queued
 from wanvideo.jobs.rows import dumped
+from wanvideo.jobs.spec import JobSpec
 from wanvideo.jobs.tables import JOBS, RUNS
+
+DOWNLOADER: Final = "downloader"  # in the place of a worker's name
 
 
 class Leases:
@@ -29,8 +32,25 @@ class Leases:
         if self.ledger.paused:
             return None
         with self.ledger.database.read() as connection:
-            row = connection.execute(queued().limit(1)).first()
+            row = connection.execute(next_queued()).first()
             return None if row is None else self.ledger.job(row)
+
+    def claim(self, worker: str, *, lacks: Callable[[JobSpec], bool] = lambda _: False) -> Job | None:
+        """Give the job whose turn it is to a worker; None: there is none.
+
+        lacks: whether files have to be fetched first; then the job goes to the downloader, and is in that phase. Where
+        many claim from PostgreSQL at the same time, each gets another job, and nobody waits.
+        """
+        if self.next() is None:  # so that those who find nothing to do keep nobody from writing
+            return None
+        with self.ledger.database.write() as connection:
+            row = connection.execute(next_queued().with_for_update(skip_locked=True)).first()
+            if row is None:
+                return None
+            found = self.ledger.job(row)
+            fetches = lacks(found.spec)
+            change = self._begin(connection, found, DOWNLOADER if fetches else worker, DOWNLOAD if fetches else None)
+        return self._begun(change)
 
     def start(self, job: str, worker: str, *, phase: str | None = None) -> Job | None:
         """Give a queued job to a worker; None: somebody was quicker. `phase`: it begins with that."""
@@ -38,13 +58,8 @@ class Leases:
             found = self.ledger.load(connection, job)
             if found.state is not State.QUEUED:
                 return None
-            change = self.ledger.move(
-                connection, found, State.RUNNING, "started", {"attempt": found.attempt + 1, "worker": worker},
-                attempt=found.attempt + 1, worker=worker, started=found.started or self.ledger.now(), phase=phase,
-            )  # fmt: skip
-        self.ledger.set_live(job, Progress(phase=phase))
-        self.ledger.tell(change)
-        return change.job
+            change = self._begin(connection, found, worker, phase)
+        return self._begun(change)
 
     def record(self, job: Job, kind: str, data: Mapping[str, Any]) -> bool:
         """Keep an event of a running attempt. False: the attempt is over, and nothing was kept."""
@@ -68,7 +83,7 @@ class Leases:
 
     def succeed(self, job: Job, result: Mapping[str, Any]) -> bool:
         """Publish a result. False: this attempt is over, and another one's result counts."""
-        return self._end(job, State.SUCCEEDED, "succeeded", {}, result=dict(result))
+        return self._end(job, State.SUCCEEDED, "succeeded", {}, result=dict(result), bytes=result.get("bytes"))
 
     def fail(self, job: Job, failure: Mapping[str, Any]) -> bool:
         return self._end(job, State.FAILED, "failed", failure, failure=dict(failure))
@@ -112,10 +127,23 @@ class Leases:
             query = select(JOBS.c.cancelling).where(JOBS.c.id == job.id)
             return bool(connection.execute(query).scalar())
 
+    def _begin(self, connection: Connection, job: Job, worker: str, phase: str | None) -> Change:
+        return self.ledger.move(
+            connection, job, State.RUNNING, "started", {"attempt": job.attempt + 1, "worker": worker},
+            attempt=job.attempt + 1, worker=worker, started=job.started or self.ledger.now(), phase=phase,
+        )  # fmt: skip
+
+    def _begun(self, change: Change) -> Job:
+        self.ledger.set_live(change.job.id, Progress(phase=change.job.progress.phase))
+        self.ledger.tell(change)
+        return change.job
+
     def _current(self, connection: Connection, job: Job) -> Job | None:
         """The job, if it still runs in this attempt."""
-        query = select(JOBS).where(
-            JOBS.c.id == job.id, JOBS.c.attempt == job.attempt, JOBS.c.state == str(State.RUNNING)
+        query = (
+            select(JOBS)
+            .where(JOBS.c.id == job.id, JOBS.c.attempt == job.attempt, JOBS.c.state == str(State.RUNNING))
+            .with_for_update()
         )
         row = connection.execute(query).first()
         return None if row is None else self.ledger.job(row)

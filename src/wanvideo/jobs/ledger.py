@@ -46,8 +46,9 @@ class Ledger:
 
     def get(self, job: str) -> Job:
         """Raises JobNotFound."""
-        with self.database.read() as connection:
-            return self.load(connection, job)
+        if (found := self.find(job)) is None:
+            raise _no_job(job)
+        return found
 
     def find(self, job: str) -> Job | None:
         """As `get`; None: there is none."""
@@ -65,9 +66,10 @@ class Ledger:
     # --- within a transaction ----------------------------------------------------------------------------------------
 
     def load(self, connection: Connection, job: str) -> Job:
-        row = connection.execute(select(JOBS).where(JOBS.c.id == job)).first()
+        """To change it: nobody else does until the transaction ends. Raises JobNotFound."""
+        row = connection.execute(select(JOBS).where(JOBS.c.id == job).with_for_update()).first()
         if row is None:
-            raise JobNotFound(f"there is no job {job!r:.60}: it was deleted, or never here")
+            raise _no_job(job)
         return self.job(row)
 
     def keep(self, connection: Connection, job: Job, kind: str, data: Mapping[str, Any]) -> JobEvent:
@@ -151,3 +153,7 @@ class Ledger:
         """Let all who wait look again."""
         with self._changed:
             self._changed.notify_all()
+
+
+def _no_job(job: str) -> JobNotFound:
+    return JobNotFound(f"there is no job {job!r:.60}: it was deleted, or never here")

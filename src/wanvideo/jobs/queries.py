@@ -1,9 +1,11 @@
 """Which jobs, and in which order: the statements that only read."""
 
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from typing import Any, Final
+from itertools import islice
+from typing import Any, Final, TypeVar
 
-from sqlalchemy import Select, and_, or_, select
+from sqlalchemy import Connection, Select, func, select, tuple_
 
 from wanvideo.errors import InvalidRequest
 from wanvideo.jobs.job import Job, State
@@ -11,6 +13,10 @@ from wanvideo.jobs.tables import JOBS
 
 # Those that wait, in the order in which they will run.
 TURN: Final = (JOBS.c.priority.desc(), JOBS.c.rank, JOBS.c.created, JOBS.c.id)
+
+ItemT = TypeVar("ItemT")
+AT_ONCE: Final = 500  # values of one statement
+MADE: Final = JOBS.c.state == str(State.SUCCEEDED)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -34,8 +40,17 @@ class Page:
 ALL: Final = Filter()
 
 
-def queued() -> Select[Any]:
-    return select(JOBS).where(JOBS.c.state == str(State.QUEUED)).order_by(*TURN)
+def next_queued() -> Select[Any]:
+    """The job whose turn it is. By an index, however many wait: that has the priorities in the other direction."""
+    queued = JOBS.c.state == str(State.QUEUED)
+    highest = select(func.max(JOBS.c.priority)).where(queued).scalar_subquery()
+    within = (JOBS.c.rank, JOBS.c.created, JOBS.c.id)
+    return select(JOBS).where(queued, JOBS.c.priority == highest).order_by(*within).limit(1)
+
+
+def with_pictures() -> Select[Any]:
+    """Specs that name stored pictures, and perhaps some that do not."""
+    return select(JOBS.c.spec).where(JOBS.c.spec.contains('image"'))
 
 
 def filtered(query: Select[Any], which: Filter) -> Select[Any]:
@@ -59,8 +74,12 @@ def newest(which: Filter, limit: int, cursor: str | None) -> Select[Any]:
     query = filtered(select(JOBS), which).order_by(JOBS.c.created.desc(), JOBS.c.id.desc()).limit(limit + 1)
     if cursor is None:
         return query
-    created, job = _after(cursor)
-    return query.where(or_(JOBS.c.created < created, and_(JOBS.c.created == created, JOBS.c.id < job)))
+    return query.where(tuple_(JOBS.c.created, JOBS.c.id) < tuple_(*_after(cursor)))
+
+
+def stored_bytes(connection: Connection) -> int:
+    """Of all videos."""
+    return int(connection.execute(select(func.coalesce(func.sum(JOBS.c.bytes), 0)).where(MADE)).scalar_one())
 
 
 def cursor_of(job: Job) -> str:
@@ -74,3 +93,9 @@ def _after(cursor: str) -> tuple[float, str]:
         return float(created), job
     except ValueError:
         raise InvalidRequest(f"cursor is {cursor!r:.60}: give what the page before gave as `next`") from None
+
+
+def chunks(items: Iterable[ItemT], size: int) -> Iterator[list[ItemT]]:
+    rest = iter(items)
+    while some := list(islice(rest, size)):
+        yield some

@@ -7,11 +7,11 @@ import json
 import shutil
 import time
 import uuid
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from sqlalchemy import Connection, and_, delete, func, insert, or_, select, tuple_, update
+from sqlalchemy import JSON, Connection, and_, cast, delete, func, insert, or_, select, tuple_, type_coerce, update
 
 from wanvideo.errors import Cancelled, InvalidRequest
 from wanvideo.jobs.database import Database
@@ -19,7 +19,19 @@ from wanvideo.jobs.folder import DataFolder
 from wanvideo.jobs.intake import STEP, Intake, Submission, last_rank, require_room
 from wanvideo.jobs.job import DONE, WAITING, Job, JobEvent, State, require
 from wanvideo.jobs.ledger import Change, Ledger
-from wanvideo.jobs.queries import ALL, TURN, Filter, Page, cursor_of, filtered, newest
+from wanvideo.jobs.queries import (
+    ALL,
+    AT_ONCE,
+    TURN,
+    Filter,
+    Page,
+    chunks,
+    cursor_of,
+    filtered,
+    newest,
+    stored_bytes,
+    with_pictures,
+)
 from wanvideo.jobs.rows import dumped, event_of, spec_row
 from wanvideo.jobs.spec import JobSpec
 from wanvideo.jobs.tables import EVENTS, JOBS, RUNS, SETTINGS
@@ -67,11 +79,11 @@ class Queue(Ledger):
         """The jobs that come after one in time, or before it. Raises JobNotFound."""
         order = [JOBS.c.created, JOBS.c.id] if oldest_first else [JOBS.c.created.desc(), JOBS.c.id.desc()]
         query = select(JOBS).order_by(*order).limit(limit + 1)
+        if job is not None:
+            seen = self.get(job)
+            place, seen_place = tuple_(JOBS.c.created, JOBS.c.id), tuple_(seen.created, seen.id)
+            query = query.where(place > seen_place if oldest_first else place < seen_place)
         with self.database.read() as connection:
-            if job is not None:
-                seen = self.load(connection, job)
-                place, seen_place = tuple_(JOBS.c.created, JOBS.c.id), tuple_(seen.created, seen.id)
-                query = query.where(place > seen_place if oldest_first else place < seen_place)
             jobs = [self.job(row) for row in connection.execute(query)]
         return Page(jobs=tuple(jobs[:limit]), next=jobs[limit - 1].id if len(jobs) > limit else None)
 
@@ -100,12 +112,28 @@ class Queue(Ledger):
         with self.database.read() as connection:
             return int(connection.execute(query).scalar_one()) + 1
 
+    def files(self) -> Iterator[tuple[str, str]]:
+        """Every job that succeeded, and the name of its video."""
+        # Taken out of the result by the database: to read ten thousand results here would take seconds.
+        result = (type_coerce if self.database.is_sqlite else cast)(JOBS.c.result, JSON)
+        query = select(JOBS.c.id, result["file"].as_string()).where(JOBS.c.state == str(State.SUCCEEDED))
+        with self.database.read() as connection:
+            for job, file in connection.execute(query):
+                yield job, str(file)
+
     def counts(self, which: Filter = ALL) -> dict[State, int]:
         """How many there are in every state."""
         query = filtered(select(JOBS.c.state, func.count()), which).group_by(JOBS.c.state)
         with self.database.read() as connection:
             found = {State(state): count for state, count in connection.execute(query)}
         return {state: found.get(state, 0) for state in State}
+
+    def pictures(self) -> frozenset[str]:
+        """The names of stored pictures that any job begins or ends with, or did."""
+        with self.database.read() as connection:
+            specs = [JobSpec.from_json(json.loads(text)) for text in connection.execute(with_pictures()).scalars()]
+        requests = (spec.request for spec in specs)
+        return frozenset(str(name) for each in requests for name in (each.image, each.end_image) if name is not None)
 
     def events(self, job: str | None = None, *, since: int = 0, limit: int = 1000) -> tuple[JobEvent, ...]:
         """What was kept after the event numbered `since`, of one job or of all."""
@@ -114,6 +142,30 @@ class Queue(Ledger):
             query = query.where(EVENTS.c.job == job)
         with self.database.read() as connection:
             return tuple(event_of(row) for row in connection.execute(query))
+
+    def stored_bytes(self) -> int:
+        """Of all videos."""
+        with self.database.read() as connection:
+            return stored_bytes(connection)
+
+    def find_all(self, jobs: Collection[str]) -> dict[str, Job]:
+        """Those that there are, by id."""
+        found: dict[str, Job] = {}
+        with self.database.read() as connection:
+            for some in chunks(jobs, AT_ONCE):
+                rows = connection.execute(select(JOBS).where(JOBS.c.id.in_(some)))
+                found |= {row.id: self.job(row) for row in rows}
+        return found
+
+    def forget_deletions(self, before: float) -> int:
+        """Of jobs that were deleted before that time, not even this is kept any more; how many there were."""
+        with self.database.read() as connection:  # which takes long, and keeps nobody from writing
+            old = select(EVENTS.c.seq).where(EVENTS.c.kind == "deleted", EVENTS.c.at < before)
+            numbers = list(connection.execute(old).scalars())
+        for some in chunks(numbers, AT_ONCE):
+            with self.database.write() as connection:
+                connection.execute(delete(EVENTS).where(EVENTS.c.seq.in_(some)))
+        return len(numbers)
 
     def last_seq(self) -> int:
         """The number of the newest event."""
@@ -182,7 +234,8 @@ class Queue(Ledger):
             require_room(connection, self.intake.most_waiting)
             change = self.move(
                 connection, found, State.QUEUED, "retried", dict(changes or {}), failure=None, finished=None, deaths=0,
-                cancelling=0, rank=last_rank(connection) + STEP, **spec_row(changed(found.spec, changes or {})),
+                cancelling=0, expires=None, rank=last_rank(connection) + STEP,
+                **spec_row(changed(found.spec, changes or {})),
             )  # fmt: skip
         self.tell(change)
         return change.job
@@ -224,7 +277,9 @@ class Queue(Ledger):
             raise InvalidRequest("a job is named twice: name every job once")
         changes = []
         with self.database.write() as connection:
-            found = [self.load(connection, job) for job in jobs]
+            # In the order of their ids, so that two who reorder at the same time do not wait for each other.
+            loaded = {job: self.load(connection, job) for job in sorted(jobs)}
+            found = [loaded[job] for job in jobs]
             for job in found:
                 require(job, *WAITING, what="moved")
             places = sorted((-job.priority, job.rank) for job in found)
@@ -250,10 +305,12 @@ class Queue(Ledger):
         self.wake()
 
     def favour(self, job: str, favourite: bool = True) -> Job:
+        """A favourite is never removed by rules, also if that was announced. Raises JobNotFound."""
         with self.database.write() as connection:
             found = self.load(connection, job)
-            connection.execute(update(JOBS).where(JOBS.c.id == job).values(favourite=int(favourite)))
-            found = replace(found, favourite=favourite)
+            values = {"favourite": int(favourite), "expires": None if favourite else found.expires}
+            connection.execute(update(JOBS).where(JOBS.c.id == job).values(**values))
+            found = replace(found, favourite=favourite, expires=values["expires"])
             event = self.keep(connection, found, "favourite", {"favourite": favourite})
         self.tell(Change(job=found, kind="favourite", data=event.data, event=event))
         return found
@@ -263,21 +320,22 @@ class Queue(Ledger):
         with self.database.write() as connection:
             found = self.load(connection, job)
             require(found, *DONE, what="deleted")
-            self._forget(connection, [found])
-        self._remove(found, with_files=with_files)
-        self.tell(Change(job=found, kind="deleted", data={}))
+            event = self.forget(connection, [found])[0]
+        self.remove_files(found, video=with_files)
+        self.tell(Change(job=found, kind="deleted", data={}, event=event))
         return found
 
     def clear(self, states: Iterable[State] = DONE, *, with_files: bool = True) -> list[Job]:
         """Forget all jobs that are done, or those in some of these states."""
         chosen = [str(state) for state in states if state in DONE]
         with self.database.write() as connection:
-            rows = connection.execute(select(JOBS).where(JOBS.c.state.in_(chosen)))
+            rows = connection.execute(select(JOBS).where(JOBS.c.state.in_(chosen)).with_for_update())
             jobs = [self.job(row) for row in rows]
-            self._forget(connection, jobs)
+            events = self.forget(connection, jobs)
         for job in jobs:
-            self._remove(job, with_files=with_files)
-        self.tell(*(Change(job=job, kind="deleted", data={}) for job in jobs))
+            self.remove_files(job, video=with_files)
+        told = zip(jobs, events, strict=True)
+        self.tell(*(Change(job=job, kind="deleted", data={}, event=event) for job, event in told))
         return jobs
 
     # --- inside ------------------------------------------------------------------------------------------------------
@@ -290,16 +348,17 @@ class Queue(Ledger):
         self.tell(change)
         return change.job
 
-    def _forget(self, connection: Connection, jobs: Sequence[Job]) -> None:
-        for start in range(0, len(jobs), 500):  # a statement may have so many values
-            ids = [job.id for job in jobs[start : start + 500]]
+    def forget(self, connection: Connection, jobs: Sequence[Job]) -> list[JobEvent]:
+        """Of all that happened to them, that they were deleted is kept, for those who were away meanwhile."""
+        for ids in chunks([job.id for job in jobs], AT_ONCE):
             connection.execute(delete(EVENTS).where(EVENTS.c.job.in_(ids)))
             connection.execute(delete(JOBS).where(JOBS.c.id.in_(ids)))
+        return [self.keep(connection, job, "deleted", {}) for job in jobs]
 
-    def _remove(self, job: Job, *, with_files: bool) -> None:
-        """The files of a job that is forgotten."""
+    def remove_files(self, job: Job, *, video: bool = True) -> None:
+        """Of a job that is forgotten."""
         shutil.rmtree(self.folder.job(job.id), ignore_errors=True)
-        if with_files and job.result is not None:
+        if video and job.result is not None:
             (self.folder.outputs / str(job.result.get("file", ""))).unlink(missing_ok=True)
             self.folder.thumbnail(job.id).unlink(missing_ok=True)
 

@@ -10,7 +10,6 @@ from typing import Final
 
 from wanvideo.jobs.folder import DataFolder
 from wanvideo.jobs.job import State
-from wanvideo.jobs.queries import Filter
 from wanvideo.jobs.queue import Queue
 
 log = logging.getLogger(__name__)
@@ -59,11 +58,12 @@ def _is_needed(queue: Queue, job: str) -> bool:
 
 def _lost(queue: Queue) -> Iterator[str]:
     there = {path.name for path in queue.folder.outputs.iterdir()}
-    cursor: str | None = None
-    while True:
-        page = queue.page(Filter(states=frozenset({State.SUCCEEDED})), limit=500, cursor=cursor)
-        for job in page.jobs:
-            if job.result is not None and str(job.result.get("file")) not in there:
-                yield job.id
-        if (cursor := page.next) is None:
-            return
+    for job, file in queue.files():
+        if file not in there:
+            yield job
+
+
+def remove_drafts(folder: DataFolder, pid: int, job: str) -> None:
+    """What a worker that died was writing when it did."""
+    for path in (*folder.outputs.glob(f".wan-{pid}-*.part"), folder.thumbnail(job).with_suffix(".part")):
+        path.unlink(missing_ok=True)

@@ -12,6 +12,7 @@ from wanvideo.jobs.spec import JobSpec
 
 _PLAIN: Final = (
     "id", "batch", "origin", "priority", "rank", "attempt", "deaths", "created", "started", "finished", "worker",
+    "expires",
 )  # fmt: skip
 
 

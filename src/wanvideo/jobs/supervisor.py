@@ -15,9 +15,10 @@ from wanvideo.jobs.eta import Eta, scaled
 from wanvideo.jobs.executor import Executor, MakeExecutor, Message
 from wanvideo.jobs.folder import DataFolder
 from wanvideo.jobs.job import DOWNLOAD, Job, Progress, State
-from wanvideo.jobs.leases import Leases
+from wanvideo.jobs.leases import DOWNLOADER, Leases
 from wanvideo.jobs.ledger import Change
 from wanvideo.jobs.queue import Queue
+from wanvideo.jobs.reconcile import remove_drafts
 from wanvideo.jobs.spec import JobSpec
 
 log = logging.getLogger(__name__)
@@ -148,14 +149,12 @@ class Supervisor:
     def take(self, worker: str) -> Job | None:
         """The next job for a worker; those that lack files are set to fetch them."""
         while not self.stopping.is_set():
-            job = self.leases.next()
-            if job is None:
-                return None
-            if self.preparer is None or not self.preparer.missing(job.spec):
-                return self.leases.start(job.id, worker)
-            started = self.leases.start(job.id, "downloader", phase=DOWNLOAD)
-            if started is not None:
-                self._fetch(started, self.preparer)
+            if self.preparer is None:
+                return self.leases.claim(worker)
+            job = self.leases.claim(worker, lacks=self.preparer.missing)
+            if job is None or job.worker != DOWNLOADER:
+                return job
+            self._fetch(job, self.preparer)
         return None
 
     def _fetch(self, job: Job, preparer: Preparer) -> None:
@@ -442,6 +441,8 @@ class _Attempt:
 
     def _died(self, how: str, known: Mapping[str, Any]) -> None:
         """The worker is gone. The job goes on in another one, unless it has had too many."""
+        if (pid := self.lane.executor.pid) is not None:
+            remove_drafts(self.queue.folder, pid, self.job.id)
         if self._wanted():
             self.leases.confirm_cancelled(self.job)
             return

@@ -29,14 +29,18 @@ JOBS: Final = Table(
     Column("phase", String(16)),
     Column("failure", Text),  # JSON
     Column("result", Text),  # JSON
+    Column("bytes", BigInteger),  # of the video
+    Column("expires", Float),  # when it will be removed
     Column("favourite", Integer, nullable=False),
     Column("key", String(255), unique=True),  # of the client, so that a repeated request makes no second job
     Column("key_digest", String(64)),
-    Index("jobs_next", "state", "priority", "rank"),
+    Index("jobs_turn", "state", "priority", "rank", "created", "id"),
     Index("jobs_newest", "created", "id"),
     Index("jobs_of_state", "state", "created", "id"),
     Index("jobs_of_model", "model", "created", "id"),
     Index("jobs_of_batch", "batch"),
+    Index("jobs_finished", "finished"),
+    Index("jobs_expiring", "expires"),
 )
 
 EVENTS: Final = Table(

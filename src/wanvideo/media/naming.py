@@ -9,10 +9,9 @@ import unicodedata
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Final
+from typing import Final, Protocol
 
 from wanvideo.errors import InvalidRequest
-from wanvideo.request import ResolvedRequest
 
 USUAL: Final = "{prompt}-{seed}"
 SLUG_LENGTH: Final = 48
@@ -24,6 +23,25 @@ _BETWEEN_LONGEST: Final = 50  # bytes; with every field at its longest, and 8 ch
 _MODEL_LENGTH: Final = 32
 _BETWEEN: Final = "-_.,+=()[] "  # besides letters and digits
 _TAKEN_ON_WINDOWS: Final = re.compile(r"(?:con|prn|aux|nul|com[0-9]|lpt[0-9])(?:\..*)?", re.IGNORECASE)
+
+
+class Named(Protocol):
+    """What a name is made of; a ResolvedRequest has it all."""
+
+    @property
+    def model(self) -> str: ...
+    @property
+    def prompt(self) -> str: ...
+    @property
+    def seed(self) -> int: ...
+    @property
+    def width(self) -> int: ...
+    @property
+    def height(self) -> int: ...
+    @property
+    def frames(self) -> int: ...
+    @property
+    def steps(self) -> int: ...
 
 
 FIELDS: Final = ("date", "time", "model", "seed", "prompt", "size", "frames", "steps", "id")
@@ -60,7 +78,7 @@ class NameTemplate:
         if not self.text:
             raise InvalidRequest("the template is empty: write one such as {date}-{seed}-{prompt}")
 
-    def file_name(self, request: ResolvedRequest, made: datetime, job: str = "") -> str:
+    def file_name(self, request: Named, made: datetime, job: str = "") -> str:
         """Of a video, or of a picture for 1 frame; at most `LONGEST` bytes and the ending.
 
         The first characters of `job`, an id, are always in it: no two jobs share a name, and as long as `made` belongs
@@ -86,7 +104,7 @@ def slug(text: str, length: int = SLUG_LENGTH) -> str:
     return name or "video"
 
 
-def _values(request: ResolvedRequest, made: datetime, job: str) -> dict[str, str]:
+def _values(request: Named, made: datetime, job: str) -> dict[str, str]:
     return {
         "date": f"{made:%Y-%m-%d}",
         "time": f"{made:%H%M%S}",

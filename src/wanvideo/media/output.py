@@ -94,8 +94,11 @@ def writing(path: Path) -> Iterator[None]:
 
 
 def _create_beside(path: Path) -> Path:
-    """An empty file in the same folder, which a rename can turn into `path`; its mode follows the umask."""
-    part = path.absolute().parent / f".wan-{secrets.token_hex(8)}.part"
+    """An empty file in the same folder, which a rename can turn into `path`; its mode follows the umask.
+
+    Named for the process, so that who survives it may clean up.
+    """
+    part = path.absolute().parent / f".wan-{os.getpid()}-{secrets.token_hex(8)}.part"
     os.close(os.open(part, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o666))
     return part
 

@@ -15,7 +15,7 @@ from typing import Any, Final
 from wanvideo.parallel.verdict import Ending, verdict
 from wanvideo.parallel.wire import Blob, Gone, Message
 
-PATIENCE: Final = 30.0  # seconds that a rank waits for the others within a step, in which they are never far apart
+PATIENCE: Final = 30.0  # seconds that a rank may be behind others without going on
 SILENCE: Final = 20.0  # seconds without a heartbeat, after which a rank is taken for stopped
 STARTING: Final = 120.0  # seconds until the first one: Python and its libraries have to be read
 GRACE: Final = 2.0  # seconds that the others have to say what happened to them, after the first has
@@ -40,7 +40,9 @@ class _Member:
             )  # fmt: skip
         self.ended = os.pidfd_open(self.process.pid)
         self.heard = time.monotonic() + STARTING
+        self.turns, self.moved = 0, time.monotonic()  # exchanges that it has begun, and when the last was
         self.last: Message | None = None  # that it failed, or lost the others
+        self.hangs = False
 
     def end(self) -> None:
         with contextlib.suppress(ProcessLookupError, PermissionError):
@@ -51,11 +53,12 @@ class _Member:
 
     @property
     def ending(self) -> Ending:
-        return Ending(rank=self.rank, device=self.device, last=self.last, exitcode=self.process.poll())
+        code = self.process.poll()
+        return Ending(rank=self.rank, device=self.device, last=self.last, exitcode=code, hangs=self.hangs)
 
     @property
     def trouble(self) -> bool:
-        return self.last is not None or self.process.poll() is not None
+        return self.hangs or self.last is not None or self.process.poll() is not None
 
 
 class RankGroup:
@@ -72,9 +75,10 @@ class RankGroup:
     ) -> None:
         """command: runs `post.take_part` with the number of a socket, its last argument.
 
-        begin: what all are started with. patience: as in `ranks.joined`.
+        begin: what all are started with. patience: seconds that a rank may be behind others without going on.
+        silence: seconds that nothing may be heard of one.
         """
-        self.silence = silence
+        self.patience, self.silence = patience, silence
         self._folder = tempfile.mkdtemp(prefix="wanvideo-ranks-")
         self._members: list[_Member] = []
         try:
@@ -82,7 +86,7 @@ class RankGroup:
                 self._members.append(_Member(rank, device, command))
             for member in self._members:
                 place = {"rank": member.rank, "size": len(devices), "device": member.device, "folder": self._folder}
-                self._tell(member, Message("begin", {**begin, **place, "patience": patience}))
+                self._tell(member, Message("begin", {**begin, **place}))
         except BaseException:
             self.close()
             raise
@@ -99,13 +103,21 @@ class RankGroup:
 
     def hear(self) -> tuple[int, Message]:
         """What a rank says next. Raises RankFailed or the error that a rank had; then all have ended."""
+        for member in self._members:  # what was not listened to is no silence
+            member.moved, member.heard = time.monotonic(), max(member.heard, time.monotonic())
         while True:
             heard = self._heard(1.0)
             if heard is not None:
                 return heard
-            silent = [member for member in self._members if time.monotonic() - member.heard > self.silence]
-            if silent or any(member.trouble for member in self._members):
+            self._look_for_hanging()
+            if any(member.trouble for member in self._members):
                 self._fail()
+
+    def _look_for_hanging(self) -> None:
+        now, most = time.monotonic(), max(member.turns for member in self._members)
+        for member in self._members:
+            behind = member.turns < most and now - member.moved > self.patience
+            member.hangs = behind or now - member.heard > self.silence
 
     def close(self) -> None:
         """End all of them."""
@@ -138,12 +150,15 @@ class RankGroup:
                 member.last = message
             elif message.kind != "alive":
                 return member.rank, message
+            elif message.values["turns"] != member.turns:
+                member.turns, member.moved = message.values["turns"], time.monotonic()
         return None
 
     def _fail(self) -> None:
         """Give the others time to say what happened, end all, and raise what did."""
         until = time.monotonic() + GRACE
-        while time.monotonic() < until and not all(member.trouble for member in self._members):
+        certain = any(member.hangs for member in self._members)
+        while not certain and time.monotonic() < until and not all(member.trouble for member in self._members):
             self._heard(0.1)
         endings = [member.ending for member in self._members]
         self.close()

@@ -13,7 +13,7 @@ import torch
 
 from wanvideo.errors import WanVideoError
 from wanvideo.parallel.ranks import Ranks, joined
-from wanvideo.parallel.team import OthersLost
+from wanvideo.parallel.team import OthersLost, Turns
 from wanvideo.parallel.wire import Gone, Message
 
 log = logging.getLogger(__name__)
@@ -26,6 +26,7 @@ class Post:
     """Orders as they come, and what is said in return; sent by a thread, so that who says it need not wait."""
 
     def __init__(self, pipe: Connection) -> None:
+        self.turns = Turns()  # told with every heartbeat
         self._pipe = pipe
         self._given: queue.SimpleQueue[Message] = queue.SimpleQueue()
         self._outgoing: queue.SimpleQueue[Message | None] = queue.SimpleQueue()
@@ -65,7 +66,7 @@ class Post:
 
     def _beat(self) -> None:
         while not self._quiet.wait(BEAT_SECONDS):
-            self.say(Message("alive"))
+            self.say(Message("alive", {"turns": self.turns.count}))
 
 
 def take_part(pipe: int, work: Callable[[Ranks, Post, Message], None]) -> None:
@@ -78,10 +79,8 @@ def take_part(pipe: int, work: Callable[[Ranks, Post, Message], None]) -> None:
     begin = post.order()
     place = begin.values
     try:
-        with joined(
-            place["rank"], place["size"], torch.device(place["device"]), Path(place["folder"]),
-            patience=place["patience"],
-        ) as ranks:  # fmt: skip
+        device, folder = torch.device(place["device"]), Path(place["folder"])
+        with joined(place["rank"], place["size"], device, folder, post.turns) as ranks:
             work(ranks, post, begin)
     except Exception as error:
         log.debug("rank %d failed", place["rank"], exc_info=True)

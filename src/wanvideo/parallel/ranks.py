@@ -12,11 +12,14 @@ import torch
 import torch.distributed as dist
 from torch.distributed.distributed_c10d import Store
 
-from wanvideo.parallel.team import ALONE, Team, losing_others
+from wanvideo.parallel.team import ALONE, Team, Turns, losing_others
 from wanvideo.runtime.mesh import Mesh, mesh_for
 
 PATIENCE: Final = 30.0  # seconds that a rank waits for the others within a step, in which they are never far apart
 LOADING: Final = timedelta(hours=1)  # that one may need longer than another to read its weights
+# That an exchange may take. Who is late is found sooner by who started the ranks; this is for what nobody can see, such
+# as GPUs that all wait.
+LONGEST: Final = timedelta(minutes=10)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -31,9 +34,11 @@ class Work:
 class Ranks:
     """Every method is called by all ranks, in the same order."""
 
-    def __init__(self, rank: int, size: int, device: torch.device, store: Store | None, works: Sequence[Work]):
+    def __init__(
+        self, rank: int, size: int, device: torch.device, store: Store | None, works: Sequence[Work], turns: Turns
+    ) -> None:
         """works: without and with guidance."""
-        self.rank, self.size, self.device = rank, size, device
+        self.rank, self.size, self.device, self.turns = rank, size, device, turns
         self._store, self._works = store, tuple(works)
         self._meetings = 0
 
@@ -41,7 +46,7 @@ class Ranks:
     def alone(cls, device: torch.device) -> "Ranks":
         """One process that computes everything."""
         work = Work(ALONE, 0, ALONE)
-        return cls(0, 1, device, None, (work, work))
+        return cls(0, 1, device, None, (work, work), Turns())
 
     def work(self, *, guided: bool) -> Work:
         """guided: whether both branches of guidance are wanted."""
@@ -51,6 +56,7 @@ class Ranks:
         """The smallest that any rank has, of each."""
         if self.size == 1:
             return list(numbers)
+        self.turns.count += 1
         tensor = torch.tensor(list(numbers), dtype=torch.int64, device=self.device)
         with losing_others():
             dist.all_reduce(tensor, dist.ReduceOp.MIN)
@@ -68,12 +74,8 @@ class Ranks:
 
 
 @contextmanager
-def joined(rank: int, size: int, device: torch.device, folder: Path, *, patience: float) -> Iterator[Ranks]:
-    """Find the other ranks through files in `folder`, which nobody else can write, and be one of them.
-
-    patience: seconds after which a rank gives the others up.
-    """
-    waits = timedelta(seconds=patience)
+def joined(rank: int, size: int, device: torch.device, folder: Path, turns: Turns) -> Iterator[Ranks]:
+    """Find the other ranks through files in `folder`, which nobody else can write, and be one of them."""
     store = dist.FileStore(str(folder / "rendezvous"), size)  # type: ignore[attr-defined]
     store.set_timeout(LOADING)
     on_gpu = device.type == "cuda"
@@ -83,24 +85,24 @@ def joined(rank: int, size: int, device: torch.device, folder: Path, *, patience
         torch.set_num_threads(max(1, (os.cpu_count() or 1) // size))
     with losing_others():
         dist.init_process_group(
-            "nccl" if on_gpu else "gloo", store=store, rank=rank, world_size=size, timeout=waits,
+            "nccl" if on_gpu else "gloo", store=store, rank=rank, world_size=size, timeout=LONGEST,
             device_id=device if on_gpu else None,
         )  # fmt: skip
-        works = [_work(mesh_for(size, guided=guided), rank, waits) for guided in (False, True)]
-    yield Ranks(rank, size, device, store, works)
+        works = [_work(mesh_for(size, guided=guided), rank, turns) for guided in (False, True)]
+    yield Ranks(rank, size, device, store, works, turns)
     dist.destroy_process_group()
 
 
-def _work(mesh: Mesh, rank: int, waits: timedelta) -> Work:
+def _work(mesh: Mesh, rank: int, turns: Turns) -> Work:
     """Every rank makes every group, those that it is not in as well."""
-    teams = [_team(ranks, rank, mesh.size, waits) for ranks in mesh.teams]
-    counterparts = [_team(ranks, rank, mesh.size, waits) for ranks in mesh.counterparts]
+    teams = [_team(ranks, rank, mesh.size, turns) for ranks in mesh.teams]
+    counterparts = [_team(ranks, rank, mesh.size, turns) for ranks in mesh.counterparts]
     branch = mesh.branch(rank)
     return Work(teams[branch], branch, counterparts[rank % mesh.width])
 
 
-def _team(ranks: tuple[int, ...], rank: int, size: int, waits: timedelta) -> Team:
+def _team(ranks: tuple[int, ...], rank: int, size: int, turns: Turns) -> Team:
     if len(ranks) == 1:
         return ALONE
-    group = dist.group.WORLD if len(ranks) == size else dist.new_group(list(ranks), timeout=waits)
-    return Team(len(ranks), ranks.index(rank) if rank in ranks else 0, group)
+    group = dist.group.WORLD if len(ranks) == size else dist.new_group(list(ranks), timeout=LONGEST)
+    return Team(len(ranks), ranks.index(rank) if rank in ranks else 0, group, turns)

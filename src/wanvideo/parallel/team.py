@@ -3,7 +3,7 @@
 import math
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final
 
 import torch
@@ -26,6 +26,13 @@ def losing_others() -> Iterator[None]:
         raise OthersLost(str(error).partition("\n")[0]) from error
 
 
+@dataclass(slots=True, eq=False)
+class Turns:
+    """How many exchanges a rank has begun. Who falls behind the others and stays there, hangs."""
+
+    count: int = 0
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class Team:
     """Some ranks, seen from one of them. Every call is made by all of them, in the same order."""
@@ -33,12 +40,14 @@ class Team:
     size: int
     place: int  # of this one
     group: dist.ProcessGroup | None  # None: nobody else is in it
+    turns: Turns = field(default_factory=Turns)  # of this rank, in whatever team
 
     def exchange(self, given: Tensor, to: Sequence[int], of: Sequence[int]) -> Tensor:
         """given, flat: `to[i]` numbers for member i, one after the other -> `of[i]` numbers from each member i."""
         if self.group is None:
             return given
         width = given.element_size()
+        self.turns.count += 1
         received = given.new_empty(sum(of))
         # As bytes: not every transport knows every type.
         with losing_others():

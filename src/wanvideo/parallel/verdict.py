@@ -17,6 +17,7 @@ class Ending:
     device: str
     last: Message | None  # that it failed, or that it lost the others
     exitcode: int | None  # None: it still runs
+    hangs: bool = False  # it fell behind the others, or fell silent
 
     @property
     def failed(self) -> bool:
@@ -40,11 +41,14 @@ def verdict(endings: Sequence[Ending]) -> WanVideoError:
         how = f"by signal {-code}" if code < 0 else f"with exit code {code}"
         why = ": the system kills what takes too much memory" if code == -signal.SIGKILL else ""
         return _rank_failed(died, len(endings), f"died {how}{why}")
-    if hung := next((ending for ending in endings if ending.last is None and ending.exitcode is None), None):
-        return _rank_failed(hung, len(endings), "does not go on, and the others have waited too long for it")
-    first = endings[0]
+    hanging = [ending for ending in endings if ending.hangs]
+    unheard = [ending for ending in endings if ending.last is None and ending.exitcode is None]
+    if hanging or unheard:
+        return _rank_failed(
+            (*hanging, *unheard)[0], len(endings), "does not go on, and the others have waited too long for it"
+        )
     reason = next((ending.last.values["message"] for ending in endings if ending.last is not None), "aborted")
-    return _rank_failed(first, len(endings), f"and the others lost one another ({reason})")
+    return _rank_failed(endings[0], len(endings), f"and the others lost one another ({reason})")
 
 
 def _error(ending: Ending, size: int, *, shared: bool) -> WanVideoError:

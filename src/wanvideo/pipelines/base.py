@@ -5,7 +5,7 @@ from collections.abc import Callable, Generator
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
-from wanvideo.pipelines.events import Event, Frames, Resolved
+from wanvideo.pipelines.events import Adjusted, Event, Frames, Resolved
 from wanvideo.pipelines.settings import settings
 from wanvideo.request import GenerationRequest, Phase, Progress, ResolvedRequest
 from wanvideo.weights.entry import ModelEntry
@@ -29,8 +29,9 @@ class VideoPipeline(ABC):
         """Make a video step by step.
 
         Yields `Resolved` once, before anything is loaded; `Progress` at the beginning of a phase and after each of its
-        steps; a `Checkpoint` after every denoising step, if the family can go on from there; and `Frames` in their
-        order, each once. Closing the generator cancels the run.
+        steps; a `Checkpoint` after every denoising step, if the family can go on from there; `Adjusted` if something
+        has to be done otherwise on the way; and `Frames` in their order, each once. Closing the generator cancels the
+        run.
 
         resume: a checkpoint of a run with the same settings; its seed is taken if the request has none.
         previews: with a small picture of the current guess after each denoising step, if the family can.
@@ -65,6 +66,9 @@ class VideoPipeline(ABC):
         for event in self.generate(request):
             if isinstance(event, Resolved):
                 resolved = event.request
+            elif isinstance(event, Adjusted):
+                assert resolved is not None
+                resolved = resolved.adjusted(event.adjustment)
             elif isinstance(event, Frames):
                 chunks.append(event.frames)
             elif isinstance(event, Progress):

@@ -5,9 +5,7 @@ TI2V-5B: the first frame's latent takes the place of the first latent frame and 
 Source: the official `wan/image2video.py` and `wan/textimage2video.py`; the last frame as in diffusers' `last_image`.
 """
 
-from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TypeAlias
 
 import torch
 import torch.nn.functional as F
@@ -16,8 +14,6 @@ from torch import Tensor
 
 from wanvideo.media.image import cover, to_array
 from wanvideo.pipelines.size import Size, is_rounded
-
-Encode: TypeAlias = Callable[[Tensor], Tensor]  # video [1, 3, F, H, W] in [-1, 1] -> latents [1, z, T, h, w]
 
 TEMPORAL_STRIDE = 4  # frames per latent frame, after the first
 
@@ -51,14 +47,18 @@ def pixels(image: Image) -> Tensor:
     return torch.from_numpy(to_array(image)).permute(2, 0, 1).unsqueeze(0).float().div(255).sub(0.5).div(0.5)
 
 
-def known_frames(encode: Encode, frames: int, first: Tensor, last: Tensor | None = None) -> Condition:
-    """For I2V-A14B. `first` and `last` are pixels [1, 3, H, W]; all other frames are 0, which is mid grey."""
+def grey_between(frames: int, first: Tensor, last: Tensor | None = None) -> Tensor:
+    """The video [1, 3, F, H, W] that is encoded for I2V-A14B, of pixels [1, 3, H, W]; other frames are 0, mid grey."""
     video = first.new_zeros(1, 3, frames, *first.shape[-2:])
     video[:, :, 0] = first
     if last is not None:
         video[:, :, -1] = last
-    latents = encode(video)
-    mask = known_mask(frames, last is not None).to(latents)
+    return video
+
+
+def known_frames(latents: Tensor, frames: int, *, last: bool) -> Condition:
+    """For I2V-A14B. latents: those of the video that has the first frame, and the last one if `last`, in grey."""
+    mask = known_mask(frames, last).to(latents)
     mask = mask.reshape(1, TEMPORAL_STRIDE, -1, 1, 1).expand(-1, -1, -1, *latents.shape[-2:])
     return Condition(channels=torch.cat([mask, latents], dim=1))
 
@@ -74,8 +74,3 @@ def known_mask(frames: int, last: bool) -> Tensor:
         given[-1] = 1
     lone = given[:1].expand(TEMPORAL_STRIDE)
     return torch.cat([lone, given[1:]]).reshape(-1, TEMPORAL_STRIDE).T
-
-
-def first_frame(encode: Encode, first: Tensor) -> Condition:
-    """For TI2V-5B. `first` is pixels [1, 3, H, W]."""
-    return Condition(first_latent=encode(first.unsqueeze(2)))

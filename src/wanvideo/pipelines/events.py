@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias
 
-from wanvideo.request import Progress, ResolvedRequest
+from wanvideo.request import Adjustment, Progress, ResolvedRequest
 from wanvideo.runtime.placement import MemoryPlan
 
 if TYPE_CHECKING:
@@ -28,6 +28,13 @@ class Planned:
     plan: MemoryPlan
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Adjusted:
+    """On the way: something has to be done in another way than was said, and the video goes on."""
+
+    adjustment: Adjustment
+
+
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Frames:
     """Finished frames, uint8 RGB [n, H, W, 3]; `index` is the number of the first one."""
@@ -44,4 +51,4 @@ class Saved:
     settings: dict[str, object]
 
 
-Event: TypeAlias = "Resolved | Planned | Progress | Checkpoint | Frames | Saved"
+Event: TypeAlias = "Resolved | Planned | Adjusted | Progress | Checkpoint | Frames | Saved"

@@ -81,8 +81,14 @@ class Parts:
         where = CPU if placement is Placement.CPU else self.device
         return self._get(Part.TEXT_ENCODER, lambda: self._read_text_encoder(where))
 
-    def vae(self) -> WanVAE:
-        return self._get(Part.VAE, lambda: self._read_vae(self.vae_device))
+    def vae(self, *, on_cpu: bool = False) -> WanVAE:
+        """The autoencoder where the plan says, or on the CPU, where it computes in float32."""
+        where, dtype = (CPU, torch.float32) if on_cpu else (self.vae_device, self._vae_dtype)
+        loaded = self._loaded.get(Part.VAE)
+        if loaded is not None and any((p.device, p.dtype) != (where, dtype) for p in loaded.parameters()):
+            del self._loaded[Part.VAE], loaded
+            self.empty_cache()
+        return self._get(Part.VAE, lambda: self._read_vae(where, dtype))
 
     @property
     def vae_device(self) -> torch.device:
@@ -122,7 +128,15 @@ class Parts:
         fewer = replace(blocks, resident=resident, streamed=total - resident, buffers=lanes, source=Source.PINNED)
         self._arena.close()
         self.arrange(replace(self.plan, transformer=fewer, keep_all=False))
-        self._empty_cache()
+        self.empty_cache()
+        return True
+
+    def make_room(self) -> bool:
+        """Let one network at a time be on the device from now on. False: that is so already, or there is no plan."""
+        if self.plan is None or not self.plan.keep_all:
+            return False
+        blocks = self.plan.transformer
+        self.arrange(replace(self.plan, keep_all=False, transformer=replace(blocks, source=Source.PINNED)))
         return True
 
     def leave(self) -> None:
@@ -143,16 +157,16 @@ class Parts:
             self._text_stream = None
         if self._loaded:
             self._loaded.clear()
-            self._empty_cache()
+            self.empty_cache()
 
     def _let_wait_no_more(self) -> None:
         self._arena.close()
         for _, stream in self._waiting.values():
             stream.close()
         self._waiting.clear()
-        self._empty_cache()
+        self.empty_cache()
 
-    def _empty_cache(self) -> None:
+    def empty_cache(self) -> None:
         if self.device.type == "cuda":
             torch.cuda.empty_cache()
 
@@ -161,7 +175,7 @@ class Parts:
             if not self.keep_all:
                 self._arena.close()
                 self._make_room()
-                self._empty_cache()
+                self.empty_cache()
             self._loaded[part] = load()
         return self._loaded[part]  # type: ignore[return-value]
 
@@ -216,8 +230,8 @@ class Parts:
     def _read_text_encoder(self, where: torch.device) -> UMT5Encoder:
         return load_text_encoder(self.folder.text_encoder, device=where, dtype=self.dtype)
 
-    def _read_vae(self, where: torch.device) -> WanVAE:
-        return load_vae(self.folder.vae, device=where, dtype=self._vae_dtype)
+    def _read_vae(self, where: torch.device, dtype: torch.dtype) -> WanVAE:
+        return load_vae(self.folder.vae, device=where, dtype=dtype)
 
     def _read_transformer(self, network: NetworkPart[TransformerConfig], where: torch.device) -> WanTransformer:
         if self.tier is Tier.FAST and where == CPU:  # what is rounded next stays in its file until then

@@ -2,46 +2,47 @@
 
 import logging
 from collections.abc import Callable, Generator, Iterator, Sequence
-from contextlib import closing
+from contextlib import closing, suppress
 from dataclasses import dataclass, replace
 from functools import cached_property, partial
 
-import numpy as np
-import numpy.typing as npt
 import torch
 from PIL.Image import Image
 from torch import Tensor
 
-from wanvideo.errors import InvalidRequest, NonFiniteLatents, NotEnoughMemory
+from wanvideo.errors import InvalidRequest
 from wanvideo.kernels.attention import EXACT, FAST, attention_backends
 from wanvideo.media.image import load_image
 from wanvideo.parallel.branches import apart
-from wanvideo.parallel.picture import strips
 from wanvideo.parallel.ranks import Ranks
 from wanvideo.parallel.tokens import spread
 from wanvideo.pipelines.adapt import adapt
+from wanvideo.pipelines.alternatives import alternatives_to
 from wanvideo.pipelines.architecture import architecture_of, work_of
+from wanvideo.pipelines.arrival import require_finite
+from wanvideo.pipelines.autoencoder import Autoencoder
 from wanvideo.pipelines.base import VideoPipeline
 from wanvideo.pipelines.clock import Clock
-from wanvideo.pipelines.conditioning import Condition, Encode, covered, first_frame, fitted, known_frames
+from wanvideo.pipelines.conditioning import Condition, covered, fitted, grey_between, known_frames
 from wanvideo.pipelines.denoise import Embeddings, Sampling, Transformer, denoise, initial_noise, initial_state
 from wanvideo.pipelines.device import limited_memory, pick_device, pick_dtype
-from wanvideo.pipelines.events import Event, Frames, Planned, Resolved
+from wanvideo.pipelines.events import Adjusted, Event, Frames, Planned, Resolved
 from wanvideo.pipelines.memory import count_weights
 from wanvideo.pipelines.parts import Parts
-from wanvideo.pipelines.preview import LatentColours, fit_colours
+from wanvideo.pipelines.preview import LatentColours, colour_pattern, fit_colours
+from wanvideo.pipelines.shortage import Remedy, does_not_fit, ran_out
 from wanvideo.pipelines.size import Size
 from wanvideo.pipelines.state import Checkpoint, fingerprint
 from wanvideo.pipelines.transformers import FiniteLoras, Transformers
 from wanvideo.request import Adjustment, GenerationRequest, ImageSource, LoraUse, Phase, ResolvedRequest, Tier
+from wanvideo.runtime.architecture import Work
 from wanvideo.runtime.calibration import load_calibration, usual_calibration_file
 from wanvideo.runtime.cpu import fitting_threads
-from wanvideo.runtime.fused_vae import decoder, encode
 from wanvideo.runtime.hardware import this_machine
-from wanvideo.runtime.machine import predict, together
+from wanvideo.runtime.machine import Machine, predict, together
 from wanvideo.runtime.placement import MemoryPlan
 from wanvideo.runtime.plan import plan
-from wanvideo.runtime.tiling import decode_tiled, encode_tiled
+from wanvideo.runtime.tiles import Tiling
 from wanvideo.sampling.guidance import Expert
 from wanvideo.weights.catalog import ModelSpec
 from wanvideo.weights.folder import ModelFolder
@@ -92,7 +93,7 @@ class Pipeline(VideoPipeline):
         The other arguments are those of `wanvideo.load`. Raises InvalidRequest for them.
         """
         self.spec = spec
-        self.tile, self.batch_guidance = _cells(tile, folder), batch_guidance
+        self.tiles, self.batch_guidance = _tiles(tile, folder), batch_guidance
         where = pick_device(device)
         self._parts = Parts(
             folder,
@@ -166,9 +167,10 @@ class Pipeline(VideoPipeline):
             previews=previews,
             clock=Clock(),
         )
-        plan = self._plan(request)
+        machine = self._machine()
+        plan = self._plan(request, machine)
         if plan is not None and not plan.fits:
-            raise _does_not_fit(plan, request)
+            raise does_not_fit(plan, request, list(self._remedies(request, machine)))
         self._parts.arrange(plan)
         if plan is not None:
             yield Planned(plan=plan)
@@ -177,12 +179,9 @@ class Pipeline(VideoPipeline):
                 latents = yield from self._latents(run, resume)
                 yield from self._decode(run, latents)
         except torch.OutOfMemoryError as error:
-            phase = run.clock.phase
-            raise NotEnoughMemory(
-                f"the memory of {self.device} ran out in the phase {phase}: ask for a smaller size or fewer frames"
-                + ("" if self.tile is not None or phase is not Phase.DECODE else ", or decode in tiles (tile=256)"),
-                facts={"phase": phase, "width": request.width, "height": request.height, "frames": request.frames},
-            ) from error
+            assert run.clock.phase is not None
+            remedies = list(self._remedies(request, machine))
+            raise ran_out(run.clock.phase, request, self._parts.plan, self.device, error, remedies) from error
         finally:
             self._parts.leave()
 
@@ -201,7 +200,7 @@ class Pipeline(VideoPipeline):
         generator = torch.Generator().manual_seed(request.seed)
         noise = initial_noise(shape, generator).to(self.device)
         if self._parts.keep_all:
-            networks = [self._parts.text_encoder, self._parts.vae]
+            networks: list[Callable[[], object]] = [self._parts.text_encoder, self._parts.vae]
             yield from self._load(run, *networks, *self._fetched(run))
         text = yield from self._encode_text(run)
         condition = yield from self._encode_images(run)
@@ -235,11 +234,12 @@ class Pipeline(VideoPipeline):
 
     def _encode_text(self, run: _Run) -> Generator[Event, None, Embeddings]:
         yield from self._take_turn(run, self._parts.text_encoder)
-        yield run.clock.progress(Phase.ENCODE, 0, _encode_steps(run))
+        steps = self._encode_steps(run)
+        yield run.clock.progress(Phase.ENCODE, 0, steps)
         rows = 2 if run.sampling.guided else 1
         prompt, *negative = self._parts.encode_text(run.tokens.ids[:rows], run.tokens.mask[:rows]).split(1)
-        _require_finite(prompt, "the text encoder")
-        yield run.clock.progress(Phase.ENCODE, 1, _encode_steps(run))
+        require_finite(bool(torch.isfinite(prompt).all()), "the text encoder")
+        yield run.clock.progress(Phase.ENCODE, 1, steps)
         return Embeddings(prompt=prompt, negative=negative[0] if negative else None)
 
     def _encode_images(self, run: _Run) -> Generator[Event, None, Condition]:
@@ -247,65 +247,54 @@ class Pipeline(VideoPipeline):
         wants_colours = run.previews and self._colours is None
         if run.image is None and not wants_colours:
             return Condition()
-        yield from self._take_turn(run, self._parts.vae)
-        encode = self._encode()
+        yield from self._take_turn(run, self._try_vae)
         if wants_colours:
-            self._colours = fit_colours(encode, self._parts.folder.vae.config.spatial_stride)
-        if run.image is None:
-            return Condition()
+            pattern = colour_pattern(self._parts.folder.vae.config.spatial_stride)
+            self._colours = fit_colours(pattern, (yield from self._encode(run, pattern, counted=False)))
+        return Condition() if run.image is None else (yield from self._condition(run, run.image))
+
+    def _condition(self, run: _Run, image: Image) -> Generator[Event, None, Condition]:
+        frames, multiple = run.request.frames, self.spec.limits.size_multiple
         size = Size(run.request.width, run.request.height)
         if self.spec.image_in_latents:
-            condition = first_frame(encode, covered(run.image, size))
-        else:
-            multiple = self.spec.limits.size_multiple
-            last = None if run.end_image is None else fitted(run.end_image, size, multiple)
-            condition = known_frames(encode, run.request.frames, fitted(run.image, size, multiple), last)
-        yield run.clock.progress(Phase.ENCODE, 2, _encode_steps(run))
-        return condition
+            first = covered(image, size).unsqueeze(2)
+            return Condition(first_latent=(yield from self._encode(run, first, counted=True)))
+        last = None if run.end_image is None else fitted(run.end_image, size, multiple)
+        video = grey_between(frames, fitted(image, size, multiple), last)
+        latents = yield from self._encode(run, video, counted=True)
+        return known_frames(latents, frames, last=last is not None)
+
+    def _encode(self, run: _Run, video: Tensor, *, counted: bool) -> Generator[Event, None, Tensor]:
+        """[1, 3, F, H, W] in [-1, 1] -> normalised latents [1, z, T, h, w]. counted: its steps follow the text's."""
+        latents = None
+        for made in self._autoencoder().encode(video):
+            if isinstance(made, Adjustment):
+                yield Adjusted(adjustment=made)
+                continue
+            latents = made.latents
+            if counted:
+                yield run.clock.progress(Phase.ENCODE, 1 + made.step, 1 + made.steps)
+        assert latents is not None
+        return latents
+
+    def _encode_steps(self, run: _Run) -> int:
+        """Of the text encoder, and of the autoencoder as planned."""
+        if run.image is None:
+            return 1
+        return 1 + self._autoencoder().encode_steps(run.request.height, run.request.width)
 
     def _decode(self, run: _Run, latents: Tensor) -> Iterator[Event]:
-        """Frames as they are decoded. If memory runs out, smaller tiles go on where larger ones have come to."""
-        yield from self._take_turn(run, self._parts.vae)
-        chunks = latents.shape[2]
-        yield run.clock.progress(Phase.DECODE, 0, chunks)
-        index = chunk = 0
-        tiles = self._tiles()
-        for tile in tiles:
-            try:
-                for number, part in enumerate(self._chunks(latents, tile)):
-                    if number < chunk:
-                        continue
-                    _require_finite(part, "the autoencoder")
-                    frames = to_rgb(part)
-                    yield Frames(index=index, frames=frames)
-                    index, chunk = index + len(frames), number + 1
-                    yield run.clock.progress(Phase.DECODE, chunk, chunks)
-                return
-            except torch.OutOfMemoryError:
-                if tile == tiles[-1] or self._ranks.size > 1:
-                    raise
-                log.warning("memory ran out while decoding, %s: trying again in smaller tiles", _in_tiles(tile))
-            torch.cuda.empty_cache()
-
-    def _chunks(self, latents: Tensor, tile: int | None) -> Iterator[Tensor]:
-        """Of the autoencoder. tile: in latent cells."""
-        vae, latents = self._parts.vae(), latents.to(self._parts.vae_device)
-        if tile is None and self._ranks.size > 1 and latents.device == self.device:
-            return strips(vae, self.device, self._ranks.work(guided=False).team)(latents)
-        if tile is None:
-            return decoder(vae, latents.device)(latents)
-        return decode_tiled(vae, latents, tile=tile, stride=_stride(tile))
-
-    def _tiles(self) -> list[int | None]:
-        """What to decode in: as planned, and then what takes less and less memory."""
-        planned = self.tile
-        if planned is None and self._parts.plan is not None and self._parts.plan.vae.tile is not None:
-            planned = _cells(self._parts.plan.vae.tile, self._parts.folder)
-        if self._parts.vae_device.type == "cpu":
-            return [planned]
-        stride = self._parts.folder.vae.config.spatial_stride
-        smaller = [pixels // stride for pixels in (512, 256, 128) if pixels >= 8 * stride]
-        return [planned, *(cells for cells in smaller if planned is None or cells < planned)]
+        """Frames as they are decoded."""
+        yield from self._take_turn(run, self._try_vae)
+        index = 0
+        for made in self._autoencoder().decode(latents):
+            if isinstance(made, Adjustment):
+                yield Adjusted(adjustment=made)
+                continue
+            if made.frames is not None:
+                yield Frames(index=index, frames=made.frames)
+                index += len(made.frames)
+            yield run.clock.progress(Phase.DECODE, made.step, made.steps)
 
     def _load(self, run: _Run, *networks: Callable[[], object]) -> Iterator[Event]:
         yield run.clock.progress(Phase.LOAD, 0, len(networks))
@@ -326,6 +315,14 @@ class Pipeline(VideoPipeline):
     def _tokenizer(self) -> PromptTokenizer:
         return load_tokenizer(self._parts.folder)
 
+    def _autoencoder(self) -> Autoencoder:
+        return Autoencoder(self._parts, self.tiles, self._ranks)
+
+    def _try_vae(self) -> None:
+        """Load the autoencoder. If memory runs out here, it will again where it is used, and there much can be done."""
+        with suppress(torch.OutOfMemoryError):
+            self._parts.vae()
+
     def _fetched(self, run: _Run) -> list[Callable[[], object]]:
         """What loads the transformers that this run needs, as far as that can be done beforehand."""
         return [partial(self._parts.fetch, expert) for expert in run.sampling.experts]
@@ -336,7 +333,10 @@ class Pipeline(VideoPipeline):
 
         def get(expert: Expert) -> Transformer:
             work = self._ranks.work(guided=sampling.scale(expert) != 1)
+            new = not transformers.has(expert)
             network = spread(transformers.get(expert), work.team)
+            if new:
+                self._ranks.meet()
 
             def compute(x: Tensor, timestep: Tensor, text: Tensor) -> Tensor:
                 with attention_backends(*backends):
@@ -346,69 +346,45 @@ class Pipeline(VideoPipeline):
 
         return get
 
-    def _encode(self) -> Encode:
-        """The autoencoder's encoder, on its device, in tiles if that is asked for."""
-        vae = self._parts.vae()
-        tile, where = self._tiles()[0], self._parts.vae_device
-        if tile is None:
-            return lambda video: encode(vae, video.to(where)).to(self.device)
-        stride = _stride(tile)
-        return lambda video: encode_tiled(vae, video.to(where), tile=tile, stride=stride).to(self.device)
-
     def _latent_shape(self, request: ResolvedRequest) -> tuple[int, ...]:
         config = self._parts.folder.vae.config
         cells = config.spatial_stride
         return 1, config.z_dim, config.latent_frames(request.frames), request.height // cells, request.width // cells
 
-    def _plan(self, request: ResolvedRequest) -> MemoryPlan | None:
-        """Where everything goes; None where all of it stays on the device, as on a CPU."""
+    def _machine(self) -> Machine | None:
+        """What there is now, the least of all ranks; None where nothing is planned, as on a CPU."""
         if self.device.type == "cpu" or self._parts.dtype.itemsize != 2:
             return None
         machine = this_machine(str(self.device), self.memory_limit)
         free, available = self._ranks.least([machine.gpu_free, machine.host_available])
-        machine = together(replace(machine, gpu_free=free, host_available=available), self._ranks.size)
+        return together(replace(machine, gpu_free=free, host_available=available), self._ranks.size)
+
+    def _plan(self, request: ResolvedRequest, machine: Machine | None) -> MemoryPlan | None:
+        """Where everything goes; None where all of it stays on the device."""
+        return None if machine is None else self._plan_for(work_of(self.spec, request), self.tier, machine)
+
+    def _plan_for(self, work: Work, tier: Tier, machine: Machine) -> MemoryPlan:
         # Seconds are not what is asked for here: nothing has to be measured.
         rates = load_calibration(usual_calibration_file(), machine) or predict(machine)
         return plan(
             architecture_of(self._parts.folder, self.spec.base or self.spec.id),
-            work_of(self.spec, request),
+            work,
             machine,
             rates,
-            tier=self.tier,
+            tier=tier,
             vae_dtype=self._vae_dtype,
         )
+
+    def _remedies(self, request: ResolvedRequest, machine: Machine | None) -> Iterator[Remedy]:
+        """What else could be asked for, with what that takes where it can be planned. Waits for no other rank."""
+        work = work_of(self.spec, request)
+        for change, other, tier in alternatives_to(self.spec, work, self.tier, on_gpu=self.device.type == "cuda"):
+            yield Remedy(change=change, plan=None if machine is None else self._plan_for(other, tier, machine))
 
 
 def _require_bfloat16(dtype: torch.dtype) -> None:
     if dtype is not torch.bfloat16:
         raise InvalidRequest(f"tier fast computes in bfloat16 beside 8-bit numbers, not in {dtype}: leave dtype out")
-
-
-def _does_not_fit(plan: MemoryPlan, request: ResolvedRequest) -> NotEnoughMemory:
-    size = f"{request.width}x{request.height}, {request.frames} frames"
-    if plan.remedy is not None:
-        return NotEnoughMemory(
-            f"{request.model} does not fit here: {'; '.join(plan.notes)}. {plan.remedy[0].upper()}{plan.remedy[1:]}",
-            suggestions=(plan.remedy,),
-            facts={"short_bytes": plan.short_bytes, "peak_bytes": plan.peak_bytes, "cap_bytes": plan.cap_bytes},
-        )
-    command = f"wan plan {request.model} --size {request.width}x{request.height} --frames {request.frames}"
-    return NotEnoughMemory(
-        f"{size} of {request.model} does not fit here, even block by block: {'; '.join(plan.notes)}. "
-        f"Ask for a smaller size or fewer frames; `{command}` says what would fit",
-        suggestions=(command,),
-        facts={"short_bytes": plan.short_bytes, "peak_bytes": plan.peak_bytes, "cap_bytes": plan.cap_bytes},
-    )
-
-
-def _in_tiles(cells: int | None) -> str:
-    return "the whole picture at once" if cells is None else f"in tiles of {cells} latent cells"
-
-
-def to_rgb(video: Tensor) -> npt.NDArray[np.uint8]:
-    """Frames [1, 3, n, H, W] in [-1, 1] -> uint8 [n, H, W, 3]. Truncates, as the official code does."""
-    scaled = ((video[0] + 1) / 2 * 255).to(torch.uint8)
-    return scaled.permute(1, 2, 3, 0).contiguous().cpu().numpy()
 
 
 def _with_cuts(request: ResolvedRequest, tokens: PromptTokens) -> ResolvedRequest:
@@ -431,29 +407,11 @@ def _picture(source: "ImageSource | None") -> Image | None:
     return None if source is None else load_image(source)
 
 
-def _encode_steps(run: _Run) -> int:
-    return 1 if run.image is None else 2
-
-
-def _require_finite(tensor: Tensor, what: str) -> None:
-    if not bool(torch.isfinite(tensor).all()):
-        raise NonFiniteLatents(
-            f"{what} gave numbers that are not finite: check the model's files and get damaged ones again, "
-            "or use dtype float32",
-            suggestions=("dtype float32",),
-        )
-
-
-def _cells(tile: int | None, folder: ModelFolder) -> int | None:
-    """The side of a tile in latent cells."""
+def _tiles(tile: int | None, folder: ModelFolder) -> Tiling | None:
+    """Squares of `tile` pixels."""
     if tile is None:
         return None
-    stride = folder.vae.config.spatial_stride
-    if tile < 8 * stride:
-        raise InvalidRequest(f"tile is {tile} pixels: use at least {8 * stride}, or leave it out to work without tiles")
-    return tile // stride
-
-
-def _stride(tile: int) -> int:
-    """From one tile to the next: three quarters of a tile, so that a quarter overlaps."""
-    return tile * 3 // 4
+    cell = folder.vae.config.spatial_stride
+    if tile < 8 * cell:
+        raise InvalidRequest(f"tile is {tile} pixels: use at least {8 * cell}, or leave it out to work without tiles")
+    return Tiling.square(tile, cell)

@@ -1,6 +1,5 @@
 """A cheap look at latents: every latent cell becomes one pixel, by a linear map that is fitted to the VAE at hand."""
 
-from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
@@ -29,16 +28,18 @@ class LatentColours:
         return Preview(width=width, height=height, frames=frames, rgb=rgb.numpy().tobytes())
 
 
-def fit_colours(encode: Callable[[Tensor], Tensor], stride: int) -> LatentColours:
-    """Least squares over one encoded pattern of soft random colours.
-
-    encode: video [1, 3, F, H, W] in [-1, 1] -> normalised latents [1, z, T, h, w]; stride: pixels per latent cell.
-    """
+def colour_pattern(stride: int) -> Tensor:
+    """A still video [1, 3, F, H, W] in [-1, 1] of soft random colours; stride: pixels per latent cell."""
     cells = torch.rand(1, 3, _CELLS, _CELLS, generator=torch.Generator().manual_seed(0)) * 2 - 1
     side = _CELLS * stride
     pattern = F.interpolate(cells, size=(side, side), mode="bilinear")
-    latents = encode(pattern.unsqueeze(2).expand(-1, -1, _FRAMES, -1, -1)).float()
-    mean_colours = F.avg_pool2d(pattern, stride).to(latents)
+    return pattern.unsqueeze(2).expand(-1, -1, _FRAMES, -1, -1)
+
+
+def fit_colours(pattern: Tensor, latents: Tensor) -> LatentColours:
+    """Least squares over a still video [1, 3, F, H, W] in [-1, 1] and its normalised latents [1, z, T, h, w]."""
+    latents = latents.float()
+    mean_colours = F.avg_pool2d(pattern[:, :, 0], pattern.shape[-1] // latents.shape[-1]).to(latents)
     colours = mean_colours.unsqueeze(2).expand(-1, -1, latents.shape[2], -1, -1)
     x = latents[0].flatten(1).T
     y = colours[0].flatten(1).T

@@ -5,6 +5,7 @@ python -m wanvideo.pipelines.rank SOCKET
 
 import sys
 from contextlib import closing
+from typing import NoReturn
 
 from wanvideo.parallel.post import Post, take_part
 from wanvideo.parallel.ranks import Ranks
@@ -14,14 +15,14 @@ from wanvideo.pipelines.recipe import Recipe
 from wanvideo.pipelines.wire import event_message, from_json, read_request
 
 
-def work(ranks: Ranks, post: Post, begin: Message) -> None:
-    """Make videos until the process that started this one is gone, or ends it."""
+def work(ranks: Ranks, post: Post, begin: Message) -> NoReturn:
+    """Make videos until the process that started this one ends it, or is gone itself."""
     recipe = from_json(Recipe, begin.values["recipe"])
     pipeline = Pipeline(**recipe.arguments, device=str(ranks.device), ranks=ranks)
-    while (order := post.order()).kind != "end":
-        if order.kind == "run":
+    while True:
+        order = post.order()
+        if order.kind == "run":  # what is left of the run before may still come
             _run(pipeline, ranks, post, order)
-    pipeline.close()
 
 
 def _run(pipeline: Pipeline, ranks: Ranks, post: Post, order: Message) -> None:

@@ -41,9 +41,13 @@ class Transformers:
     ) -> None:
         self.let_go()
 
+    def has(self, expert: Expert) -> bool:
+        """Whether `get` gives it at once."""
+        return self._current is not None and self._current[0] is expert
+
     def get(self, expert: Expert) -> WanTransformer:
         """The network, loaded if need be."""
-        if self._current is None or self._current[0] is not expert:
+        if not self.has(expert):
             self.let_go()
             transformer = self._parts.transformer(expert)
             deltas = read_deltas([share for lora in self._loras if (share := self._share(lora, expert)) is not None])
@@ -51,6 +55,7 @@ class Transformers:
             self._applied.enter_context(context)
             self._applied.enter_context(remembered_text(transformer))
             self._current = expert, transformer
+        assert self._current is not None
         return self._current[1]
 
     def let_go(self) -> None:

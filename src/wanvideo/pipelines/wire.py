@@ -10,9 +10,9 @@ from pydantic import TypeAdapter
 
 from wanvideo.media.image import load_image
 from wanvideo.parallel.wire import Blob, Message
-from wanvideo.pipelines.events import Event, Frames, Planned, Resolved
+from wanvideo.pipelines.events import Adjusted, Event, Frames, Planned, Resolved
 from wanvideo.pipelines.state import Checkpoint
-from wanvideo.request import GenerationRequest, ImageSource, Preview, Progress, ResolvedRequest
+from wanvideo.request import Adjustment, GenerationRequest, ImageSource, Preview, Progress, ResolvedRequest
 from wanvideo.runtime.placement import MemoryPlan
 
 ValueT = TypeVar("ValueT")
@@ -79,6 +79,8 @@ def event_message(event: Event) -> Message:
             return Message("resolved", to_json(ResolvedRequest, replace(request, image=None, end_image=None)))
         case Planned(plan=plan):
             return Message("planned", to_json(MemoryPlan, plan))
+        case Adjusted(adjustment=adjustment):
+            return Message("adjusted", to_json(Adjustment, adjustment))
         case Frames(index=index, frames=frames):
             return Message("frames", {"index": index, "shape": list(frames.shape)}, (frames.data.cast("B"),))
         case Checkpoint():
@@ -101,6 +103,8 @@ def read_event(message: Message, request: GenerationRequest) -> Event:
             return Resolved(request=replace(resolved, image=request.image, end_image=request.end_image))
         case "planned":
             return Planned(plan=from_json(MemoryPlan, values))
+        case "adjusted":
+            return Adjusted(adjustment=from_json(Adjustment, values))
         case "frames":
             return Frames(index=values["index"], frames=np.frombuffer(blobs[0], np.uint8).reshape(values["shape"]))
         case "checkpoint":

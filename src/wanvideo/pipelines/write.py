@@ -11,7 +11,7 @@ from wanvideo.media.output import VIDEO_SUFFIXES, check_writable
 from wanvideo.media.still import save_image
 from wanvideo.media.video import VideoWriter
 from wanvideo.pipelines.base import VideoPipeline
-from wanvideo.pipelines.events import Event, Frames, Resolved, Saved
+from wanvideo.pipelines.events import Adjusted, Event, Frames, Resolved, Saved
 from wanvideo.pipelines.settings import settings
 from wanvideo.request import GenerationRequest, Phase, Progress
 
@@ -55,9 +55,11 @@ def _write(events: Generator[Event, None, None], path: Path, *, embed: bool) -> 
             if isinstance(event, Progress):
                 timing[event.phase] = event.seconds
                 reused = max(reused, event.reused)
+            elif isinstance(event, Adjusted):
+                request = request.adjusted(event.adjustment)
             elif isinstance(event, Frames):
                 began = monotonic()
-                if not about:  # decoding has just begun, so its time cannot be in the file
+                if not about:  # decoding has just begun: its time cannot be in the file, nor what changes from here on
                     spent: dict[Phase, float] = {phase: timing[phase] for phase in timing if phase is not Phase.DECODE}
                     about = settings(request, spent, reused=reused)
                 inside = about if embed else {}

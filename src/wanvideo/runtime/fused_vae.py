@@ -64,8 +64,9 @@ def decoder(vae: WanVAE, device: torch.device) -> Callable[[Tensor], Iterator[Te
 
 
 def encode(vae: WanVAE, video: Tensor) -> Tensor:
-    """`vae.encode`, in the way that is faster where the video is."""
-    return FusedEncoder(vae).encode(video) if video.is_cuda else vae.encode(video)
+    """`vae.encode`, in the way that is faster where that is. A video elsewhere gets there chunk by chunk."""
+    device = vae.conv1.weight.device
+    return FusedEncoder(vae).encode(video) if device.type == "cuda" else vae.encode(video.to(device))
 
 
 # Of the frames [T, H, W, C] behind the middle (level 0) and behind each doubling of H and W (1, 2, ...), a part.
@@ -305,7 +306,7 @@ class FusedEncoder:
     @torch.no_grad()
     def encode(self, video: Tensor) -> Tensor:
         """video [B, 3, F, H, W] in [-1, 1], F = 4 n + 1 -> normalised latents [B, z, T, h, w] float32."""
-        center, scale = self.vae.statistics(video.device)
+        center, scale = self.vae.statistics(self.vae.conv1.weight.device)
         return torch.stack([(self._clip(clip).float() - center) / scale for clip in video])
 
     def _clip(self, video: Tensor) -> Tensor:
@@ -315,7 +316,7 @@ class FusedEncoder:
         for chunk in (video[:, :1], *video[:, 1:].split(config.temporal_stride, dim=1)):
             if chunk.shape[1] == 0:
                 continue
-            pixels = fold_pixels(chunk.to(conv.weight.dtype).unsqueeze(0), config.pixel_patch)
+            pixels = fold_pixels(chunk.to(conv.weight.device, conv.weight.dtype).unsqueeze(0), config.pixel_patch)
             x = self._chunk(pixels.squeeze(0).permute(1, 2, 3, 0).contiguous(), past)
             latents.append(F.linear(x, conv.weight.flatten(1), conv.bias)[..., : config.z_dim])
         return torch.cat(latents).permute(3, 0, 1, 2)

@@ -7,13 +7,14 @@ from wanvideo.models.config import VAEConfig
 from wanvideo.request import Tier
 from wanvideo.runtime import vae_memory
 from wanvideo.runtime.architecture import Architecture, Work
+from wanvideo.runtime.tiles import Tiling
 
 GIB: Final = 2**30
 TEXT_TOKENS: Final = 512  # that the transformer attends to, whatever the length of the prompt
 WIDTH_OF: Final = {"bfloat16": 2, "float16": 2, "float32": 4}  # bytes of a number
-# Tensors as large as the widest of a decode, a chunk's activations and caches together, that are held at its peak: from
-# about 3.0 GiB at 832x480 and 6.5 GiB at 1280x720 in 16 bits with autoencoder 2.1, 6 GiB at 1280x704 with 2.2.
-_DECODE_TENSORS: Final = 44
+# Tensors as large as one frame of the encoder's widest, by pixel_patch, that an encode of many frames has alive at its
+# peak: counted for 832x480, 1280x720 and 1280x704 by the test that counts living bytes.
+_ENCODE_TENSORS: Final = {1: 30, 2: 35.5}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -75,25 +76,14 @@ class MemoryModel:
         return max((attention + dim * self.exchange_per_dim) / team, feed_forward / team, dim * self.embedding_per_dim)
 
 
-def decode_bytes(config: VAEConfig, height: int, width: int, dtype: str, tile: int | None) -> int:
-    """Of a decode, beside the weights of the autoencoder; the number of frames does not count.
-
-    tile: side of the tiles in pixels, None: the whole picture.
-    """
-    cells, itemsize = config.spatial_stride, WIDTH_OF[dtype]
-    sides = None if tile is None else (min(tile, height) // cells, min(tile, width) // cells)
-    whole = vae_memory.decode_bytes(config, height, width, itemsize, sides)
-    return whole - vae_memory.weight_count(config) * itemsize
+def decode_bytes(config: VAEConfig, height: int, width: int, dtype: str, tiles: Tiling | None) -> int:
+    """Of a decode, beside the weights of the autoencoder; the number of frames does not count."""
+    itemsize = WIDTH_OF[dtype]
+    return vae_memory.decode_bytes(config, height, width, itemsize, tiles) - vae_memory.weight_count(config) * itemsize
 
 
-def encode_bytes(config: VAEConfig, height: int, width: int, dtype: str, tile: int | None) -> int:
-    """Of an encode, beside the weights: as a decode with the encoder's width."""
-    return _vae_bytes(config, config.base_dim, height, width, dtype, tile)
-
-
-def _vae_bytes(config: VAEConfig, channels: int, height: int, width: int, dtype: str, tile: int | None) -> int:
-    per_pixel = _DECODE_TENSORS * WIDTH_OF[dtype] * channels / config.pixel_patch**2
-    if tile is None:
-        return int(height * width * per_pixel)
-    # Beside the tile at work, a chunk of four whole frames is blended: sum and copy in float32.
-    return int(min(height, tile) * min(width, tile) * per_pixel) + height * width * 3 * 4 * 4 * 2
+def encode_bytes(config: VAEConfig, height: int, width: int, dtype: str, tiles: Tiling | None) -> int:
+    """Of an encode, beside the weights. The video waits on the host, so its length does not count."""
+    pixels = height * width if tiles is None else min(height, tiles.height) * min(width, tiles.width)
+    numbers = pixels * _ENCODE_TENSORS[config.pixel_patch] * config.base_dim / config.pixel_patch**2
+    return int(numbers * WIDTH_OF[dtype]) + vae_memory.SCRATCH

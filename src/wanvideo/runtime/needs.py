@@ -13,9 +13,10 @@ from wanvideo.runtime.memory_model import WIDTH_OF, MemoryModel
 from wanvideo.runtime.mesh import Mesh, mesh_for
 from wanvideo.runtime.placement import BlockPlacement, Placement, Source, VAEPlan
 from wanvideo.runtime.strips import strip_work
+from wanvideo.runtime.tiles import Tiling
 
-# (autoencoder, height, width, dtype, side of a tile in pixels or None) -> bytes beside its weights.
-VAEBytes: TypeAlias = Callable[[VAEConfig, int, int, str, int | None], int]
+# (autoencoder, height, width, dtype, tiles or None) -> bytes beside its weights.
+VAEBytes: TypeAlias = Callable[[VAEConfig, int, int, str, Tiling | None], int]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -116,9 +117,9 @@ class Needs:
     def text_work(self) -> int:
         return self.model.text(self.architecture, self.work)
 
-    def vae_work(self, estimate: VAEBytes, tile: int | None) -> int:
+    def vae_work(self, estimate: VAEBytes, tiles: Tiling | None) -> int:
         size = self.work.height, self.work.width
-        return estimate(self.architecture.vae, *size, self.vae_dtype, tile) + self.model.workspace
+        return estimate(self.architecture.vae, *size, self.vae_dtype, tiles) + self.model.workspace
 
     def together(self) -> int:
         images = self.vae_work(self.encoding, None) if self.work.encoded_frames else 0
@@ -134,16 +135,12 @@ class Needs:
             case Placement.CPU:
                 return 0
 
-    def encode_peak(self, vae: VAEPlan) -> int:
-        return self.vae_peak(self.encoding, vae)
+    def encode_peak(self, tiles: Tiling | None) -> int:
+        """Of the autoencoder on the GPU; 0 if the video has no pictures to encode."""
+        return self.vae_weights + self.vae_work(self.encoding, tiles) if self.work.encoded_frames else 0
 
-    def decode_peak(self, vae: VAEPlan) -> int:
-        return self.vae_peak(self.decoding, vae)
-
-    def vae_peak(self, estimate: VAEBytes, vae: VAEPlan) -> int:
-        if vae.device == "cpu":
-            return 0
-        return self.vae_weights + self.vae_work(estimate, vae.tile)
+    def decode_peak(self, tiles: Tiling | None) -> int:
+        return self.vae_weights + self.vae_work(self.decoding, tiles)
 
     def host_bytes(self, pinned: int, text: Placement, vae: VAEPlan) -> int:
         """At most; files that are only mapped can be dropped by the system, and do not count."""
@@ -151,6 +148,8 @@ class Needs:
         staying = self.model.host_base + pinned
         encoding = self.text_work if text is Placement.CPU else 0
         decoding = 0
+        if vae.tiles is not None:  # frames wait in 16 bits a number until the last tile comes
+            decoding = int(2 * 3 * self.work.frames * self.work.area * self.work_of(vae.tiles))
         if vae.device == "cpu":
             decoding = 4 * architecture.vae_parameters + self.decoding(architecture.vae, *size, vae.dtype, None)
         return staying + max(encoding, decoding)
@@ -170,7 +169,7 @@ class Needs:
         if not (on_cpu or keep):
             seconds += self.architecture.text_encoder_bytes() / (self.rates.h2d_gbs * 1e9)
         if self.work.encoded_frames:
-            overlap = self.overlap(vae)
+            overlap = self.work_of(vae.encode_tiles)
             seconds += encode_seconds(self.architecture, self.work, self.vae_rate(vae), vae.dtype, overlap)
         return seconds
 
@@ -188,8 +187,8 @@ class Needs:
         return BlockSeconds(compute=compute, copy=copy)
 
     def decode_seconds(self, vae: VAEPlan) -> float:
-        alone = decode_seconds(self.architecture, self.work, self.vae_rate(vae), vae.dtype, self.overlap(vae))
-        if vae.device == "cpu" or vae.tile is not None:  # then each GPU, or the CPU beside it, does all of it
+        alone = decode_seconds(self.architecture, self.work, self.vae_rate(vae), vae.dtype, self.work_of(vae.tiles))
+        if vae.device == "cpu" or vae.tiles is not None:  # then each GPU, or the CPU beside it, does all of it
             return alone
         config = self.architecture.vae
         cells = max(self.work.width, self.work.height) // config.spatial_stride
@@ -198,17 +197,6 @@ class Needs:
     def vae_rate(self, vae: VAEPlan) -> float:
         return self.rates.cpu_tflops / 2 if vae.device == "cpu" else self.rates.vae_tflops
 
-    def overlap(self, vae: VAEPlan) -> float:
-        """How often a pixel is worked on: tiles overlap by a quarter."""
-        if vae.tile is None:
-            return 1.0
-        sides = (self.work.height, self.work.width)
-        worked = [tile_count(side, vae.tile) * min(side, vae.tile) for side in sides]
-        return worked[0] * worked[1] / self.work.area
-
-
-def tile_count(length: int, tile: int) -> int:
-    """Tiles along one side, with a quarter of overlap, as `runtime.tiling` places them."""
-    stride = tile * 3 // 4
-    last = max(0, length - tile)
-    return -(-last // stride) + 1
+    def work_of(self, tiles: Tiling | None) -> float:
+        """How often a pixel is worked on."""
+        return 1.0 if tiles is None else tiles.work(self.work.height, self.work.width)

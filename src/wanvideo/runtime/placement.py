@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from wanvideo.request import Phase, Tier
+from wanvideo.runtime.tiles import Tiling
 
 
 class Source(StrEnum):
@@ -40,8 +41,9 @@ class TextEncoderPlan:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class VAEPlan:
     dtype: str  # "float32" or "bfloat16"
-    tile: int | None  # side in pixels; None: the whole picture
     device: str  # "cuda" or "cpu"
+    tiles: Tiling | None = None  # that it decodes in; None: the whole picture
+    encode_tiles: Tiling | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -23,8 +23,8 @@ from wanvideo.runtime.placement import (
     TextEncoderPlan,
     VAEPlan,
 )
+from wanvideo.runtime.tiles import Tiling, tilings
 
-TILES: Final = (1024, 768, 640, 512, 448, 384, 320, 256, 192, 128)  # pixels a side, what is tried in this order
 _OFFICIAL_VAE: Final = {Tier.EXACT: "float32", Tier.FAST: "bfloat16"}  # float32: as the official code decodes
 
 
@@ -95,8 +95,9 @@ def _on_gpu(needs: Needs) -> MemoryPlan:
     blocks = _blocks(needs)
     text, vae = _text_placement(needs), _vae(needs)
     denoising = needs.fixed + (blocks.resident + blocks.buffers) * needs.slab
-    encoding = max(needs.text_peak(text), needs.encode_peak(vae) if needs.work.encoded_frames else 0)
-    decoding = needs.decode_peak(vae)
+    on_gpu = vae.device == "cuda"
+    encoding = max(needs.text_peak(text), needs.encode_peak(vae.encode_tiles) if on_gpu else 0)
+    decoding = needs.decode_peak(vae.tiles) if on_gpu else 0
     pinned = needs.pool if blocks.source is Source.PINNED else 0
     phases = (
         PhasePlan(phase=Phase.LOAD, peak_bytes=0, seconds=needs.load_seconds),
@@ -146,7 +147,7 @@ def _all_at_once(needs: Needs) -> MemoryPlan:
     weights = needs.all_weights
     # Each is read once, from its file.
     blocks = BlockPlacement(resident=needs.architecture.blocks, streamed=0, buffers=0, source=Source.MAPPED)
-    vae = VAEPlan(dtype=needs.vae_dtype, tile=None, device="cuda")
+    vae = VAEPlan(dtype=needs.vae_dtype, device="cuda")
     text = Placement.RESIDENT
     encoding = max(needs.text_work, needs.vae_work(needs.encoding, None) if needs.work.encoded_frames else 0)
     phases = (
@@ -208,19 +209,13 @@ def _text_placement(needs: Needs) -> Placement:
 
 
 def _vae(needs: Needs) -> VAEPlan:
-    for tile in (None, *_tiles(needs)):
-        vae = VAEPlan(dtype=needs.vae_dtype, tile=tile, device="cuda")
-        encoding = needs.encode_peak(vae) if needs.work.encoded_frames else 0
-        if max(encoding, needs.decode_peak(vae)) <= needs.budget:
-            return vae
-    return VAEPlan(dtype="float32", tile=None, device="cpu")
-
-
-def _tiles(needs: Needs) -> Iterator[int]:
-    """Sides that are smaller than the picture, and wide enough to be blended."""
-    stride = needs.architecture.vae.spatial_stride
-    longest = max(needs.work.width, needs.work.height)
-    return (tile for tile in TILES if 8 * stride <= tile < longest and tile % stride == 0)
+    """Each way in as few pieces as fit; both on the CPU if one does not fit at all."""
+    ways = [None, *tilings(needs.work.height, needs.work.width, needs.architecture.vae.spatial_stride)]
+    decode = [tiles for tiles in ways if needs.decode_peak(tiles) <= needs.budget]
+    encode = [tiles for tiles in ways if needs.encode_peak(tiles) <= needs.budget]
+    if not (decode and encode):
+        return VAEPlan(dtype="float32", device="cpu")
+    return VAEPlan(dtype=needs.vae_dtype, device="cuda", tiles=decode[0], encode_tiles=encode[0])
 
 
 # --- on the CPU ------------------------------------------------------------------------------------------------------
@@ -231,7 +226,7 @@ def _on_cpu(needs: Needs) -> MemoryPlan:
     weights = needs.weights(width=4) + 4 * needs.architecture.vae_parameters
     denoising = 2 * needs.model.denoising(needs.architecture, needs.work, Tier.EXACT)
     text = 2 * needs.model.text(needs.architecture, needs.work)
-    vae = VAEPlan(dtype="float32", tile=None, device="cpu")
+    vae = VAEPlan(dtype="float32", device="cpu")
     size = needs.work.height, needs.work.width
     images = needs.encoding(needs.architecture.vae, *size, "float32", None) if needs.work.encoded_frames else 0
     decoding = needs.decoding(needs.architecture.vae, *size, "float32", None)
@@ -334,14 +329,22 @@ def _about_text(needs: Needs, text: Placement) -> Iterator[str]:
 
 
 def _about_vae(needs: Needs, vae: VAEPlan) -> Iterator[str]:
-    whole = _gib(needs.vae_weights + needs.vae_work(needs.decoding, None))
+    whole = _gib(needs.decode_peak(None))
     if vae.device == "cpu":
         yield f"the CPU decodes: the GPU would need {whole}, and even the smallest tiles are too large for it"
-    elif vae.tile is not None:
-        yield (
-            f"the video is decoded in tiles of {vae.tile} pixels, which changes it slightly: the whole picture would "
-            f"need {whole}"
-        )
+        return
+    if vae.tiles is not None:
+        yield f"the video is decoded in {_tiles(needs, vae.tiles)}: the whole picture would need {whole}"
+    if vae.encode_tiles is not None:
+        whole = _gib(needs.encode_peak(None))
+        yield f"pictures are encoded in {_tiles(needs, vae.encode_tiles)}: whole ones would need {whole}"
+
+
+def _tiles(needs: Needs, tiles: Tiling) -> str:
+    height, width = needs.work.height, needs.work.width
+    more = 100 * (tiles.work(height, width) - 1)
+    count = tiles.count(height, width)
+    return f"{count} tiles of {tiles} pixels, which changes it slightly and takes {more:.0f} % more work"
 
 
 def _gib(nbytes: int) -> str:

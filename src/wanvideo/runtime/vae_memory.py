@@ -1,87 +1,33 @@
-"""How much memory the video autoencoder needs, and how to cut a picture so that it fits. Sizes alone, no torch.
+"""How much memory the video autoencoder needs. Sizes alone, no torch.
 
 Counted are the tensors that `fused_vae` has alive at its fullest moment, which does not depend on the number of frames:
 the two frames that every causal convolution remembers, and what one block works with. Of numbers of 16 bits, VAE 2.2
 at 1280x704 needs 4.8 GiB beside its weights and VAE 2.1 at 1280x720 5.6 GiB, in groups of two frames.
 """
 
-import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import Final
 
-from wanvideo.errors import NotEnoughMemory
 from wanvideo.models.config import VAEConfig
+from wanvideo.runtime.tiles import Tiling
 
-OVERLAP: Final = 64  # pixels that neighbouring tiles share
 GROUP: Final = 2  # frames that a decoder stage takes at a time; 1 takes less memory, 4 copies less
-_SCRATCH: Final = 128 << 20  # bytes that convolutions and attention may want for themselves
-
-
-@dataclass(frozen=True, slots=True)
-class DecodePlan:
-    """How to decode: the whole picture at once, or tiles [H, W] every `stride`, both in latent cells."""
-
-    tile: tuple[int, int] | None
-    stride: tuple[int, int] | None
-    nbytes: int  # estimated
-    work: float  # compared with the whole picture at once
-
-
-def plan_decode(
-    config: VAEConfig, height: int, width: int, itemsize: int, budget: int, *, group: int = GROUP
-) -> DecodePlan:
-    """The least work for a video of height x width pixels that takes at most `budget` bytes, weights included.
-
-    itemsize: bytes of a number. Raises NotEnoughMemory if even small tiles need more.
-    """
-    plans = [*_plans(config, height, width, itemsize, group)]
-    fitting = [plan for plan in plans if plan.nbytes <= budget]
-    if not fitting:
-        least = min(plan.nbytes for plan in plans)
-        raise NotEnoughMemory(
-            f"decoding {width}x{height} takes at least {least / 2**30:.1f} GiB, in small tiles, and there are "
-            f"{budget / 2**30:.1f} GiB: use a smaller size, or a 16-bit type for the autoencoder",
-            facts={"needed": least, "free": budget},
-        )
-    return min(fitting, key=lambda plan: (plan.work, plan.nbytes))
-
-
-def _plans(config: VAEConfig, height: int, width: int, itemsize: int, group: int) -> Iterator[DecodePlan]:
-    yield DecodePlan(None, None, decode_bytes(config, height, width, itemsize, group=group), 1.0)
-    cells = config.spatial_stride
-    overlap, rows, columns = OVERLAP // cells, height // cells, width // cells
-    for down in range(1, 9):
-        for across in range(1, 9):
-            tile = _side(rows, down, overlap), _side(columns, across, overlap)
-            if down * across == 1 or min(tile) < 2 * overlap:
-                continue
-            stride = tile[0] - overlap, tile[1] - overlap
-            work = down * across * tile[0] * tile[1] / (rows * columns)
-            yield DecodePlan(tile, stride, decode_bytes(config, height, width, itemsize, tile, group=group), work)
-
-
-def _side(length: int, tiles: int, overlap: int) -> int:
-    return math.ceil((length + (tiles - 1) * overlap) / tiles)
+SCRATCH: Final = 128 << 20  # bytes that convolutions and attention may want for themselves
 
 
 def decode_bytes(
-    config: VAEConfig,
-    height: int,
-    width: int,
-    itemsize: int,
-    tile: tuple[int, int] | None = None,
-    *,
-    group: int = GROUP,
+    config: VAEConfig, height: int, width: int, itemsize: int, tiling: Tiling | None = None, *, group: int = GROUP
 ) -> int:
-    """Bytes at the fullest moment of a decode, with the decoder's weights. height, width in pixels, tile in cells."""
-    cells = config.spatial_stride
-    h, w = (height // cells, width // cells) if tile is None else tile
+    """Bytes at the fullest moment of a decode, with the decoder's weights; height and width in pixels."""
+    cell = config.spatial_stride
+    sides = (height, width) if tiling is None else (min(tiling.height, height), min(tiling.width, width))
+    cells = sides[0] // cell, sides[1] // cell
     # Chunks of float32 pixels: the one that is handed on, and those that it is made of, or blended from.
     pixels = 3 * 4 * config.temporal_stride * height * width
-    copies = 2 if tile is None else 4
-    return weight_count(config) * itemsize + activations(config, h, w, group) * itemsize + copies * pixels + _SCRATCH
+    copies = 2 if tiling is None else 4
+    return (weight_count(config) + activations(config, *cells, group)) * itemsize + copies * pixels + SCRATCH
 
 
 @dataclass(frozen=True, slots=True)

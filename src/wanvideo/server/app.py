@@ -43,7 +43,7 @@ def create_app(parts: Parts) -> FastAPI:
     @asynccontextmanager
     async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
         anyio.to_thread.current_default_thread_limiter().total_tokens = THREADS
-        parts.hub.open()
+        parts.hub.open(await anyio.to_thread.run_sync(parts.queue.last_seq))
         await anyio.to_thread.run_sync(parts.start)
         try:
             yield
@@ -104,12 +104,16 @@ def rules_of(settings: Settings) -> Rules:
             usual=settings.max_json_bytes,
             forms={
                 "/generation/submit": image,
+                "/generation/batch": settings.max_batch_bytes,
                 "/api/v1/inputs": settings.max_image_bytes + settings.max_json_bytes,
                 "/v1/videos": image,
                 "/lora/upload": settings.max_lora_bytes + settings.max_json_bytes,
                 "/outputs/settings": settings.max_video_bytes + settings.max_json_bytes,
             },
-            jsons={"/v1/videos": 4 * settings.max_image_bytes // 3 + settings.max_json_bytes},  # a data URL
+            jsons={
+                "/v1/videos": 4 * settings.max_image_bytes // 3 + settings.max_json_bytes,  # a data URL
+                "/generation/batch": generation.MAX_BATCH_FIELD,
+            },
             seconds=settings.body_seconds,
         ),
     )

@@ -2,10 +2,10 @@
 
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack
+from dataclasses import replace
 from typing import Any
 
 from wanvideo.families.registry import installed_families
-from wanvideo.jobs.database import Database
 from wanvideo.jobs.executor import MakeExecutor
 from wanvideo.jobs.folder import DataFolder
 from wanvideo.jobs.job import DONE, Job, State
@@ -14,6 +14,7 @@ from wanvideo.jobs.lock import locked
 from wanvideo.jobs.outbox import ENDS, Outbox
 from wanvideo.jobs.queue import Queue
 from wanvideo.jobs.reconcile import reconcile
+from wanvideo.jobs.retention import Retention, Sweeper
 from wanvideo.jobs.supervisor import Supervisor
 from wanvideo.server.catalog import Catalog
 from wanvideo.server.downloads import Download, Downloads
@@ -27,8 +28,11 @@ from wanvideo.server.monitor import Monitor, Sample
 from wanvideo.server.parts import Parts, Sources, offer_here, package_version
 from wanvideo.server.preparing import Preparing
 from wanvideo.server.prompt import Enhancer
+from wanvideo.server.receiving import remove_left_over
 from wanvideo.server.sandbox import Sandbox
 from wanvideo.server.settings import Settings
+from wanvideo.server.stores import database_of, folder_of
+from wanvideo.server.tidying import Tidying, remove_unused
 from wanvideo.server.webhooks import Webhooks, body_of, key_of
 from wanvideo.server.workers import describe, workers_of
 
@@ -38,14 +42,17 @@ Workers = Callable[[Settings, Sources, DataFolder], Mapping[str, MakeExecutor]]
 def build(settings: Settings, sources: Sources, *, workers: Workers = workers_of) -> Parts:
     """Open everything; nothing works yet. Raises DataFolderInUse, StorageFailed, and whatever else is in the way."""
     with ExitStack() as closing:
-        folder = DataFolder(settings.data_dir, settings.outputs_dir)
+        folder = folder_of(settings)
         closing.enter_context(locked(folder))
-        database = Database(f"sqlite:///{folder.database}")
+        database = database_of(settings)
         closing.callback(database.close)
+        closing.enter_context(database.alone())
         database.check()
         database.migrate()
         queue = Queue(database, folder, most_waiting=settings.max_queued)
         reconcile(queue)
+        for place in filter(None, (folder.incoming, sources.library.folder)):
+            remove_left_over(place)
         hub = Hub()
         catalog = Catalog(installed_families(), sources.places, demo=settings.demo)
         downloads = Downloads(
@@ -55,17 +62,22 @@ def build(settings: Settings, sources: Sources, *, workers: Workers = workers_of
             lambda model, variant: offer_here(catalog, settings, model, variant),
         )
         preparing = Preparing(catalog, downloads)
+        retention = Retention(queue, settings.retention)
         supervisor = Supervisor(queue, workers(settings, sources, folder), describe=describe, preparer=preparing)
         sandbox = Sandbox()
+        inputs = Inputs(folder.inputs, sandbox)
         parts = Parts(
             settings=settings,
             sources=sources,
             folder=folder,
             queue=queue,
             supervisor=supervisor,
+            retention=retention,
+            sweeper=Sweeper(retention),
             catalog=catalog,
-            inputs=Inputs(folder.inputs, sandbox),
+            inputs=inputs,
             sandbox=sandbox,
+            tidying=Tidying(lambda: remove_unused(inputs, queue, settings.input_days)),
             limits=LimitsFile(settings.data_dir / "limits.json"),
             downloads=downloads,
             monitor=Monitor(lambda sample: _tell_sample(hub, sample)),
@@ -105,7 +117,7 @@ def webhooks_of(settings: Settings, queue: Queue, view: Callable[[Job], dict[str
 
 def _tell_change(parts: Parts, change: Change) -> None:
     for frame in of_change(change, parts.catalog):
-        parts.hub.publish(frame)
+        parts.hub.publish(frame if change.event is None else replace(frame, event=change.event.seq))
     _measure(parts.metrics, change)
     if change.kind in ENDS:
         parts.webhooks.wake()

@@ -11,6 +11,8 @@ from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect
+from starlette.routing import compile_path
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from wanvideo.errors import (
@@ -214,7 +216,21 @@ async def _http(request: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, HTTPException)
     known = isinstance(error.detail, str) and error.detail != HTTPStatus(error.status_code).phrase
     message = error.detail if known else _SAID.get(error.status_code, HTTPStatus(error.status_code).phrase)
-    return answer(request.scope, error.status_code, problem_for(error.status_code, str(message)), error.headers)
+    headers = error.headers
+    if error.status_code == HTTPStatus.METHOD_NOT_ALLOWED:
+        headers = {**(headers or {}), "Allow": ", ".join(sorted(methods_at(request.app, request.url.path)))}
+    return answer(request.scope, error.status_code, problem_for(error.status_code, str(message)), headers)
+
+
+def methods_at(app: FastAPI, path: str) -> frozenset[str]:
+    """What an address takes. The router itself names only what the first of an address's functions takes."""
+    fitting = {
+        template: found for template, found in app.openapi()["paths"].items() if compile_path(template)[0].match(path)
+    }
+    if not fitting:
+        return frozenset()
+    nearest = min(fitting, key=lambda template: template.count("{"))  # /queue/clear, not /queue/{task_id}
+    return frozenset(method.upper() for method in fitting[nearest])
 
 
 _SAID: Final = {
@@ -251,6 +267,8 @@ class LastStop:
 
         try:
             await self.app(scope, receive, sending)
+        except ClientDisconnect:
+            return  # there is nobody to tell
         except Exception as error:  # noqa: BLE001 - the last stop: what nobody foresaw must not reach the client
             answer = unexpected(scope, error)
             if not begun:

@@ -83,7 +83,7 @@ def plan_view(parts: Parts, entry: ModelEntry, found: Forecast) -> PlanView:
     missing = None
     if not found.on_disk and entry.variants:
         missing = parts.offer(entry.id, None).nbytes
-    notes = list(decided.notes)
+    notes, tiles = list(decided.notes), decided.vae.tiles
     if decided.transformer.streamed and not parts.limits.current.offload:
         notes.append("parts of the model would have to wait outside of the GPU, which the settings do not allow")
     return PlanView(
@@ -105,7 +105,8 @@ def plan_view(parts: Parts, entry: ModelEntry, found: Forecast) -> PlanView:
         peak_mb=round(decided.peak_bytes / MIB, 1),
         host_mb=round(decided.host_bytes / MIB, 1),
         streamed_blocks=decided.transformer.streamed,
-        tile=decided.vae.tile,
+        tile=None if tiles is None else max(tiles.width, tiles.height),
+        tiles=None if tiles is None else str(tiles),
         phases=[
             PlannedPhase(
                 phase=each.phase.value, seconds=round(each.seconds, 2), peak_mb=round(each.peak_bytes / MIB, 1)

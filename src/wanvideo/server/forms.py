@@ -17,6 +17,7 @@ ModelT = TypeVar("ModelT", bound=BaseModel)
 
 MAX_FIELDS: Final = 40
 MAX_FIELD_BYTES: Final = 64 * 1024
+_SCHEMA: Final = "#/components/schemas/"
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,7 +29,9 @@ class Fields:
 
 
 @asynccontextmanager
-async def body_of(request: Request, *, max_files: int = 0) -> AsyncIterator[Fields]:
+async def body_of(
+    request: Request, *, max_files: int = 0, max_field_bytes: int = MAX_FIELD_BYTES
+) -> AsyncIterator[Fields]:
     """The body, with its files for as long as the block runs. Raises BadRequest."""
     if not request.headers.get("content-type", "").lower().startswith("multipart/form-data"):
         yield Fields(await _json(request))
@@ -36,7 +39,7 @@ async def body_of(request: Request, *, max_files: int = 0) -> AsyncIterator[Fiel
     async with AsyncExitStack() as closing:
         try:
             form = await closing.enter_async_context(
-                request.form(max_files=max_files, max_fields=MAX_FIELDS, max_part_size=MAX_FIELD_BYTES)
+                request.form(max_files=max_files, max_fields=MAX_FIELDS, max_part_size=max_field_bytes)
             )
         except HTTPException as error:
             raise BadRequest(f"the form cannot be read: {error.detail}") from None
@@ -64,10 +67,14 @@ def parsed(kind: type[ModelT], value: Any) -> ModelT:
         raise RequestValidationError(error.errors(include_url=False, include_input=False)) from None
 
 
-def either(kind: type[BaseModel], files: tuple[str, ...] = ()) -> dict[str, Any]:
-    """For OpenAPI: a body of this kind as JSON, or as a form with these files."""
-    schema = kind.model_json_schema(ref_template="#/components/schemas/{model}")
-    schema.pop("$defs", None)
+def either(kind: type[BaseModel], files: tuple[str, ...] = (), inlined: tuple[str, ...] = ()) -> dict[str, Any]:
+    """For OpenAPI: a body of this kind as JSON, or as a form with these files.
+
+    inlined: schemas that it uses and no other address describes.
+    """
+    schema = kind.model_json_schema(ref_template=_SCHEMA + "{model}")
+    definitions = schema.pop("$defs", {})
+    schema = _with(schema, {_SCHEMA + name: definitions[name] for name in inlined})
     binary = {name: {"type": "string", "format": "binary"} for name in files}
     form = {**schema, "properties": {**schema["properties"], **binary}}
     return {
@@ -76,3 +83,21 @@ def either(kind: type[BaseModel], files: tuple[str, ...] = ()) -> dict[str, Any]
             "content": {"application/json": {"schema": schema}, "multipart/form-data": {"schema": form}},
         }
     }
+
+
+def _with(value: Any, definitions: Mapping[str, Any]) -> Any:
+    """JSON, with some references replaced by what they stand for."""
+    if isinstance(value, list):
+        return [_with(each, definitions) for each in value]
+    if not isinstance(value, dict):
+        return value
+    found = definitions.get(value.get("$ref", ""))
+    return {name: _with(each, definitions) for name, each in (found or value).items()}
+
+
+def form_of(kind: type[BaseModel], file: str) -> dict[str, Any]:
+    """For OpenAPI: a form with a file, which must be there."""
+    schema = kind.model_json_schema(ref_template="#/components/schemas/{model}")
+    properties = {**schema.get("properties", {}), file: {"type": "string", "format": "binary"}}
+    form = {**schema, "properties": properties, "required": [*schema.get("required", ()), file]}
+    return {"requestBody": {"required": True, "content": {"multipart/form-data": {"schema": form}}}}

@@ -33,7 +33,7 @@ from wanvideo.server.sign_in import (
 )
 
 OPEN_PATHS: Final = frozenset({"/healthz"})  # says only that somebody is there
-SAFE: Final = frozenset({"GET", "HEAD", "OPTIONS"})
+SAFE: Final = frozenset({"GET", "HEAD", "OPTIONS", "TRACE"})  # the last one is taken nowhere, and answered with 405
 MEDIA_TYPES: Final = frozenset({"application/json", "multipart/form-data"})
 MOST_SIGN_IN: Final = 4096  # bytes of the form that asks for the token
 LEAST_RATE: Final = 64 * 1024  # bytes per second, below which a body is too slow
@@ -116,8 +116,7 @@ class Guard:
                 return
             if scope["type"] == "http":
                 check_media_type(headers, scope)
-                receive = arriving = Arriving(receive, headers, self.rules.bodies, scope["path"])
-                send = _ending(send, arriving)
+                receive = Arriving(receive, headers, self.rules.bodies, scope["path"])
         except Refused as refusal:
             await _refuse(scope, receive, send, refusal)
             return
@@ -250,7 +249,6 @@ class Arriving:
         self._deadline = time.monotonic() + limits.seconds + self._most / LEAST_RATE
         self._count = 0
         self._done = False
-        self.endless = "transfer-encoding" in headers  # what is left of it need not be waited for
 
     async def __call__(self) -> Message:
         if self._done:  # what comes now is the end of the connection
@@ -259,26 +257,13 @@ class Arriving:
             async with asyncio.timeout(min(self._patience, max(0.0, self._deadline - time.monotonic()))):
                 message = await self._receive()
         except TimeoutError:
-            self.endless = True
             raise HTTPException(408, "the request did not arrive in time") from None
         if message["type"] == "http.request":
             self._count += len(message.get("body", b""))
             if self._count > self._most:
                 raise HTTPException(413, _too_large(self._most))
             self._done = not message.get("more_body", False)
-            self.endless = self.endless and not self._done
         return message
-
-
-def _ending(send: Send, arriving: Arriving) -> Send:
-    """An answer to a request that goes on and on ends the connection; what is left of others is passed over."""
-
-    async def sending(message: Message) -> None:
-        if message["type"] == "http.response.start" and arriving.endless:
-            MutableHeaders(scope=message)["connection"] = "close"
-        await send(message)
-
-    return sending
 
 
 def _too_large(most: int) -> str:
@@ -293,9 +278,7 @@ async def _refuse(scope: Scope, receive: Receive, send: Send, refusal: Refused) 
     if scope["type"] == "websocket":
         await WebSocketClose(code=1008, reason=refusal.message[:100])(scope, receive, send)
         return
-    headers = {"connection": "close"}
-    if refusal.status == 401:
-        headers["www-authenticate"] = "Bearer"
+    headers = {"www-authenticate": "Bearer"} if refusal.status == 401 else {}
     if refusal.status == 429:
         headers["retry-after"] = "60"
     said = errors.answer(scope, refusal.status, problem_for(refusal.status, refusal.message), headers)

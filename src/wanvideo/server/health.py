@@ -67,6 +67,10 @@ def system_info(parts: Parts, found: Sequence[Check]) -> SystemInfo:
     if taken.gpu is not None and (percent := 100 * (1 - taken.gpu.free / taken.gpu.total)) > _VERY_HIGH:
         warnings.append(f"{percent:.0f} % of GPU memory are in use")
     warnings += [without_folders(problem.message) for problem in parts.catalog.families.problems]
+    if due := parts.retention.announced():
+        warnings.append(
+            f"{due} finished jobs will be removed with their videos, as /system/storage lists: favourites stay"
+        )
     if parts.settings.insecure and not parts.settings.on_loopback:
         warnings.append("everybody who reaches this address may use the server: there is no token")
     return SystemInfo(issues=issues, warnings=warnings, recommendations=recommendations)

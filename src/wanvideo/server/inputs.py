@@ -5,7 +5,10 @@ import os
 import re
 import secrets
 import struct
-from dataclasses import dataclass
+import threading
+import time
+from collections.abc import Callable, Container
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import BinaryIO, Final
 
@@ -14,6 +17,7 @@ from wanvideo.server.sandbox import Sandbox
 
 NAME: Final = re.compile(r"[0-9a-f]{64}\.png")
 _BLOCK: Final = 1 << 20
+_FRESH: Final = 60.0  # seconds
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,13 +26,29 @@ class Inputs:
 
     folder: Path
     sandbox: Sandbox
+    _lock: threading.Lock = field(default_factory=threading.Lock)
 
     def path(self, name: str) -> Path:
         """Where a stored picture lies. Raises InvalidImage if there is none of that name."""
         path = self.folder / name
-        if not NAME.fullmatch(name) or not path.is_file():
-            raise InvalidImage(f"there is no stored picture {name!r:.80}: upload it again")
+        with self._lock:
+            if not NAME.fullmatch(name) or not path.is_file() or path.is_symlink():
+                raise InvalidImage(f"there is no stored picture {name!r:.80}: upload it again")
+            if time.time() - path.stat().st_mtime > _FRESH:
+                os.utime(path)  # it is used, and whoever looks for unused ones must not remove it now
         return path
+
+    def remove_unused(self, used: Callable[[], Container[str]], seconds: float) -> list[str]:
+        """Remove what nobody asked for in the last `seconds`, and what is not `used`; the names of what is gone."""
+        old = [path for path in self.folder.iterdir() if NAME.fullmatch(path.name) and _age(path) > seconds]
+        names = used() if old else ()
+        removed = []
+        for path in old:
+            with self._lock:
+                if path.name not in names and _age(path) > seconds:
+                    path.unlink(missing_ok=True)
+                    removed.append(path.name)
+        return removed
 
     def size(self, name: str) -> tuple[int, int]:
         """Width and height of a stored picture, in pixels. Raises InvalidImage."""
@@ -50,6 +70,11 @@ class Inputs:
             raw.unlink(missing_ok=True)
             clean.unlink(missing_ok=True)
         return name
+
+
+def _age(path: Path) -> float:
+    """Seconds since it was last stored or asked for."""
+    return time.time() - path.lstat().st_mtime
 
 
 def _copy(upload: BinaryIO, target: Path, most: int) -> None:

@@ -151,6 +151,7 @@ def video_view(parts: Parts, job: Job) -> VideoView:
         steps=_number(params.get("steps")),
         sha256=str(result.get("sha256", "")),
         favourite=job.favourite,
+        expires_at=None if job.expires is None else at(job.expires),
         replaces=replaced(job),
         exists=parts.output_of(job).is_file(),
     )

@@ -19,6 +19,7 @@ from wanvideo.jobs.job import Job, State
 from wanvideo.jobs.lock import Address
 from wanvideo.jobs.queries import Filter
 from wanvideo.jobs.queue import Queue
+from wanvideo.jobs.retention import Retention, Sweeper
 from wanvideo.jobs.supervisor import Supervisor
 from wanvideo.server.catalog import Catalog
 from wanvideo.server.downloads import Downloads
@@ -35,6 +36,7 @@ from wanvideo.server.redact import without_folders
 from wanvideo.server.sandbox import Sandbox
 from wanvideo.server.schemas.system import Check
 from wanvideo.server.settings import Settings
+from wanvideo.server.tidying import Tidying
 from wanvideo.server.webhooks import Webhooks
 from wanvideo.weights.download.hub import Hub as ModelHub
 from wanvideo.weights.download.plan import free_bytes
@@ -72,9 +74,12 @@ class Parts:
     folder: DataFolder
     queue: Queue
     supervisor: Supervisor
+    retention: Retention
+    sweeper: Sweeper
     catalog: Catalog
     inputs: Inputs
     sandbox: Sandbox
+    tidying: Tidying
     limits: LimitsFile
     downloads: Downloads
     monitor: Monitor
@@ -95,9 +100,13 @@ class Parts:
         self.downloads.start()
         self.webhooks.start()
         self.supervisor.start()
+        self.sweeper.start()
+        self.tidying.start()
 
     def stop(self) -> None:
         """Let the jobs at work keep their state, and close everything."""
+        self.tidying.stop()
+        self.sweeper.stop()
         self.supervisor.drain(self.settings.drain_seconds)
         self.downloads.stop()
         self.webhooks.stop()
@@ -143,8 +152,8 @@ class Parts:
         return self.folder.outputs / Path(str((job.result or {}).get("file", ""))).name
 
     def output_bytes(self) -> int:
-        """Of all files in the folder of outputs."""
-        return sum(path.lstat().st_size for path in self.folder.outputs.iterdir() if path.is_file())
+        """Of all videos."""
+        return self.queue.stored_bytes()
 
     def line(self) -> Line:
         """Of the jobs that wait now."""

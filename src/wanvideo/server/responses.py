@@ -5,6 +5,8 @@ from typing import Any, Final
 
 from fastapi import APIRouter
 from fastapi.routing import APIRoute
+from pydantic import BaseModel
+from starlette.convertors import StringConvertor, register_url_convertor
 
 from wanvideo.server.schemas.common import Problem
 
@@ -26,15 +28,34 @@ SAID: Final = {
     507: "The disk is too full.",
 }
 
-ERRORS: Final[dict[int | str, dict[str, Any]]] = {
-    status: {"model": Problem, "description": said} for status, said in SAID.items()
-}
+
+def errors_of(kind: type[BaseModel]) -> dict[int | str, dict[str, Any]]:
+    """What an address may answer beside what it is for.
+
+    Not as "model", for FastAPI would make a model of its own for each of a thousand answers, which takes half a second
+    of every start. One address of a kind names it so, and thereby puts it into the document.
+    """
+    content = {"application/json": {"schema": {"$ref": f"#/components/schemas/{kind.__name__}"}}}
+    return {status: {"description": said, "content": content} for status, said in SAID.items()}
+
+
+ERRORS: Final = errors_of(Problem)
+
+
+class _JobId(StringConvertor):
+    """Of an address: so that the router does not take /queue/clear for a job, and can say which methods are known."""
+
+    regex = "[0-9a-z]{8,40}"
+
+
+register_url_convertor("job", _JobId())
 
 
 class Route(APIRoute):
     """Leaves out what is null, as existing clients expect."""
 
     def __init__(self, path: str, endpoint: Callable[..., Any], **options: Any) -> None:
+        path = path.replace("{task_id}", "{task_id:job}")
         super().__init__(path, endpoint, **{**options, "response_model_exclude_none": True})
 
 

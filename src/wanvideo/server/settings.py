@@ -10,6 +10,7 @@ from pydantic import Field, SecretStr, field_validator, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from wanvideo.errors import InvalidRequest
+from wanvideo.jobs.retention import Rules
 from wanvideo.media.naming import USUAL, NameTemplate
 from wanvideo.server.origins import host_name, is_loopback, is_origin
 from wanvideo.server.webhooks import key_of
@@ -34,6 +35,7 @@ class Settings(BaseSettings):
     port: int = Field(default=9000, ge=0, le=65535)  # 0: any free one
     data_dir: Path = Field(default_factory=lambda: platformdirs.user_data_path("wanvideo", appauthor=False) / "server")
     web_dir: Path = Path(__file__).with_name("static")  # of the web app, where its build puts it
+    database: SecretStr | None = None  # postgresql://..., which may hold a password; None: SQLite in `data_dir`
     outputs_dir: Path | None = None  # for finished videos; None: in `data_dir`
     name_template: str = USUAL  # of their files
 
@@ -60,11 +62,16 @@ class Settings(BaseSettings):
     max_count: int = Field(default=64, ge=1)  # jobs of one submit
     max_json_bytes: int = Field(default=256 * 1024, ge=1024)
     max_image_bytes: int = Field(default=32 * MIB, ge=1024)
+    max_batch_bytes: int = Field(default=256 * MIB, ge=1024)  # of several requests with their pictures
     max_video_bytes: int = Field(default=512 * MIB, ge=1024)  # to read its settings
     max_lora_bytes: int = Field(default=2 * GIB, ge=1024)
     max_prompt_bytes: int = Field(default=16 * 1024, ge=1)
     max_sockets: int = Field(default=2000, ge=1)
     min_free_bytes: int = Field(default=GIB, ge=0)  # of the disk, below which no job is taken
+    keep_days: float | None = Field(default=None, gt=0)  # after which finished jobs go; None: never
+    quota_bytes: int | None = Field(default=None, ge=0)  # of all videos, beyond which the oldest go; None: never
+    keep_notice_hours: float = Field(default=24.0, ge=0)  # from the announcement to the removal
+    input_days: float = Field(default=7.0, gt=0)  # that a picture without a job is kept
     body_seconds: float = Field(default=60.0, gt=0)  # for a request to arrive; uploads get longer, by their size
     drain_seconds: float = Field(default=10.0, gt=0)
     webhook_seconds: float = Field(default=5.0, gt=0)  # between the first two tries; four times as long each time
@@ -148,6 +155,12 @@ class Settings(BaseSettings):
         if self.webhooks and self.webhook_secret is None:
             raise ValueError(f"webhooks are signed: set {PREFIX}WEBHOOK_SECRET to what their receivers know")
         return self
+
+    @property
+    def retention(self) -> Rules:
+        return Rules(
+            keep_days=self.keep_days, quota_bytes=self.quota_bytes, notice_seconds=self.keep_notice_hours * 3600
+        )
 
     @property
     def on_loopback(self) -> bool:

@@ -5,8 +5,9 @@ import os
 import sys
 
 if __name__ == "__main__":
-    # Threads that wait for one another sleep instead of spinning; it must be said before torch loads.
-    os.environ.setdefault("OMP_WAIT_POLICY", "passive")
+    from wanvideo.runtime.process import before_torch
+
+    before_torch()
     from wanvideo.worker.child import serve
 
     code = serve(os.fdopen(int(sys.argv[1]), "rb"), os.fdopen(int(sys.argv[2]), "wb"))

@@ -29,7 +29,7 @@ from wanvideo.families.protocol import InstalledModel
 from wanvideo.families.registry import installed_families
 from wanvideo.jobs.spec import Fallback, JobSpec
 from wanvideo.pipelines.base import VideoPipeline
-from wanvideo.pipelines.events import Event, Frames, Planned, Resolved, Saved
+from wanvideo.pipelines.events import Adjusted, Event, Frames, Planned, Resolved, Saved
 from wanvideo.pipelines.settings import parameters
 from wanvideo.pipelines.state import Checkpoint
 from wanvideo.pipelines.write import generate_to_file
@@ -190,6 +190,8 @@ class Attempt:
                             "notes": list(plan.notes),
                         }
                     )
+                case Adjusted(adjustment=change):
+                    self.tell({"type": "adapted", **asdict(change)})
                 case Checkpoint():
                     self._keep(event)
                 case Progress():

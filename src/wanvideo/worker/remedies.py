@@ -6,8 +6,9 @@ from typing import Any, Final
 from wanvideo.errors import WanVideoError
 from wanvideo.failure import Suggestion
 from wanvideo.failure.advice import model_change
-from wanvideo.families.plan import FAST_QUALITY, Alternative, Forecast, plan
+from wanvideo.families.plan import Alternative, Forecast, plan
 from wanvideo.families.protocol import InstalledModel
+from wanvideo.pipelines.alternatives import FAST_QUALITY
 from wanvideo.request import ResolvedRequest, Tier
 from wanvideo.runtime.calibration import load_calibration, usual_calibration_file
 from wanvideo.runtime.hardware import this_machine

@@ -66,7 +66,7 @@ def test_a08_a_pickle_is_refused_whatever_its_name(server: Attacked, name: str, 
         assert (answer.status_code, answer.json()["category"]) == (422, "lora")
         assert answer.json()["code"] in ("LORA_UNSAFE_FORMAT", "LORA_CORRUPT")
     assert not canary.exists()
-    assert not list((server.data / "incoming").glob("**/*"))
+    assert not list((server.home / "share").glob("**/.upload-*"))
 
 
 def test_a08_a_pickle_in_the_library_is_named_and_not_opened(server: Attacked) -> None:

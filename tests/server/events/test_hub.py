@@ -2,11 +2,12 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 
 import anyio
 import pytest
 
-from wanvideo.server.events.hub import PENDING, Frame, Hub, Mailbox, Overflow, Topic
+from wanvideo.server.events.hub import FRAMES, PENDING, Frame, Hub, Mailbox, Overflow, Topic
 
 
 def on_a_loop(test: Callable[[Hub], Awaitable[None]]) -> None:
@@ -122,9 +123,17 @@ def test_topics_are_for_those_who_ask() -> None:
 
 def test_numbers_grow_over_restarts() -> None:
     async def test(hub: Hub) -> None:
-        await asyncio.sleep(0.005)
+        hub.publish(replace(done("a"), event=7))
+        for _ in range(5):
+            hub.publish(progress("b", 1))
+        hub.publish(done("b"))
+        await settle()
+        assert hub.last_seq > 7 * FRAMES
         later = Hub()
-        later.open()
+        later.open(7)  # the newest event in the store
         assert later.last_seq > hub.last_seq
+        later.publish(replace(done("c"), event=8))
+        await settle()
+        assert later.last_seq == 8 * FRAMES
 
     on_a_loop(test)

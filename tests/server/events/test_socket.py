@@ -3,13 +3,17 @@
 import json
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import pytest
 from websockets.exceptions import ConnectionClosedError, InvalidStatus
 from websockets.sync.client import ClientConnection, connect
 
-from tests.server.serving import Serving
+from tests.server.serving import Serving, no_workers, serving
+from wanvideo.server.events import replay
+from wanvideo.server.events.hub import FRAMES
+from wanvideo.server.events.replay import OUT_OF_ORDER
 from wanvideo.server.events.socket import COMMANDS
 
 
@@ -58,7 +62,42 @@ def test_what_was_missed_is_told_again(fresh: Serving) -> None:
     with talking(fresh, f"?since={last}") as socket:
         assert frame(socket, "connection_established")["data"]["replayed"] is True
         assert frame(socket, "task_update")["data"]["status"] == "cancelled"
-    with talking(fresh, f"?since={last - 10**12}") as socket:
+    with talking(fresh, f"?since={last + 10**12}") as socket:
+        assert frame(socket, "connection_established")["data"]["replayed"] is False
+
+
+def test_what_was_missed_is_told_after_a_restart_of_the_server(tmp_path: Path) -> None:
+    with serving(tmp_path, workers=no_workers) as server:
+        old = [server.submit()["task_id"] for _ in range(OUT_OF_ORDER + 1)]
+        with talking(server) as socket:
+            before = frame(socket, "snapshot")["seq"]
+        new, gone = server.submit()["task_id"], server.submit()["task_id"]
+    with serving(tmp_path, workers=no_workers) as server:
+        server.post(f"/api/v1/queue/{new}/cancel")
+        server.post(f"/api/v1/queue/{gone}/cancel")
+        assert server.client.delete(f"/api/v1/queue/{gone}").status_code == 200
+        with talking(server) as socket:
+            now = frame(socket, "snapshot")["seq"]
+        with talking(server, f"?since={before}") as socket:
+            assert frame(socket, "connection_established")["data"]["replayed"] is True
+            frame(socket, "snapshot")
+            told: list[Any] = []
+            while not told or told[-1]["seq"] < now - FRAMES:
+                told.append(json.loads(socket.recv(timeout=10)))
+    tasks = {each["data"]["task_id"]: each for each in told}
+    assert tasks[new]["data"]["message"] == "the job is cancelled"
+    assert tasks[gone]["type"] == "task_deleted"
+    assert old[0] not in tasks
+    assert [each["seq"] for each in told] == sorted(each["seq"] for each in told)
+    assert before < tasks[new]["seq"] < tasks[gone]["seq"] <= now
+
+
+def test_who_was_away_for_too_long_gets_a_snapshot_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(replay, "MOST", 3)
+    with serving(tmp_path, workers=no_workers) as server:
+        for _ in range(4):
+            server.submit()
+    with serving(tmp_path, workers=no_workers) as server, talking(server, "?since=0") as socket:
         assert frame(socket, "connection_established")["data"]["replayed"] is False
 
 

@@ -6,7 +6,9 @@ from typing import Any
 import pytest
 from PIL import Image
 
+import wanvideo
 from tests.server.serving import Serving
+from wanvideo.server.forecast import plan_view
 
 SUBMIT = "/api/v1/generation/submit"
 
@@ -152,6 +154,15 @@ def test_a_plan_says_what_a_video_takes(idle: Serving) -> None:
     plan = idle.post("/api/v1/generation/plan", {"model_type": "t2v-A14B-demo", "frames": 9, "steps": 4})
     assert (plan["frames"], plan["steps"], plan["fits"]) == (9, 4, True)
     assert plan["seconds"] > 0
+
+
+def test_a_plan_with_tiles_says_how_large_they_are(idle: Serving) -> None:
+    found = wanvideo.plan("ti2v-5B", width=1280, height=704, machine="rtx-4080-128gb", memory_limit=12 * 2**30)
+    entry = idle.parts.catalog.entry("ti2v-5B")
+    assert entry is not None
+    view = plan_view(idle.parts, entry, found)
+    assert view.tiles == str(found.plan.vae.tiles)
+    assert view.tile == max(map(int, view.tiles.split("x")))
 
 
 def test_capabilities_are_those_of_the_catalog(idle: Serving) -> None:

@@ -30,7 +30,8 @@ def test_a_lora_is_added_shown_used_and_removed(fresh: Serving) -> None:
     assert (impact["can_load"], impact["memory_impact"]) == (True, "low")
     assert fresh.client.request("DELETE", f"{LORA}/my%20style").json()["success"] is True
     assert fresh.get(f"{LORA}/my%20style/status")["exists"] is False
-    assert not list((fresh.parts.settings.data_dir / "incoming").iterdir())
+    assert fresh.parts.sources.library.folder is not None
+    assert not list(fresh.parts.sources.library.folder.iterdir())  # and nothing of the upload is left
 
 
 @pytest.mark.parametrize(

@@ -65,7 +65,7 @@ def test_all_that_has_ended_is_cleared(fresh: Serving) -> None:
 def test_what_is_not_there_is_not_found(idle: Serving, action: str) -> None:
     assert code(idle, "POST", f"/{UNKNOWN}/{action}", 404) == "JOB_NOT_FOUND"
     assert code(idle, "POST", f"/..%2f..%2fetc/{action}", 404) == "NOT_FOUND"
-    assert code(idle, "POST", f"/UP!/{action}", 422) == "INVALID_REQUEST"
+    assert code(idle, "POST", f"/UP!/{action}", 404) == "NOT_FOUND"
 
 
 def test_jobs_are_moved_by_hand_and_by_priority(fresh: Serving) -> None:

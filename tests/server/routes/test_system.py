@@ -1,6 +1,8 @@
 """The computer, over HTTP."""
 
-from tests.server.serving import Serving
+from pathlib import Path
+
+from tests.server.serving import Serving, serving
 
 SYSTEM = "/api/v1/system"
 
@@ -71,3 +73,19 @@ def test_metrics_count_what_happens(fresh: Serving) -> None:
     text = fresh.client.get("/metrics").text
     assert 'wanvideo_jobs_in_state{state="queued"} 1.0' in text
     assert "wanvideo_http_request_duration_seconds_count" in text
+
+
+def test_what_will_be_removed_is_announced_first(tmp_path: Path) -> None:
+    with serving(tmp_path, quota_bytes=0) as server:
+        task = server.submit()["task_id"]
+        server.until(task, "completed")
+        before = server.get(f"{SYSTEM}/storage")
+        assert [each["id"] for each in before["expiring"]] == [task]
+        assert before["stored_bytes"] == before["expiring_bytes"] > 0
+        assert "expires_at" not in before["expiring"][0]
+        server.parts.retention.sweep()
+        assert server.get(f"{SYSTEM}/storage")["expiring"][0]["expires_at"]
+        assert server.get(f"/api/v1/outputs/{task}")["expires_at"]
+        assert any("will be removed" in each for each in server.get(f"{SYSTEM}/health")["system_info"]["warnings"])
+        server.post(f"/api/v1/queue/{task}/favourite", {"favourite": True})
+        assert server.get(f"{SYSTEM}/storage")["expiring"] == []

@@ -45,6 +45,28 @@ export type paths = {
     patch?: never;
     trace?: never;
   };
+  "/api/v1/generation/batch": {
+    parameters: {
+      query?: never;
+      header?: never;
+      path?: never;
+      cookie?: never;
+    };
+    get?: never;
+    put?: never;
+    /**
+     * Submit Batch
+     * @description Make several videos: all of them are stored in one transaction, or, if one cannot be taken, none.
+     *
+     *     JSON, or a form with `requests` and files, which the requests name as `image_name` and `end_image_name`.
+     */
+    post: operations["submit_batch"];
+    delete?: never;
+    options?: never;
+    head?: never;
+    patch?: never;
+    trace?: never;
+  };
   "/api/v1/generation/capabilities": {
     parameters: {
       query?: never;
@@ -1583,6 +1605,26 @@ export type paths = {
     patch?: never;
     trace?: never;
   };
+  "/api/v1/system/storage": {
+    parameters: {
+      query?: never;
+      header?: never;
+      path?: never;
+      cookie?: never;
+    };
+    /**
+     * Get Storage
+     * @description What videos take, and which of them the rules will remove: a dry run as well as the announcement.
+     */
+    get: operations["get_storage"];
+    put?: never;
+    post?: never;
+    delete?: never;
+    options?: never;
+    head?: never;
+    patch?: never;
+    trace?: never;
+  };
   "/api/v1/wan-models/capabilities/{model_type}": {
     parameters: {
       query?: never;
@@ -1957,12 +1999,14 @@ export type components = {
   schemas: {
     /**
      * Action
-     * @description What can be done about an error with one call: the same request with this change.
+     * @description What can be done about an error.
      */
     Action: {
+      /** @description Does it, where the error is that of a job. */
+      call?: components["schemas"]["ActionCall"] | null;
       /**
        * Change
-       * @description Fields of the request to change.
+       * @description Fields of the request to change; empty: the same again; null: nothing to ask for.
        */
       change?: {
         [key: string]: unknown;
@@ -1974,6 +2018,24 @@ export type components = {
       effect: string;
       /** Text */
       text: string;
+    };
+    /**
+     * ActionCall
+     * @description One call to this server.
+     */
+    ActionCall: {
+      /** Body */
+      body?: {
+        [key: string]: unknown;
+      };
+      /**
+       * Method
+       * @default POST
+       * @constant
+       */
+      method: "POST";
+      /** Path */
+      path: string;
     };
     /**
      * AdjustmentView
@@ -2114,23 +2176,23 @@ export type components = {
        */
       type: "model_availability_change";
     };
-    /** Body_read_settings_of_file */
-    Body_read_settings_of_file: {
+    /** BatchSubmitted */
+    BatchSubmitted: {
+      /** Message */
+      message: string;
       /**
-       * File
-       * @description An MP4, PNG, JPEG or WebP file.
+       * Replayed
+       * @description The same requests, with the same key, were taken before.
+       * @default false
        */
-      file: string;
-    };
-    /** Body_upload_lora */
-    Body_upload_lora: {
+      replayed: boolean;
+      /** Requests */
+      requests: components["schemas"]["Submitted"][];
       /**
-       * File
-       * @description Safetensors, whatever its name.
+       * Task Ids
+       * @description Of all requests, in their order.
        */
-      file: string;
-      /** Name */
-      name?: string | null;
+      task_ids: string[];
     };
     /** Body_upload_picture */
     Body_upload_picture: {
@@ -2177,6 +2239,13 @@ export type components = {
      * @description Settings of a job to change. What is left out stays; null means the model's default.
      */
     Changes: {
+      /**
+       * Device
+       * @description cpu: not the GPU of the worker.
+       */
+      device?: "cpu" | null;
+      /** End Image Name */
+      end_image_name?: string | null;
       /** Fallback */
       fallback?: ("auto" | "demo" | "off") | null;
       /** Frames */
@@ -2185,6 +2254,13 @@ export type components = {
       guidance?: number | null;
       /** Guidance Low */
       guidance_low?: number | null;
+      /**
+       * Image Name
+       * @description A picture that is stored already.
+       */
+      image_name?: string | null;
+      /** Lora Policy */
+      lora_policy?: ("warn" | "fail") | null;
       /** Loras */
       loras?: components["schemas"]["LoraBody"][] | null;
       /** Model Type */
@@ -2222,6 +2298,11 @@ export type components = {
      * @description One thing that must work for jobs to be done.
      */
     Check: {
+      /**
+       * Code
+       * @description Of what is wrong, as jobs that fail have it.
+       */
+      code?: string | null;
       /** Detail */
       detail: string;
       /** Name */
@@ -2793,6 +2874,31 @@ export type components = {
       rates?: string | null;
       /** Seconds */
       seconds?: number | null;
+    };
+    /**
+     * Expiring
+     * @description A finished job that will be removed.
+     */
+    Expiring: {
+      /**
+       * Bytes
+       * @description Of its video.
+       */
+      bytes: number;
+      /**
+       * Expires At
+       * @description None: not announced yet, which begins the notice.
+       */
+      expires_at?: string | null;
+      /** Finished At */
+      finished_at: string;
+      /** Id */
+      id: string;
+      /**
+       * Reason
+       * @enum {string}
+       */
+      reason: "keep_days" | "quota_bytes";
     };
     /**
      * FailureView
@@ -3958,8 +4064,16 @@ export type components = {
       streamed_blocks: number;
       /** Tier */
       tier: string;
-      /** Tile */
+      /**
+       * Tile
+       * @description The longer side of the decoder's tiles, if it needs any.
+       */
       tile?: number | null;
+      /**
+       * Tiles
+       * @description Their width x height.
+       */
+      tiles?: string | null;
       /** Width */
       width: number;
     };
@@ -4540,6 +4654,42 @@ export type components = {
       /** Total Count */
       total_count: number;
     };
+    /**
+     * Storage
+     * @description Room for videos, and what the rules remove. Without rules nothing is removed.
+     */
+    Storage: {
+      /**
+       * Expiring
+       * @description The first 100, the oldest first.
+       */
+      expiring: components["schemas"]["Expiring"][];
+      /** Expiring Bytes */
+      expiring_bytes: number;
+      /** Expiring Count */
+      expiring_count: number;
+      /** Free Bytes */
+      free_bytes: number;
+      /** Keep Days */
+      keep_days?: number | null;
+      /**
+       * Min Free Bytes
+       * @description Below it, no job is taken.
+       */
+      min_free_bytes: number;
+      /**
+       * Notice Hours
+       * @description From the announcement to the removal.
+       */
+      notice_hours: number;
+      /** Quota Bytes */
+      quota_bytes?: number | null;
+      /**
+       * Stored Bytes
+       * @description Of all videos.
+       */
+      stored_bytes: number;
+    };
     /** Styles */
     Styles: {
       /** Styles */
@@ -5074,6 +5224,11 @@ export type components = {
        * @description False: the file was deleted by somebody else.
        */
       exists: boolean;
+      /**
+       * Expires At
+       * @description When it will be removed, unless it becomes a favourite.
+       */
+      expires_at?: string | null;
       /** Favourite */
       favourite: boolean;
       /** File Path */
@@ -5171,6 +5326,7 @@ export type components = {
   pathItems: never;
 };
 export type Action = components["schemas"]["Action"];
+export type ActionCall = components["schemas"]["ActionCall"];
 export type AdjustmentView = components["schemas"]["AdjustmentView"];
 export type Alert = components["schemas"]["Alert"];
 export type AlertFrame = components["schemas"]["AlertFrame"];
@@ -5181,8 +5337,7 @@ export type AnswerFrame = components["schemas"]["AnswerFrame"];
 export type ApiHealth = components["schemas"]["ApiHealth"];
 export type Availability = components["schemas"]["Availability"];
 export type AvailabilityFrame = components["schemas"]["AvailabilityFrame"];
-export type BodyReadSettingsOfFile = components["schemas"]["Body_read_settings_of_file"];
-export type BodyUploadLora = components["schemas"]["Body_upload_lora"];
+export type BatchSubmitted = components["schemas"]["BatchSubmitted"];
 export type BodyUploadPicture = components["schemas"]["Body_upload_picture"];
 export type Capabilities = components["schemas"]["Capabilities"];
 export type Changes = components["schemas"]["Changes"];
@@ -5219,6 +5374,7 @@ export type EnhanceOptions = components["schemas"]["EnhanceOptions"];
 export type ErrorBody = components["schemas"]["ErrorBody"];
 export type ErrorEnvelope = components["schemas"]["ErrorEnvelope"];
 export type ExpectedPerformance = components["schemas"]["ExpectedPerformance"];
+export type Expiring = components["schemas"]["Expiring"];
 export type FailureView = components["schemas"]["FailureView"];
 export type Fallback = components["schemas"]["Fallback"];
 export type FallbackFrame = components["schemas"]["FallbackFrame"];
@@ -5312,6 +5468,7 @@ export type SocketStats = components["schemas"]["SocketStats"];
 export type Stats = components["schemas"]["Stats"];
 export type StatsFrame = components["schemas"]["StatsFrame"];
 export type StatsHistory = components["schemas"]["StatsHistory"];
+export type Storage = components["schemas"]["Storage"];
 export type Styles = components["schemas"]["Styles"];
 export type StyleView = components["schemas"]["StyleView"];
 export type Submitted = components["schemas"]["Submitted"];
@@ -5424,6 +5581,269 @@ export interface operations {
         };
         content: {
           "application/json": components["schemas"]["TaskDone"];
+        };
+      };
+      /** @description What went wrong. */
+      default: {
+        headers: {
+          [name: string]: unknown;
+        };
+        content: {
+          "application/json": components["schemas"]["Problem"];
+        };
+      };
+    };
+  };
+  submit_batch: {
+    parameters: {
+      query?: never;
+      header?: {
+        /** @description The same key with the same request gives the jobs that it made before. */
+        "idempotency-key"?: string | null;
+      };
+      path?: never;
+      cookie?: never;
+    };
+    requestBody: {
+      content: {
+        "application/json": {
+          /**
+           * Requests
+           * @description `image_name` and `end_image_name` may also name a file of the form. In a form: JSON.
+           */
+          requests: {
+            /**
+             * Count
+             * @description So many jobs, each with a seed of its own.
+             * @default 1
+             */
+            count?: number;
+            /**
+             * Embed Settings
+             * @description Whether the file, and its name, say what it was made with. Default: the server's.
+             */
+            embed_settings?: boolean | null;
+            /** End Image Name */
+            end_image_name?: string | null;
+            /** Fallback */
+            fallback?: ("auto" | "demo" | "off") | null;
+            /**
+             * Force
+             * @description Also what the plan says does not fit.
+             * @default false
+             */
+            force?: boolean;
+            /** Frames */
+            frames?: number | null;
+            /** Guidance */
+            guidance?: number | null;
+            /** Guidance Low */
+            guidance_low?: number | null;
+            /** Height */
+            height?: number | null;
+            /**
+             * Held
+             * @description Not before it is released.
+             * @default false
+             */
+            held?: boolean;
+            /**
+             * Image Name
+             * @description A picture that is stored already: `image_path` of another task.
+             */
+            image_name?: string | null;
+            /**
+             * Lora Path
+             * @description `path` of a LoRA in the library; empty: none.
+             * @default
+             */
+            lora_path?: string;
+            /**
+             * Lora Policy
+             * @default warn
+             * @enum {string}
+             */
+            lora_policy?: "warn" | "fail";
+            /**
+             * Lora Strength
+             * @default 1
+             */
+            lora_strength?: number;
+            /** Loras */
+            loras?: components["schemas"]["LoraBody"][];
+            /**
+             * Model Type
+             * @description A type or a model, in any spelling; auto: the best that is ready.
+             * @default auto
+             */
+            model_type?: string;
+            /**
+             * Negative Prompt
+             * @description Empty: really none.
+             */
+            negative_prompt?: string | null;
+            /**
+             * Priority
+             * @default 0
+             */
+            priority?: number;
+            /** Prompt */
+            prompt: string;
+            /**
+             * Resolution
+             * @description Default: the model's, or the shape of the picture.
+             */
+            resolution?: string | null;
+            /** Seconds */
+            seconds?: number | null;
+            /**
+             * Seed
+             * @description Default: drawn.
+             */
+            seed?: number | null;
+            /** Shift */
+            shift?: number | null;
+            /** Solver */
+            solver?: ("unipc" | "euler" | "dpm++") | null;
+            /** Step Cache */
+            step_cache?: number | null;
+            /** Steps */
+            steps?: number | null;
+            /** Tier */
+            tier?: ("exact" | "fast") | null;
+            /** Variant */
+            variant?: string | null;
+            /**
+             * Width
+             * @description Without the height: the shape of the picture, so wide.
+             */
+            width?: number | null;
+          }[];
+        };
+        "multipart/form-data": {
+          /**
+           * Requests
+           * @description `image_name` and `end_image_name` may also name a file of the form. In a form: JSON.
+           */
+          requests: {
+            /**
+             * Count
+             * @description So many jobs, each with a seed of its own.
+             * @default 1
+             */
+            count?: number;
+            /**
+             * Embed Settings
+             * @description Whether the file, and its name, say what it was made with. Default: the server's.
+             */
+            embed_settings?: boolean | null;
+            /** End Image Name */
+            end_image_name?: string | null;
+            /** Fallback */
+            fallback?: ("auto" | "demo" | "off") | null;
+            /**
+             * Force
+             * @description Also what the plan says does not fit.
+             * @default false
+             */
+            force?: boolean;
+            /** Frames */
+            frames?: number | null;
+            /** Guidance */
+            guidance?: number | null;
+            /** Guidance Low */
+            guidance_low?: number | null;
+            /** Height */
+            height?: number | null;
+            /**
+             * Held
+             * @description Not before it is released.
+             * @default false
+             */
+            held?: boolean;
+            /**
+             * Image Name
+             * @description A picture that is stored already: `image_path` of another task.
+             */
+            image_name?: string | null;
+            /**
+             * Lora Path
+             * @description `path` of a LoRA in the library; empty: none.
+             * @default
+             */
+            lora_path?: string;
+            /**
+             * Lora Policy
+             * @default warn
+             * @enum {string}
+             */
+            lora_policy?: "warn" | "fail";
+            /**
+             * Lora Strength
+             * @default 1
+             */
+            lora_strength?: number;
+            /** Loras */
+            loras?: components["schemas"]["LoraBody"][];
+            /**
+             * Model Type
+             * @description A type or a model, in any spelling; auto: the best that is ready.
+             * @default auto
+             */
+            model_type?: string;
+            /**
+             * Negative Prompt
+             * @description Empty: really none.
+             */
+            negative_prompt?: string | null;
+            /**
+             * Priority
+             * @default 0
+             */
+            priority?: number;
+            /** Prompt */
+            prompt: string;
+            /**
+             * Resolution
+             * @description Default: the model's, or the shape of the picture.
+             */
+            resolution?: string | null;
+            /** Seconds */
+            seconds?: number | null;
+            /**
+             * Seed
+             * @description Default: drawn.
+             */
+            seed?: number | null;
+            /** Shift */
+            shift?: number | null;
+            /** Solver */
+            solver?: ("unipc" | "euler" | "dpm++") | null;
+            /** Step Cache */
+            step_cache?: number | null;
+            /** Steps */
+            steps?: number | null;
+            /** Tier */
+            tier?: ("exact" | "fast") | null;
+            /** Variant */
+            variant?: string | null;
+            /**
+             * Width
+             * @description Without the height: the shape of the picture, so wide.
+             */
+            width?: number | null;
+          }[];
+        };
+      };
+    };
+    responses: {
+      /** @description Successful Response */
+      200: {
+        headers: {
+          [name: string]: unknown;
+        };
+        content: {
+          "application/json": components["schemas"]["BatchSubmitted"];
         };
       };
       /** @description What went wrong. */
@@ -6057,7 +6477,15 @@ export interface operations {
     };
     requestBody: {
       content: {
-        "multipart/form-data": components["schemas"]["Body_upload_lora"];
+        "multipart/form-data": {
+          /** Format: binary */
+          file: string;
+          /**
+           * Name
+           * @description Default: that of the file.
+           */
+          name?: string | null;
+        };
       };
     };
     responses: {
@@ -6992,7 +7420,10 @@ export interface operations {
     };
     requestBody: {
       content: {
-        "multipart/form-data": components["schemas"]["Body_read_settings_of_file"];
+        "multipart/form-data": {
+          /** Format: binary */
+          file: string;
+        };
       };
     };
     responses: {
@@ -8304,6 +8735,35 @@ export interface operations {
         };
         content: {
           "application/json": components["schemas"]["StatsHistory"];
+        };
+      };
+      /** @description What went wrong. */
+      default: {
+        headers: {
+          [name: string]: unknown;
+        };
+        content: {
+          "application/json": components["schemas"]["Problem"];
+        };
+      };
+    };
+  };
+  get_storage: {
+    parameters: {
+      query?: never;
+      header?: never;
+      path?: never;
+      cookie?: never;
+    };
+    requestBody?: never;
+    responses: {
+      /** @description Successful Response */
+      200: {
+        headers: {
+          [name: string]: unknown;
+        };
+        content: {
+          "application/json": components["schemas"]["Storage"];
         };
       };
       /** @description What went wrong. */

@@ -5,7 +5,7 @@ import classes from "./page.module.css";
 
 interface PageProps {
   title: string;
-  about?: string;
+  about?: string | undefined;
   actions?: ReactNode;
   children: ReactNode;
   /** As wide as the window, for what fills it. */

@@ -1,15 +1,16 @@
 """Changes of jobs, downloads and the computer -> what clients are told."""
 
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from typing import Any, Final
 
-from wanvideo.jobs.job import DONE, Job, State
+from wanvideo.jobs.job import DONE, Job, JobEvent, State
 from wanvideo.jobs.ledger import Change
 from wanvideo.server.catalog import Catalog, wire_type
 from wanvideo.server.downloads import Download, DownloadState
-from wanvideo.server.events.hub import Frame, Topic
+from wanvideo.server.events.hub import FRAMES, Frame, Topic
 from wanvideo.server.job_views import STATUS, failure_view, plain
-from wanvideo.server.model_views import download_view, now
+from wanvideo.server.model_views import at, download_view, now
 from wanvideo.server.monitor import Sample
 from wanvideo.server.routes.system import stats_of
 
@@ -55,17 +56,27 @@ def of_change(change: Change, catalog: Catalog) -> Iterator[Frame]:
         yield _detail(job)
     else:
         yield Frame("task_update", _task(job, _words(kind, change.data)), key=_key(job), job=job.id)
-    if kind == "fallback":
-        yield _fallback(job, change.data, catalog)
-    elif kind in ("warning", "adapted"):
-        said = str(change.data.get("message") or change.data.get("reason") or kind)
-        yield Frame(
-            "alert",
-            {"alert_type": kind, "message": plain(said), "severity": "warning", "task_id": job.id, **_stamp()},
-            topic=Topic.ALERTS,
-            job=job.id,
-        )
+    yield from _notices(job, kind, change.data, catalog)
     yield Frame("queue_update", {"task_id": job.id, "reason": kind, **_stamp()}, key="queue", every=QUEUE_SECONDS)
+
+
+def of_stored(event: JobEvent, job: Job | None, catalog: Catalog, *, newest: bool) -> Iterator[Frame]:
+    """Of a stored event that somebody has missed. job: as it is now, None once it was deleted.
+
+    newest: of the events of this job.
+    """
+    if event.kind == "deleted":
+        frames = [Frame("task_deleted", {"task_id": event.job}, job=event.job)]
+    elif job is None:  # its deletion follows
+        frames = []
+    else:
+        frames = list(_notices(job, event.kind, event.data, catalog))
+        if job.state in DONE and event.kind == job.state.value:
+            frames.insert(0, Frame("task_update", _ended(job, event.kind), job=job.id))
+        elif newest:
+            frames.insert(0, Frame("task_update", _task(job), job=job.id))
+    for number, frame in enumerate(frames):
+        yield replace(frame, seq=event.seq * FRAMES + number)
 
 
 def of_download(before: Download | None, after: Download, catalog: Catalog) -> Iterator[Frame]:
@@ -121,6 +132,20 @@ def of_sample(sample: Sample) -> Iterator[Frame]:
 # --- jobs ------------------------------------------------------------------------------------------------------------
 
 
+def _notices(job: Job, kind: str, data: Mapping[str, Any], catalog: Catalog) -> Iterator[Frame]:
+    """What users should hear of."""
+    if kind == "fallback":
+        yield _fallback(job, data, catalog)
+    elif kind in ("warning", "adapted", "expiring"):
+        said = _goes(job) if kind == "expiring" else str(data.get("message") or data.get("reason") or kind)
+        yield Frame(
+            "alert",
+            {"alert_type": kind, "message": plain(said), "severity": "warning", "task_id": job.id, **_stamp()},
+            topic=Topic.ALERTS,
+            job=job.id,
+        )
+
+
 def _key(job: Job) -> str:
     return f"task {job.id}"
 
@@ -164,6 +189,11 @@ def _ended(job: Job, kind: str) -> dict[str, Any]:
     if job.state is State.SUCCEEDED and job.result is not None:
         data |= {"output_path": str(job.result.get("file", "")), "video_url": f"/api/v1/outputs/{job.id}/download"}
     return data
+
+
+def _goes(job: Job) -> str:
+    when = "soon" if job.expires is None else f"on {at(job.expires):%Y-%m-%d %H:%M} UTC"
+    return f"job {job.id} and its video will be removed {when}: make it a favourite to keep it"
 
 
 def _words(kind: str, data: Mapping[str, Any]) -> str | None:

@@ -6,16 +6,15 @@ All of it runs on the server's event loop; `publish` may be called from any thre
 import asyncio
 import json
 import threading
-import time
 from collections import deque
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
-from itertools import count
 from typing import Any, Final
 
 PENDING: Final = 256  # frames that wait for one client, beyond which it is sent away
 REPLAYED: Final = 10_000  # frames that a client may have missed
+FRAMES: Final = 2**20  # numbers of frames from one stored event to the next
 
 
 class Topic:
@@ -46,6 +45,7 @@ class Frame:
     every: float = 0.0  # seconds between two frames of that key
     ends: tuple[str, ...] = ()  # keys that are out of date once this frame is sent
     job: str | None = None
+    event: int = 0  # of what was stored, the number; 0: nothing was
     seq: int = 0
 
     @cached_property
@@ -112,18 +112,17 @@ class Hub:
         self._loop: asyncio.AbstractEventLoop | None = None
         self._boxes: set[Mailbox] = set()
         self._kept: deque[Frame] = deque(maxlen=REPLAYED)
-        # Numbers go on growing over restarts, so that a client's last one means something to the next server.
-        self._numbers = count(time.time_ns() // 1_000_000 * 1000)
         self._first = self._last = 0
         self._sent: dict[str, float] = {}  # by key, when
         self._late: dict[str, tuple[Frame, asyncio.TimerHandle]] = {}
         self._arrived: deque[Frame] = deque()  # not yet seen by the loop
         self._arriving = threading.Lock()
 
-    def open(self) -> None:
-        """From now on, on the running loop."""
+    def open(self, event: int = 0) -> None:
+        """From now on, on the running loop. `event` is the newest one that was stored."""
         self._loop = asyncio.get_running_loop()
-        self._first = self._last = next(self._numbers)
+        # Behind every number that an earlier server can have given to a frame, whether that was stored or not.
+        self._first = self._last = (event + 1) * FRAMES - 1
 
     def close(self) -> None:
         self._loop = None
@@ -199,7 +198,8 @@ class Hub:
             self._deliver(found[0])
 
     def _deliver(self, frame: Frame) -> None:
-        self._last = next(self._numbers)
+        # Numbers come from the store: what a client has last seen means the same to the next server.
+        self._last = max(self._last + 1, frame.event * FRAMES)
         frame = replace(frame, seq=self._last)
         if frame.key is None:
             self._kept.append(frame)

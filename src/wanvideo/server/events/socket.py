@@ -3,6 +3,7 @@
 import asyncio
 import secrets
 import time
+from collections.abc import Iterable
 from contextlib import suppress
 from itertools import count
 from typing import Annotated, Any, Final
@@ -14,6 +15,7 @@ from pydantic import ValidationError
 
 from wanvideo.server.deps import PartsDep
 from wanvideo.server.events.hub import Frame, Hub, Mailbox, Overflow, Topic
+from wanvideo.server.events.replay import stored_since
 from wanvideo.server.model_views import now
 from wanvideo.server.parts import Parts
 from wanvideo.server.responses import group
@@ -60,11 +62,11 @@ async def talk(
         return
     offered = websocket.headers.get("sec-websocket-protocol", "")
     chosen = next((each.strip() for each in offered.split(",") if each.strip().startswith(PROTOCOL)), None)
-    await websocket.accept(subprotocol=chosen)
     client = _Client(websocket, parts)
-    parts.hub.join(client.box)
+    parts.hub.join(client.box)  # before anything is waited for, so that no two take the last place
     parts.metrics.sockets.inc()
     try:
+        await websocket.accept(subprotocol=chosen)
         await client.greet(since)
         await client.run()
     finally:
@@ -84,7 +86,7 @@ class _Client:
     async def greet(self, since: int | None) -> None:
         """Who they are, what there is, and what they have missed."""
         seq = self.hub.last_seq
-        missed = None if since is None else self.hub.since(since, self.box)
+        missed = None if since is None else await self._missed(since)
         await self._send(
             Frame(
                 "connection_established",
@@ -101,6 +103,13 @@ class _Client:
         for frame in missed or ():
             if frame.seq <= seq:  # what came later waits in the box
                 await self._send(frame)
+
+    async def _missed(self, since: int) -> Iterable[Frame] | None:
+        """From memory, else from the store. None: too much, or not known."""
+        if (frames := self.hub.since(since, self.box)) is not None:
+            return frames
+        stored = await to_thread.run_sync(stored_since, self.parts, since)
+        return None if stored is None else [frame for frame in stored if self.box.wants(frame)]
 
     async def run(self) -> None:
         """Until either side has had enough."""

@@ -1,7 +1,8 @@
 """Asking for videos: /generation."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from itertools import islice
 from typing import Annotated, Final
 
 from anyio import to_thread
@@ -21,6 +22,8 @@ from wanvideo.server.responses import group
 from wanvideo.server.routes.models import make_plan
 from wanvideo.server.routes.queue import TaskIdPath, cancel_or_remove
 from wanvideo.server.schemas.generation import (
+    BatchBody,
+    BatchSubmitted,
     Detected,
     Features,
     GenerationCapabilities,
@@ -37,6 +40,7 @@ from wanvideo.server.together import Together
 router = group("generation", "/generation")
 
 FILES: Final = ("image", "end_image")
+MAX_BATCH_FIELD: Final = 4 * 2**20  # bytes of all requests of a batch, without their pictures
 IDEMPOTENCY: Final = "The same key with the same request gives the jobs that it made before."
 
 
@@ -125,6 +129,58 @@ def submit_all(parts: Parts, asked: Sequence[Asked]) -> list[Submitted | Excepti
     return [each if isinstance(each, Exception) else _submitted(parts, each, next(outcomes)) for each in prepared]
 
 
+@router.post("/batch", openapi_extra=either(BatchBody, inlined=("Submit",)))
+async def submit_batch(
+    request: Request,
+    parts: PartsDep,
+    idempotency_key: Annotated[str | None, Header(max_length=200, description=IDEMPOTENCY)] = None,
+) -> BatchSubmitted:
+    """Make several videos: all of them are stored in one transaction, or, if one cannot be taken, none.
+
+    JSON, or a form with `requests` and files, which the requests name as `image_name` and `end_image_name`.
+    """
+    most = parts.settings.max_count
+    async with body_of(request, max_files=2 * most, max_field_bytes=MAX_BATCH_FIELD) as body:
+        asked = parsed(BatchBody, body.values).requests
+        if (total := sum(each.count for each in asked)) > most:
+            raise InvalidRequest(f"{total} jobs are asked for: at most {most} come from one request")
+        stored = {
+            name: await to_thread.run_sync(parts.inputs.keep, upload.file, parts.settings.max_image_bytes)
+            for name, upload in body.files.items()
+        }
+    return await to_thread.run_sync(_batch, parts, asked, stored, idempotency_key)
+
+
+def _batch(parts: Parts, requests: Sequence[Submit], stored: Mapping[str, str], key: str | None) -> BatchSubmitted:
+    """stored: names of pictures by those that the requests call them."""
+    prepared = []
+    for number, each in enumerate(requests, 1):
+        image, end_image = (stored.get(name or "", name or None) for name in (each.image_name, each.end_image_name))
+        try:
+            prepared.append(prepare(parts, each, image, end_image))
+        except WanVideoError as error:
+            error.args = (f"request {number}: {error.message}",)
+            error.facts["request"] = number
+            raise
+    first, *others = (
+        Submission(spec=found.spec, priority=each.priority, count=each.count, held=each.held)
+        for each, found in zip(requests, prepared, strict=True)
+    )
+    outcome = parts.queue.intake.submit(replace(first, key=key, others=tuple(others)))
+    jobs = iter(outcome.jobs)
+    made = [
+        _described(parts, found, Stored(jobs=tuple(islice(jobs, each.count)), replayed=outcome.replayed))
+        for each, found in zip(requests, prepared, strict=True)
+    ]
+    count = len(outcome.jobs)
+    return BatchSubmitted(
+        message=f"{count} job{' is' if count == 1 else 's are'} in the queue{' already' if outcome.replayed else ''}",
+        task_ids=[job.id for job in outcome.jobs],
+        replayed=outcome.replayed,
+        requests=made,
+    )
+
+
 def _prepared(parts: Parts, asked: Asked) -> Prepared | Exception:
     try:
         return prepare(parts, asked.submit, asked.image, asked.end_image)
@@ -133,8 +189,10 @@ def _prepared(parts: Parts, asked: Asked) -> Prepared | Exception:
 
 
 def _submitted(parts: Parts, prepared: Prepared, outcome: Outcome) -> Submitted | Exception:
-    if not isinstance(outcome, Stored):
-        return outcome
+    return _described(parts, prepared, outcome) if isinstance(outcome, Stored) else outcome
+
+
+def _described(parts: Parts, prepared: Prepared, outcome: Stored) -> Submitted:
     tasks = [task_view(parts, job, line=Line()) for job in outcome.jobs]
     return Submitted(
         task_id=tasks[0].id,

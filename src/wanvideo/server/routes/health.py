@@ -7,13 +7,14 @@ from wanvideo.server.deps import PartsDep
 from wanvideo.server.health import checks
 from wanvideo.server.model_views import now
 from wanvideo.server.parts import API_VERSION, package_version
-from wanvideo.server.responses import group
+from wanvideo.server.responses import SAID, group
+from wanvideo.server.schemas.common import Problem
 from wanvideo.server.schemas.system import Alive, ApiHealth, Ready, RootHealth
 
 router = group("health")
 
 
-@router.get("/healthz")
+@router.get("/healthz", responses={500: {"model": Problem, "description": SAID[500]}})
 async def get_alive() -> Alive:
     """The process answers."""
     return Alive(status="ok")

@@ -1,21 +1,19 @@
 """The LoRA library: /lora."""
 
-import os
-import secrets
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated, Final
+from typing import Final
 
-from fastapi import File, Form, Request, UploadFile
+from anyio import to_thread
+from fastapi import Request
 
-from wanvideo.errors import InvalidRequest, LoraError, LoraUnsafeFormat, OutputNotWritable
+from wanvideo.errors import InvalidRequest, LoraError, LoraUnsafeFormat
 from wanvideo.server import prompt as rules
 from wanvideo.server.catalog import Catalog, wire_type
 from wanvideo.server.deps import CatalogDep, LibraryDep, PartsDep
-from wanvideo.server.errors import Conflict, NotFound, TooLarge
-from wanvideo.server.forms import body_of, either, parsed
+from wanvideo.server.errors import Conflict, NotFound
+from wanvideo.server.forms import body_of, either, form_of, parsed
 from wanvideo.server.model_views import MB, MIB, at
+from wanvideo.server.receiving import Upload, one_file
 from wanvideo.server.redact import without_folders
 from wanvideo.server.responses import group
 from wanvideo.server.schemas.lora import (
@@ -25,16 +23,17 @@ from wanvideo.server.schemas.lora import (
     Loras,
     LoraStatus,
     LoraUploaded,
+    LoraUploadForm,
     LoraView,
     MemoryImpact,
 )
+from wanvideo.server.submission import check_disk
 from wanvideo.weights.catalog import ModelSpec
 from wanvideo.weights.lora.file import LoraFile, fit, read_lora
 from wanvideo.weights.lora.library import About, LoraEntry, LoraLibrary
 
 router = group("lora", "/lora")
 
-_BLOCK: Final = 1 << 20
 _PICKLES: Final = (".pt", ".pth", ".bin", ".ckpt")
 # By the size of the file, as existing clients have it.
 _LOW, _MEDIUM = 100.0, 300.0  # MB
@@ -55,37 +54,40 @@ def list_loras_short(library: LibraryDep, catalog: CatalogDep, parts: PartsDep) 
     return list_loras(library, catalog, parts)
 
 
-@router.post("/upload")
-def upload_lora(
-    file: Annotated[UploadFile, File(description="Safetensors, whatever its name.")],
-    library: LibraryDep,
-    parts: PartsDep,
-    name: Annotated[str | None, Form(max_length=100)] = None,
-) -> LoraUploaded:
+@router.post("/upload", openapi_extra=form_of(LoraUploadForm, "file"))
+async def upload_lora(request: Request, library: LibraryDep, parts: PartsDep) -> LoraUploaded:
     """Add a LoRA to the library, after its header was read. A pickle is refused whatever its name."""
-    stem = Path(file.filename or "lora").name
-    suffix = Path(stem).suffix.lower()
-    if suffix in _PICKLES:
-        raise LoraUnsafeFormat(
-            f"{stem:.100} is a pickle by its name, which can run any code when it is opened: get the LoRA as "
-            "safetensors, or convert it where you trust it"
-        )
-    wanted = (name or Path(stem).stem).strip()
-    if any(entry.name.casefold() == wanted.casefold() for entry in library.entries()):
-        raise Conflict(f"there is a LoRA called {wanted:.100} already: choose another name, or remove that one first")
-    with _kept(file, parts.settings.data_dir / "incoming", wanted, parts.settings.max_lora_bytes) as path:
-        entry = library.add([path], name=wanted)
-    size = round(entry.nbytes / MB, 2)
+    assert library.folder is not None
+    check_disk(parts)
+    async with one_file(request, library.folder, parts.settings.max_lora_bytes) as upload:
+        name = parsed(LoraUploadForm, upload.fields).name
+        entry = await to_thread.run_sync(_add, library, upload, name)
     return LoraUploaded(
         success=True,
         message=f"{entry.name} is in the library",
         lora_name=entry.name,
         file_path=entry.name,
-        size_mb=size,
+        size_mb=round(entry.nbytes / MB, 2),
         name=entry.name,
         filename=entry.files[0].name,
         path=entry.name,
     )
+
+
+def _add(library: LoraLibrary, upload: Upload, name: str | None) -> LoraEntry:
+    """Under the name that was given, or that of the file."""
+    called = Path(upload.name or "lora").name
+    if Path(called).suffix.lower() in _PICKLES:
+        raise LoraUnsafeFormat(
+            f"{called:.100} is a pickle by its name, which can run any code when it is opened: get the LoRA as "
+            "safetensors, or convert it where you trust it"
+        )
+    wanted = (name or Path(called).stem).strip()
+    if any(entry.name.casefold() == wanted.casefold() for entry in library.entries()):
+        raise Conflict(f"there is a LoRA called {wanted:.100} already: choose another name, or remove that one first")
+    safe = "".join(char if char.isalnum() or char in " .+-_" else "_" for char in wanted)[:80] or "lora"
+    path = upload.path.rename(upload.path.with_name(f"{safe}.safetensors"))  # errors speak of it by this name
+    return library.add([path], name=wanted, move=True)
 
 
 @router.get("/{name:path}/status")
@@ -234,24 +236,3 @@ def _bytes_in_memory(path: Path) -> int:
 
 def _changed(entry: LoraEntry) -> float:
     return max(path.stat().st_mtime for path in entry.files)
-
-
-@contextmanager
-def _kept(upload: UploadFile, folder: Path, name: str, most: int) -> Iterator[Path]:
-    """The upload as a file of ours, for as long as the block runs."""
-    folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-    safe = "".join(char if char.isalnum() or char in " .+-_" else "_" for char in name)[:80] or "lora"
-    path = folder / f"{secrets.token_hex(8)}" / f"{safe}.safetensors"
-    path.parent.mkdir(mode=0o700)
-    try:
-        with open(path, "xb", opener=lambda file, flags: os.open(file, flags, 0o600)) as file:
-            while block := upload.file.read(_BLOCK):
-                if file.tell() + len(block) > most:
-                    raise TooLarge(f"a LoRA may have {most / 2**20:.0f} MiB")
-                file.write(block)
-        yield path
-    except OSError as error:
-        raise OutputNotWritable(f"the upload cannot be stored: {error.strerror}") from error
-    finally:
-        path.unlink(missing_ok=True)
-        path.parent.rmdir()

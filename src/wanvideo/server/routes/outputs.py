@@ -1,29 +1,27 @@
 """Finished videos: /outputs."""
 
-import os
 import re
-import secrets
-import shutil
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path as FilePath
 from typing import Annotated, Any, Final
 
-from fastapi import File, Query, Request, UploadFile
+from anyio import to_thread
+from fastapi import Query, Request
 from fastapi.responses import FileResponse, Response
 
 from wanvideo.jobs.job import State
 from wanvideo.jobs.queries import Filter
 from wanvideo.server.deps import PartsDep
-from wanvideo.server.errors import Gone, NotFound, TooLarge, problem_for, response
+from wanvideo.server.errors import Gone, NotFound, problem_for, response
+from wanvideo.server.forms import form_of
 from wanvideo.server.job_views import plain, video_view
 from wanvideo.server.model_views import MB
 from wanvideo.server.parts import Parts
+from wanvideo.server.receiving import one_file
 from wanvideo.server.responses import group
 from wanvideo.server.routes.queue import TaskIdPath
 from wanvideo.server.schemas.common import Message
-from wanvideo.server.schemas.outputs import MediaView, SettingsView, Videos, VideoView
-from wanvideo.server.submission import settings_to_submit
+from wanvideo.server.schemas.outputs import MediaForm, MediaView, SettingsView, Videos, VideoView
+from wanvideo.server.submission import check_disk, settings_to_submit
 
 router = group("outputs", "/outputs")
 
@@ -32,7 +30,6 @@ _VIDEO: Final[dict[int | str, dict[str, Any]]] = {
     200: {"content": {"video/mp4": {}}},
     206: {"description": "A part of the file."},
 }
-_BLOCK: Final = 1 << 20
 
 
 @router.get("")
@@ -55,13 +52,12 @@ def list_outputs(
     )
 
 
-@router.post("/settings")
-def read_settings_of_file(
-    file: Annotated[UploadFile, File(description="An MP4, PNG, JPEG or WebP file.")], parts: PartsDep
-) -> MediaView:
+@router.post("/settings", openapi_extra=form_of(MediaForm, "file"))
+async def read_settings_of_file(request: Request, parts: PartsDep) -> MediaView:
     """What a file was made with, read in a process of its own; the file is not kept."""
-    with _stored(file, parts.settings.data_dir / "incoming", parts.settings.max_video_bytes) as path:
-        found = parts.sandbox.read_media(path)
+    check_disk(parts)
+    async with one_file(request, parts.folder.incoming, parts.settings.max_video_bytes) as upload:
+        found = await to_thread.run_sync(parts.sandbox.read_media, upload.path)
     settings = found.get("settings")
     return MediaView(**{**found, "request": settings_to_submit(settings) if isinstance(settings, dict) else None})
 
@@ -148,18 +144,3 @@ def thumbnail_response(parts: Parts, task_id: str) -> FileResponse:
 def is_plain_file(path: FilePath) -> bool:
     """A link that somebody put there is not followed."""
     return path.is_file() and not path.is_symlink()
-
-
-@contextmanager
-def _stored(upload: UploadFile, folder: FilePath, most: int) -> Iterator[FilePath]:
-    """The upload as a file of ours, for as long as the block runs."""
-    folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-    path = folder / secrets.token_hex(16)
-    try:
-        with open(path, "xb", opener=lambda name, flags: os.open(name, flags, 0o600)) as file:
-            shutil.copyfileobj(upload.file, file, _BLOCK)
-            if file.tell() > most:
-                raise TooLarge(f"a file may have {most / 2**20:.0f} MiB")
-        yield path
-    finally:
-        path.unlink(missing_ok=True)

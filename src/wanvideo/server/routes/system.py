@@ -5,7 +5,7 @@ import platform
 import sys
 from dataclasses import replace
 from datetime import timedelta
-from typing import Annotated
+from typing import Annotated, Final
 
 from fastapi import Header, Query
 
@@ -15,7 +15,7 @@ from wanvideo.server.deps import PartsDep, SettingsDep
 from wanvideo.server.health import checks, engine_missing, system_info
 from wanvideo.server.limits import DEFAULT_TILE, DEFAULT_VRAM, GIB, Limits
 from wanvideo.server.machine import cpu_cores, cpu_name, rates_of, this_machine
-from wanvideo.server.model_views import MIB, now
+from wanvideo.server.model_views import MIB, at, now
 from wanvideo.server.monitor import Sample
 from wanvideo.server.parts import API_VERSION, Parts, package_version
 from wanvideo.server.responses import group
@@ -24,6 +24,7 @@ from wanvideo.server.schemas.system import (
     CorsView,
     Diagnostics,
     Endpoints,
+    Expiring,
     Gpus,
     GpuUserView,
     GpuView,
@@ -37,10 +38,13 @@ from wanvideo.server.schemas.system import (
     ServerInfo,
     Stats,
     StatsHistory,
+    Storage,
     TimeRange,
 )
 
 router = group("system", "/system")
+
+_SHOWN: Final = 100  # jobs that will be removed
 
 
 @router.get("/health")
@@ -147,6 +151,32 @@ def set_optimization(body: OptimizationBody, parts: PartsDep) -> OptimizationCha
 @router.get("/hardware/profile")
 def get_hardware_profile(parts: PartsDep) -> HardwareProfile:
     return _hardware(parts)
+
+
+@router.get("/storage")
+def get_storage(parts: PartsDep) -> Storage:
+    """What videos take, and which of them the rules will remove: a dry run as well as the announcement."""
+    rules, due = parts.retention.rules, parts.retention.due()
+    return Storage(
+        stored_bytes=parts.output_bytes(),
+        free_bytes=parts.free_bytes(),
+        min_free_bytes=parts.settings.min_free_bytes,
+        keep_days=rules.keep_days,
+        quota_bytes=rules.quota_bytes,
+        notice_hours=rules.notice_seconds / 3600,
+        expiring=[
+            Expiring(
+                id=each.job,
+                bytes=each.bytes,
+                finished_at=at(each.finished),
+                reason=each.reason,
+                expires_at=None if each.expires is None else at(each.expires),
+            )
+            for each in due[:_SHOWN]
+        ],
+        expiring_count=len(due),
+        expiring_bytes=sum(each.bytes for each in due),
+    )
 
 
 @router.get("/gpu")

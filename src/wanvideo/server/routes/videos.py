@@ -6,7 +6,7 @@ import io
 import time
 from collections.abc import Mapping
 from contextlib import suppress
-from typing import Annotated, Any, BinaryIO, Final, Literal
+from typing import Annotated, BinaryIO, Final, Literal
 
 from anyio import to_thread
 from fastapi import APIRouter, Header, Path, Query, Request
@@ -22,7 +22,7 @@ from wanvideo.server.forms import body_of, either, parsed
 from wanvideo.server.job_views import failure_view, params_of
 from wanvideo.server.model_views import inputs_of, resolutions_of
 from wanvideo.server.parts import Parts
-from wanvideo.server.responses import SAID
+from wanvideo.server.responses import SAID, errors_of
 from wanvideo.server.routes.outputs import file_response, thumbnail_response
 from wanvideo.server.schemas.generation import Submit
 from wanvideo.server.schemas.videos import (
@@ -39,10 +39,7 @@ from wanvideo.server.schemas.videos import (
 )
 from wanvideo.server.submission import check_disk, check_text, prepare, resolve
 
-_ERRORS: Final[dict[int | str, dict[str, Any]]] = {
-    status: {"model": ErrorEnvelope, "description": said} for status, said in SAID.items()
-}
-router = APIRouter(prefix="/v1", tags=["openai"], responses=_ERRORS)
+router = APIRouter(prefix="/v1", tags=["openai"], responses=errors_of(ErrorEnvelope))
 
 PREFIX: Final = "video_"
 POLL_MS: Final = 500
@@ -75,20 +72,23 @@ def _create(parts: Parts, asked: CreateVideo, picture: UploadFile | None, key: s
     size = asked.size
     if asked.width is not None and asked.height is not None:
         size = f"{asked.width}x{asked.height}"
-    submit = Submit(
-        model_type=asked.model,
-        prompt=asked.prompt,
-        resolution=size,
-        seconds=None if asked.num_frames is not None else asked.seconds,
-        frames=asked.num_frames,
-        steps=asked.num_inference_steps,
-        guidance=asked.guidance_scale,
-        guidance_low=asked.guidance_scale_2,
-        shift=asked.flow_shift,
-        seed=asked.seed,
-        negative_prompt=asked.negative_prompt,
-        tier=asked.tier,
-        loras=asked.lora,
+    submit = parsed(
+        Submit,
+        {
+            "model_type": asked.model,
+            "prompt": asked.prompt,
+            "resolution": size,
+            "seconds": None if asked.num_frames is not None else asked.seconds,
+            "frames": asked.num_frames,
+            "steps": asked.num_inference_steps,
+            "guidance": asked.guidance_scale,
+            "guidance_low": asked.guidance_scale_2,
+            "shift": asked.flow_shift,
+            "seed": asked.seed,
+            "negative_prompt": asked.negative_prompt,
+            "tier": asked.tier,
+            "loras": asked.lora,
+        },
     )
     prepared = prepare(parts, submit, _picture(parts, asked, picture), None)
     return video_resource(parts, parts.queue.submit(prepared.spec, key=key)[0])
@@ -200,7 +200,7 @@ def remix_video(
     return video_resource(parts, parts.queue.rerun(job.id, changes, key=idempotency_key))
 
 
-@router.get("/models")
+@router.get("/models", responses={500: {"model": ErrorEnvelope, "description": SAID[500]}})
 def list_openai_models(catalog: CatalogDep) -> ModelList:
     presences = catalog.presences()
     return ModelList(

@@ -1,5 +1,6 @@
 """Asking for videos."""
 
+import json
 from typing import Literal
 
 from pydantic import AliasChoices, Field, field_validator
@@ -8,6 +9,16 @@ from wanvideo.server.catalog import WireType
 from wanvideo.server.schemas.common import AdjustmentView, LenientBody, Wire
 from wanvideo.server.schemas.models import PlanView
 from wanvideo.server.schemas.queue import LoraBody, TaskStatus, TaskView
+
+
+def _listed(name: str, value: object) -> object:
+    """A form has texts alone: JSON in one of them."""
+    if not isinstance(value, str):
+        return value
+    try:
+        return json.loads(value or "[]")
+    except (ValueError, RecursionError):
+        raise ValueError(f"{name} must be a JSON list") from None
 
 
 class Submit(LenientBody):
@@ -67,15 +78,7 @@ class Submit(LenientBody):
     @field_validator("loras", mode="before")
     @classmethod
     def _from_a_form(cls, value: object) -> object:
-        """A form has texts alone: JSON in one of them."""
-        if isinstance(value, str):
-            import json
-
-            try:
-                return json.loads(value or "[]")
-            except ValueError:
-                raise ValueError("loras must be a JSON list") from None
-        return value
+        return _listed("loras", value)
 
 
 class PictureView(Wire):
@@ -102,6 +105,28 @@ class Submitted(Wire):
     adjustments: list[AdjustmentView]
     plan: PlanView | None = None
     tasks: list[TaskView]
+
+
+class BatchBody(LenientBody):
+    """Videos to make, all of them or none."""
+
+    requests: list[Submit] = Field(
+        min_length=1,
+        max_length=1000,
+        description="`image_name` and `end_image_name` may also name a file of the form. In a form: JSON.",
+    )
+
+    @field_validator("requests", mode="before")
+    @classmethod
+    def _from_a_form(cls, value: object) -> object:
+        return _listed("requests", value)
+
+
+class BatchSubmitted(Wire):
+    message: str
+    task_ids: list[str] = Field(description="Of all requests, in their order.")
+    replayed: bool = Field(default=False, description="The same requests, with the same key, were taken before.")
+    requests: list[Submitted]
 
 
 class Requirements(Wire):

@@ -27,6 +27,12 @@ class LoraView(Wire):
     problem: str | None = Field(default=None, description="Why it cannot be used.")
 
 
+class LoraUploadForm(LenientBody):
+    """A safetensors file, whatever its name."""
+
+    name: str | None = Field(default=None, max_length=100, description="Default: that of the file.")
+
+
 class Loras(Wire):
     loras: list[LoraView]
     total_count: int

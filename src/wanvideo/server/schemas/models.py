@@ -2,7 +2,7 @@
 
 from typing import Literal
 
-from pydantic import Field
+from pydantic import Field, StrictBool, StrictInt
 
 from wanvideo.server.schemas.common import AdjustmentView, Body, JsonObject, LenientBody, Time, Wire
 
@@ -290,8 +290,8 @@ class Integration(Wire):
 
 class CleanupBody(LenientBody):
     target_space_gb: float | None = Field(default=None, gt=0, le=1_000_000)
-    keep_recent_days: int = Field(default=30, ge=0, le=36_500)
-    dry_run: bool = True
+    keep_recent_days: StrictInt = Field(default=30, ge=0, le=36_500)
+    dry_run: StrictBool = True
 
 
 class CleanupCandidate(Wire):
@@ -463,7 +463,8 @@ class PlanView(Wire):
     peak_mb: float = Field(description="Of GPU memory; of host memory where the CPU does everything.")
     host_mb: float
     streamed_blocks: int
-    tile: int | None = None
+    tile: int | None = Field(default=None, description="The longer side of the decoder's tiles, if it needs any.")
+    tiles: str | None = Field(default=None, description="Their width x height.")
     phases: list[PlannedPhase]
     rates: str
     notes: list[str]

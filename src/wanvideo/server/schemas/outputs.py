@@ -2,7 +2,11 @@
 
 from pydantic import Field
 
-from wanvideo.server.schemas.common import JsonObject, Time, Wire
+from wanvideo.server.schemas.common import JsonObject, LenientBody, Time, Wire
+
+
+class MediaForm(LenientBody):
+    """An MP4, PNG, JPEG or WebP file."""
 
 
 class VideoView(Wire):
@@ -31,6 +35,7 @@ class VideoView(Wire):
     steps: int | None = None
     sha256: str
     favourite: bool
+    expires_at: Time | None = Field(default=None, description="When it will be removed, unless it becomes a favourite.")
     replaces: str | None = Field(default=None, description="The model that was asked for, if another one made it.")
     exists: bool = Field(description="False: the file was deleted by somebody else.")
 

@@ -2,7 +2,7 @@
 
 from typing import Literal
 
-from pydantic import Field
+from pydantic import Field, StrictBool
 
 from wanvideo.server.limits import Precision
 from wanvideo.server.schemas.common import Body, LenientBody, Time, Wire
@@ -113,6 +113,30 @@ class Stats(Wire):
     timestamp: Time
 
 
+class Expiring(Wire):
+    """A finished job that will be removed."""
+
+    id: str
+    bytes: int = Field(description="Of its video.")
+    finished_at: Time
+    reason: Literal["keep_days", "quota_bytes"]
+    expires_at: Time | None = Field(default=None, description="None: not announced yet, which begins the notice.")
+
+
+class Storage(Wire):
+    """Room for videos, and what the rules remove. Without rules nothing is removed."""
+
+    stored_bytes: int = Field(description="Of all videos.")
+    free_bytes: int
+    min_free_bytes: int = Field(description="Below it, no job is taken.")
+    keep_days: float | None = None
+    quota_bytes: int | None = None
+    notice_hours: float = Field(description="From the announcement to the removal.")
+    expiring: list[Expiring] = Field(description="The first 100, the oldest first.")
+    expiring_count: int
+    expiring_bytes: int
+
+
 class TimeRange(Wire):
     start: Time
     end: Time
@@ -129,7 +153,7 @@ class OptimizationBody(LenientBody):
     """Limits that every plan obeys. What is left out stays as it is; null takes a limit away."""
 
     quantization: Precision | None = Field(default=None, description="int8: 8-bit products, the tier fast.")
-    enable_offload: bool | None = Field(
+    enable_offload: StrictBool | None = Field(
         default=None, description="Whether parts of a model may wait outside of the GPU; without, only what fits runs."
     )
     vae_tile_size: int | None = Field(default=None, ge=128, le=512, description="Pixels a side.")

@@ -99,8 +99,10 @@ class LoraLibrary:
         name: str | None = None,
         about: About | None = None,
         link: bool = False,
+        move: bool = False,
     ) -> LoraEntry:
-        """Take one file, or a pair (high, low), into our folder; as links to where they are if `link`.
+        """Take one file, or a pair (high, low), into our folder; as links to where they are if `link`, and from where
+        they are, on the same disk, if `move`.
 
         Each is read first: raises what `read_lora` raises, InvalidRequest if the name is taken or unfit, and DiskFull
         or OutputNotWritable, after which nothing of it is there.
@@ -126,7 +128,7 @@ class LoraLibrary:
             with ExitStack() as undo:
                 for file, place in zip(files, kept, strict=True):
                     undo.callback(place.unlink, missing_ok=True)
-                    _put(file, place, link=link)
+                    _put(file, place, link=link, move=move)
                 if about is not None:
                     _write_sidecar(_sidecar(kept[0]), about)
                 undo.pop_all()
@@ -235,10 +237,13 @@ def _changing(folder: Path) -> Iterator[None]:
         raise OutputNotWritable(f"{folder} cannot be written: {error.strerror}") from error
 
 
-def _put(file: Path, place: Path, *, link: bool) -> None:
-    """A copy, whole or not at all, or a link."""
+def _put(file: Path, place: Path, *, link: bool, move: bool) -> None:
+    """A copy, whole or not at all, or a link, or the file itself."""
     if link:
         place.symlink_to(file.resolve())
+        return
+    if move:
+        file.replace(place)
         return
     part = place.with_name(f".{place.name}.{secrets.token_hex(4)}.part")
     try:

@@ -4,11 +4,14 @@ import { Film } from "lucide-react";
 import type { Feature } from "@/lib/feature";
 import { rootRoute } from "@/lib/root-route";
 
+import { searchOf } from "./search";
+
 import "./texts";
 
 const route = createRoute({
   getParentRoute: () => rootRoute,
   path: "/gallery",
+  validateSearch: searchOf,
   component: lazyRouteComponent(() => import("./gallery-page"), "GalleryPage"),
 });
 

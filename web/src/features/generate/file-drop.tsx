@@ -4,10 +4,11 @@ import { ImageDown } from "lucide-react";
 import { useEffect, useEffectEvent, useState, type DragEvent, type ReactNode } from "react";
 import { useTranslation } from "react-i18next";
 
+import { upload } from "@/api/files";
 import type { ModelView } from "@/api/types";
 import { useDraft } from "@/lib/draft";
 
-import { settingsOf, upload } from "./files";
+import { settingsOf } from "./files";
 
 import classes from "./file-drop.module.css";
 

@@ -1,21 +1,7 @@
 import { api, unwrap } from "@/api/client";
-import type { ModelView, PictureView } from "@/api/types";
+import { asForm } from "@/api/files";
+import type { ModelView } from "@/api/types";
 import { fromRequest, type Draft } from "@/lib/draft";
-
-/** openapi-fetch sends what a serializer makes of a body; the schema's word for a file is a text. */
-const asForm = (file: Blob) => ({
-  body: { file: "" },
-  bodySerializer: () => {
-    const form = new FormData();
-    form.append("file", file);
-    return form;
-  },
-});
-
-/** Have the server keep a picture. Throws ApiError for what is none. */
-export async function upload(file: Blob): Promise<PictureView> {
-  return unwrap(api.POST("/api/v1/inputs", asForm(file)));
-}
 
 /** What a video was made with; null if it does not say. Throws ApiError for what is no video. */
 export async function settingsOf(

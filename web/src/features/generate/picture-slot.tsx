@@ -4,9 +4,8 @@ import { Crop, ImagePlus, X } from "lucide-react";
 import { lazy, Suspense, useState } from "react";
 import { useTranslation } from "react-i18next";
 
+import { upload } from "@/api/files";
 import type { PictureView } from "@/api/types";
-
-import { upload } from "./files";
 
 import classes from "./pictures-panel.module.css";
 

@@ -1,0 +1,71 @@
+import { Text } from "@mantine/core";
+import { useQuery } from "@tanstack/react-query";
+import { useTranslation } from "react-i18next";
+
+import type { VideoView } from "@/api/types";
+import { DemoBadge } from "@/components/demo-badge";
+import { useFormat } from "@/lib/use-format";
+
+import { settingsQuery } from "./use-gallery";
+
+import classes from "./gallery.module.css";
+
+/** What a video is and how it was made. */
+export function Facts({ video }: { video: VideoView }) {
+  const { t } = useTranslation("gallery");
+  const format = useFormat();
+  const settings = useQuery(settingsQuery(video.id));
+  const rows: [string, string][] = [
+    [t("facts.model"), video.model],
+    [t("facts.size"), `${video.width} × ${video.height}`],
+    [t("facts.length"), t("facts.frames", { count: video.frames, fps: video.fps })],
+    [t("facts.seed"), String(video.seed ?? "")],
+    [t("facts.steps"), String(video.steps ?? "")],
+    [t("facts.file"), `${video.filename} · ${format.bytes(video.file_size_mb * 1e6)}`],
+    ...Object.entries(settings.data?.settings ?? {})
+      .filter(([name, value]) => !SHOWN.has(name) && isPlain(value))
+      .map(([name, value]): [string, string] => [name.replaceAll("_", " "), String(value)]),
+  ];
+  return (
+    <>
+      <Text fw={600} mb={6} style={{ overflowWrap: "anywhere" }}>
+        {video.prompt}
+      </Text>
+      {video.demo && <DemoBadge />}
+      {video.replaces != null && (
+        <Text size="sm" c="dimmed">
+          {t("facts.replaces", { model: video.replaces })}
+        </Text>
+      )}
+      <dl className={classes.facts}>
+        {rows
+          .filter(([, value]) => value !== "")
+          .map(([name, value]) => (
+            <div key={name} style={{ display: "contents" }}>
+              <dt>{name}</dt>
+              <dd className="numbers">{value}</dd>
+            </div>
+          ))}
+      </dl>
+    </>
+  );
+}
+
+/** Said above already. */
+const SHOWN = new Set([
+  "prompt",
+  "model",
+  "width",
+  "height",
+  "frames",
+  "fps",
+  "seed",
+  "steps",
+  "version",
+  "app",
+  "schema",
+]);
+
+function isPlain(value: unknown): boolean {
+  return typeof value === "number" || (typeof value === "string" && value !== "");
+}
