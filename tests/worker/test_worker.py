@@ -141,17 +141,20 @@ def test_models_stay_warm_until_they_are_unloaded(worker: Worker) -> None:
 
 
 def test_a_job_that_was_killed_goes_on_and_gives_the_same_bits(worker: Worker, start: Callable[..., Worker]) -> None:
+    """At some moment after each phase began: the last one is that of publishing."""
     chance, what, outputs = random.Random(0), spec(steps=8), worker.settings.data.outputs
     frames = read_video(outputs / worker.done(what)["file"]).frames
-    for number in range(2):
-        job, steps, victim = f"{number}" * 32, chance.randint(0, 8), start(worker.settings)
+    for number, phase in enumerate(("load", "encode", "denoise", "decode", "write")):
+        job, victim = f"{number}" * 32, start(worker.settings)
         victim.run(job, what)
-        victim.until("event", enough=lambda m, n=steps: m["event"].get("step", -1) >= n)  # type: ignore[misc]
+        victim.until("event", enough=lambda m, p=phase: m["event"].get("phase") == p)  # type: ignore[misc]
         time.sleep(chance.random() * 0.1)
         victim.handle.kill()
         assert victim.handle.exitcode == -signal.SIGKILL
         result = worker.done(what, job, attempt=2)
         assert (read_video(outputs / result["file"]).frames == frames).all()
+    whole = {f"{path.stem.rpartition('-')[2]}" for path in outputs.glob("*.mp4")}
+    assert len(whole) == 6
 
 
 def test_a_worker_ends_when_its_server_is_gone_and_when_it_is_told_to(start: Callable[..., Worker]) -> None:
