@@ -59,8 +59,8 @@ class Preparer(Protocol):
 
     def prepare(
         self, job: Job, progress: Callable[[int, int], None], done: Callable[[Mapping[str, Any] | None], None]
-    ) -> Callable[[], None]:
-        """Begin to fetch it, and return at once what stops that.
+    ) -> Callable[[bool], None]:
+        """Begin to fetch it, and return at once what ends the waiting for it; False: the job wants it no more.
 
         `progress` is told bytes received of bytes wanted, `done` a failure, or None when all is there; on any thread.
         """
@@ -104,7 +104,7 @@ class Supervisor:
         self.deadlines, self.now, self.start_again_after = deadlines, now, start_again_after
         self.stopping = threading.Event()
         self._lock = threading.Lock()
-        self._fetching: dict[str, tuple[Job, Callable[[], None]]] = {}
+        self._fetching: dict[str, tuple[Job, Callable[[bool], None]]] = {}
         self._lanes = [_Lane(self, name, make) for name, make in workers.items()]
         self._unsubscribe: Callable[[], None] = lambda: None
 
@@ -122,7 +122,7 @@ class Supervisor:
         with self._lock:
             fetching = list(self._fetching.values())
         for job, stop in fetching:
-            stop()
+            stop(True)
             self.leases.requeue(job, "the server stops")
         until = time.monotonic() + seconds
         for lane in self._lanes:
@@ -187,7 +187,7 @@ class Supervisor:
         with self._lock:
             job, stop = self._fetching.pop(change.job.id, (None, None))
         if job is not None and stop is not None:
-            stop()
+            stop(False)
             self.leases.confirm_cancelled(job)
         for lane in self._lanes:
             lane.cancel(change.job.id)
