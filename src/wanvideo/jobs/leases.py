@@ -109,16 +109,22 @@ class Leases:
         self.ledger.tell(change)
         return True
 
-    def recover(self) -> list[Job]:
-        """At the start of a server: what the last one left running waits again, or is cancelled if that was asked."""
+    def recover(self, worker: str | None = None) -> list[Job]:
+        """What nobody works on any more waits again, or is cancelled if that was asked: all that a former server left
+        running, or a worker.
+        """
+        query = select(JOBS).where(JOBS.c.state == str(State.RUNNING))
+        if worker is not None:
+            query = query.where(JOBS.c.worker == worker)
+        reason = "the server was stopped" if worker is None else "the database was away"
         with self.ledger.database.read() as connection:
-            rows = connection.execute(select(JOBS).where(JOBS.c.state == str(State.RUNNING)))
+            rows = connection.execute(query)
             left = [self.ledger.job(row) for row in rows]
         for job in left:
             if job.cancelling:
                 self.confirm_cancelled(job)
             else:
-                self.requeue(job, "the server was stopped")
+                self.requeue(job, reason)
         return left
 
     def is_cancelling(self, job: Job) -> bool:
