@@ -40,7 +40,8 @@ class Leases:
         lacks: whether files have to be fetched first; then the job goes to the downloader, and is in that phase. Where
         many claim from PostgreSQL at the same time, each gets another job, and nobody waits.
         """
-        if self.next() is None:  # so that those who find nothing to do keep nobody from writing
+        # Where one writes at a time, those who find nothing to do look first, and keep nobody from writing.
+        if self.next() is None if self.ledger.database.is_sqlite else self.ledger.paused:
             return None
         with self.ledger.database.write() as connection:
             row = connection.execute(next_queued().with_for_update(skip_locked=True)).first()
