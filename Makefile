@@ -23,13 +23,14 @@ make long      the tests that take minutes and an idle machine
 make judge     score the demo models on the full set of prompts
 make judge-lora  score the demo LoRA at several strengths
 make quality   what every lossy setting costs, on the demo models
+make proof     what the server promises, tried for hours; ARGS="kills --n 400" goes to benchmarks.reliability
 make bench     measure speed and memory, beside diffusers; ARGS="--only demo" goes to benchmarks.run
 
 make setup     only the environment, in .venv; PYTHON=/path/to/python3.12 chooses its Python
 make clean     remove caches, packages and demo.mp4; .venv and build/ stay
 endef
 
-.PHONY: help setup demo serve test format lint types imports unit web web-if-node web-types e2e long judge judge-lora quality clean bench
+.PHONY: help setup demo serve test format lint types imports unit web web-if-node web-types e2e long judge judge-lora quality clean bench proof
 
 help:
 	$(info $(HELP))
@@ -98,6 +99,9 @@ quality: $(READY)
 
 bench: $(READY)
 	PYTHONPATH=. $(PY) -m benchmarks.run --json build/bench.jsonl --markdown build/bench.md $(ARGS)
+
+proof: $(READY)
+	PYTHONPATH=. $(PY) -m benchmarks.reliability --report docs/reliability.md $(ARGS)
 
 clean:
 	rm -rf dist demo.mp4 .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache

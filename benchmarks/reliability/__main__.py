@@ -13,7 +13,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final, Protocol
 
-from benchmarks.reliability import faults, kills, load, mutations, overhead, power, serial, sockets
+from benchmarks.reliability import contract, faults, kills, load, mutations, overhead, power, serial, sockets
 from benchmarks.reliability.record import Record, Row, Tell
 from benchmarks.reliability.report import written
 
@@ -31,6 +31,7 @@ class Proof(Protocol):
 PROOFS: Final[Mapping[str, Proof]] = {
     "load": load,
     "kills": kills,
+    "contract": contract,
     "faults": faults,
     "power": power,
     "mutations": mutations,

@@ -52,7 +52,7 @@ def count(library: Path) -> int:
     """Calls of the process that makes most of them, from its start to one finished video and a stop."""
     with tempfile.TemporaryDirectory() as folder:
         place, said = Path(folder), Path(folder) / "calls"
-        with running(place, **_environment(library, place, said, nth=0, code=0)) as server:
+        with running(place, _environment(library, place, said, nth=0, code=0)) as server:
             with server.client() as client:
                 job = client.post("/api/v1/generation/submit", json=dict(SMALL) | {"seed": 1}).json()["task_id"]
                 _ended(client, server, job)

@@ -26,14 +26,18 @@ ALLOWED_SHARE: Final = 0.05
 
 
 def run(n: int, done: Sequence[Mapping[str, Any]], tell: Tell) -> None:
-    torch.set_num_threads(1)  # as the worker has
-    with tempfile.TemporaryDirectory() as folder, running(Path(folder)) as server, server.client() as client:
-        with wanvideo.load(MODEL) as pipeline:
-            for number in range(len(done), n + 1):  # the first one warms both up
-                here = _here(pipeline, Path(folder) / "here.mp4", number)
-                there = _there(client, number)
-                if number > len(done) or done:
-                    tell({"here_seconds": here, "there_seconds": there})
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        running(Path(folder)) as server,
+        server.client() as client,
+        wanvideo.load(MODEL) as pipeline,
+    ):
+        torch.set_num_threads(1)  # as the worker has
+        for number in range(len(done), n + 1):  # the first one warms both up
+            here = _here(pipeline, Path(folder) / "here.mp4", number)
+            there = _there(client, number)
+            if number > len(done) or done:
+                tell({"here_seconds": here, "there_seconds": there})
 
 
 def _here(pipeline: VideoPipeline, path: Path, seed: int) -> float:

@@ -78,7 +78,7 @@ def recorded(folder: Path) -> tuple[list[Step], dict[str, int]]:
     subprocess.run(["gcc", "-O2", "-shared", "-fPIC", "-o", str(library), str(SOURCE), "-ldl", "-lpthread"], check=True)
     shim = {"LD_PRELOAD": str(library), "RECORD_FOLDER": str(folder / "data"), "RECORD_TO": str(record)}
     told: dict[str, int] = {}
-    with running(folder, **shim) as server:
+    with running(folder, shim) as server:
         with ThreadPoolExecutor(8) as clients:
             for part in clients.map(lambda number: _submits(server, number), range(8)):
                 told |= part

@@ -10,6 +10,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, Final
 
 import httpx2
@@ -101,9 +102,11 @@ class Server:
 
 
 @contextmanager
-def running(folder: Path, *, prefix: tuple[str, ...] = (), **environment: str) -> Iterator[Server]:
+def running(
+    folder: Path, environment: Mapping[str, str] = MappingProxyType({}), *, prefix: tuple[str, ...] = ()
+) -> Iterator[Server]:
     """A server on a folder, and nothing of it left afterwards."""
-    server = Server(folder=folder, environment=environment, prefix=prefix)
+    server = Server(folder=folder, environment=dict(environment), prefix=prefix)
     try:
         server.start()
         yield server

@@ -61,6 +61,12 @@ class InvalidImage(InvalidRequest):
     code = "INPUT_IMAGE_BAD"
 
 
+class ImageTooLarge(InvalidImage):
+    """More bytes or pixels than are decoded."""
+
+    code = "INPUT_IMAGE_TOO_LARGE"
+
+
 class ImageRequired(InvalidRequest):
     code = "INPUT_IMAGE_REQUIRED"
 
@@ -118,6 +124,12 @@ class ModelMismatch(WanVideoError):
     category = "model"
 
 
+class ModelVersion(ModelMismatch):
+    """A file is of a version of its format that is not read."""
+
+    code = "MODEL_VERSION"
+
+
 # --- while generating ------------------------------------------------------------------------------------------------
 
 
@@ -170,6 +182,12 @@ class DiskFull(WanVideoError):
 class EncodeFailed(WanVideoError):
     code = "ENCODE_FAILED"
     category = "output"
+
+
+class EncoderMissing(EncodeFailed):
+    """PyAV, or its H.264 encoder, is not installed."""
+
+    code = "ENCODER_MISSING"
 
 
 # --- downloads -------------------------------------------------------------------------------------------------------

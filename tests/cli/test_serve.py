@@ -51,6 +51,16 @@ def test_it_starts_in_seconds_without_torch_and_drains(tmp_path: Path) -> None:
         client.post(f"/api/v1/queue/{task}/cancel", json={})
 
 
+def test_a_server_that_starts_well_logs_nothing(tmp_path: Path) -> None:
+    command = [*SERVE, "--demo", "--port", "0", "--data-dir", str(tmp_path / "server")]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline().startswith("http://")
+        process.terminate()
+        _, logged = process.communicate(timeout=30)
+    assert [line for line in logged.splitlines() if "info" in line or "alembic" in line or "uvicorn" in line] == []
+
+
 @pytest.mark.parametrize(
     ("options", "said"),
     [

@@ -60,10 +60,10 @@ def no_workers(*_: object) -> dict[str, Any]:
     return {}
 
 
-def sources(tmp: Path, *, hubs: tuple[Hub, ...] = ()) -> Sources:
+def sources(tmp: Path, *, hubs: tuple[Hub, ...] = (), demo: Path = DEMO_FOLDER) -> Sources:
     """Nothing of this computer but what comes with the package."""
     return Sources(
-        places=Places(hub_cache=tmp / "hub"),
+        places=Places(roots=(tmp / "models",), hub_cache=tmp / "hub", demo=demo),
         hubs=hubs,
         library=LoraLibrary(folder=tmp / "loras", roots=(DEMO_FOLDER / "loras",)),
     )
@@ -71,13 +71,19 @@ def sources(tmp: Path, *, hubs: tuple[Hub, ...] = ()) -> Sources:
 
 @contextmanager
 def serving(
-    tmp: Path, *, workers: Workers = workers_of, hubs: tuple[Hub, ...] = (), **settings: Any
+    tmp: Path,
+    *,
+    workers: Workers = workers_of,
+    hubs: tuple[Hub, ...] = (),
+    demo_folder: Path = DEMO_FOLDER,
+    **settings: Any,
 ) -> Iterator[Serving]:
+    """demo_folder: where the demo models are; there is room for others in `tmp / "models"`."""
     listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     listener.bind(("127.0.0.1", 0))
     port = listener.getsockname()[1]
     chosen = Settings(data_dir=tmp / "data", port=port, **{"demo": True, "min_free_bytes": 0} | settings)
-    parts = build(chosen, sources(tmp, hubs=hubs), workers=workers)
+    parts = build(chosen, sources(tmp, hubs=hubs, demo=demo_folder), workers=workers)
     config = uvicorn.Config(
         create_app(parts), log_config=None, ws_max_size=MAX_MESSAGE, lifespan="on", timeout_graceful_shutdown=1
     )

@@ -1,6 +1,5 @@
 import hashlib
 import json
-import os
 import random
 import shutil
 import signal
@@ -13,7 +12,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from tests.worker.conftest import CREATED, Worker, spec
+from tests.worker.conftest import CREATED, JOB, OTHER, Worker, spec
 from wanvideo.jobs.folder import DataFolder
 from wanvideo.jobs.spec import Fallback
 from wanvideo.media.naming import NameTemplate
@@ -54,40 +53,6 @@ def test_a_video_goes_to_the_chosen_folder_under_the_chosen_name(
     assert [path.suffix for path in (tmp_path / "my videos").iterdir()] == [".png"]
 
 
-def test_models_stay_warm_until_they_are_unloaded(worker: Worker) -> None:
-    worker.run("a" * 32, spec())
-    first = worker.end()["result"]
-    worker.run("b" * 32, spec())
-    second = worker.end()["result"]
-    assert second["sha256"] != first["sha256"] or second["file"] != first["file"]
-    assert second["phases"]["load"] < first["phases"]["load"]
-    assert worker.until("heartbeat")["loaded"] == ["t2v-A14B-demo"]
-    worker.handle.send({"type": "unload"})
-    worker.until("heartbeat", enough=lambda message: message["loaded"] == [])
-    worker.handle.send({"type": "probe"})
-    assert worker.until("probed")["ok"]
-
-
-def test_a_job_that_was_killed_goes_on_and_gives_the_same_bits(start: Callable[[], Worker]) -> None:
-    chance, what = random.Random(0), spec(steps=8)
-    whole = start()
-    whole.run("a" * 32, what)
-    frames = read_video(whole.settings.data.outputs / whole.end()["result"]["file"]).frames
-    for number in range(2):
-        job = f"{number}" * 32
-        steps, worker = chance.randint(0, 8), start()
-        worker.run(job, what)
-        worker.until("event", enough=lambda m, n=steps: m["event"].get("step", -1) >= n)  # type: ignore[misc]
-        time.sleep(chance.random() * 0.1)
-        assert worker.handle.pid is not None
-        os.kill(worker.handle.pid, signal.SIGKILL)
-        again = start()
-        again.run(job, what, attempt=2)
-        path = again.settings.data.outputs / again.end()["result"]["file"]
-        assert (read_video(path).frames == frames).all()
-        again.handle.kill()
-
-
 def test_a_job_that_is_given_up_decodes_nothing(worker: Worker) -> None:
     worker.run("a" * 32, spec(steps=40))
     worker.until("event", enough=lambda m: m["event"].get("phase") == "denoise" and m["event"]["step"] >= 2)
@@ -119,51 +84,10 @@ def test_a_state_of_other_settings_is_a_warning(worker: Worker) -> None:
     assert result["settings"]["params"]["seed"] == 4
 
 
-def test_what_is_wrong_with_a_request_is_said(worker: Worker) -> None:
-    worker.run("a" * 32, spec(width=2))
-    failure = worker.end()["failure"]
-    assert (failure["code"], failure["category"], failure["model"]) == ("INPUT_SIZE", "input", "t2v-A14B-demo")
-    assert "width: 2 cannot be used" in failure["message"]
-
-
-def test_a_missing_picture_is_said(worker: Worker) -> None:
-    worker.run("a" * 32, spec(model="i2v-A14B-demo", image="0" * 64 + ".png"))
-    assert worker.end()["failure"]["code"] == "INPUT_IMAGE_BAD"
-
-
 def test_a_model_that_is_not_here_is_said(worker: Worker) -> None:
     worker.run("a" * 32, spec(model="t2v-A14B", fallback=Fallback.OFF, width=None, height=None))
     failure = worker.end()["failure"]
     assert (failure["code"], failure["model"], failure["phase"]) == ("MODEL_MISSING", "t2v-A14B", None)
-
-
-def test_the_worker_ends_when_its_server_is_gone(worker: Worker) -> None:
-    worker.run("a" * 32, spec(steps=100))
-    worker.until("event", enough=lambda m: m["event"].get("phase") == "denoise")
-    assert worker.handle._to is not None
-    worker.handle._to.close()
-    until = time.monotonic() + 20
-    while worker.handle.exitcode is None and time.monotonic() < until:
-        time.sleep(0.05)
-    assert worker.handle.exitcode == 0
-
-
-def test_a_disk_that_is_full_is_said_and_what_was_done_is_kept(worker: Worker) -> None:
-    import resource
-
-    assert worker.handle.pid is not None
-    worker.run("a" * 32, spec())
-    worker.end()
-    # Files may grow to 20 kB: the state of so small a video fits, its file does not.
-    state = worker.settings.data.job("a" * 32) / STATE
-    limit = state.stat().st_size + 1
-    resource.prlimit(worker.handle.pid, resource.RLIMIT_FSIZE, (limit, resource.RLIM_INFINITY))
-    worker.run("b" * 32, spec(frames=33, seed=5))
-    failure = worker.end()["failure"]
-    assert failure["code"] == "DISK_FULL"
-    resource.prlimit(worker.handle.pid, resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
-    worker.run("b" * 32, spec(frames=33, seed=5), attempt=2)
-    assert worker.end()["type"] == "done"
 
 
 def test_settings_survive_json(settings: WorkerSettings) -> None:
@@ -172,14 +96,56 @@ def test_settings_survive_json(settings: WorkerSettings) -> None:
 
 @pytest.mark.parametrize("fallback", list(Fallback))
 def test_a_demo_model_stands_in_only_where_that_is_allowed(worker: Worker, fallback: Fallback) -> None:
-    what = spec(model="t2v-A14B", fallback=fallback, width=None, height=None, steps=2)
-    worker.run("a" * 32, what)
+    # With a picture, which no model of the faulty family takes.
+    Image.new("RGB", (64, 64), "red").save(worker.settings.data.inputs / "red.png")
+    what = spec(model="i2v-A14B", fallback=fallback, width=None, height=None, steps=2, image="red.png")
+    worker.run(JOB, what)
     end = worker.end()
     if fallback is not Fallback.DEMO:
         assert end["failure"]["code"] == "MODEL_MISSING"
         return
     result = end["result"]
-    assert result["model"] == "t2v-A14B-demo"
-    assert worker.events("fallback")[0]["to"].startswith("t2v-A14B-demo")
+    assert result["model"] == "i2v-A14B-demo"
+    assert worker.events("fallback")[0]["to"].startswith("i2v-A14B-demo")
     assert result["settings"]["adjustments"][0]["field"] == "model"
-    assert "instead of t2v-A14B" in result["warnings"][0]
+    assert "instead of i2v-A14B" in result["warnings"][0]
+
+
+def test_models_stay_warm_until_they_are_unloaded(worker: Worker) -> None:
+    worker.handle.send({"type": "unload"})
+    first = worker.done(spec())
+    second = worker.done(spec(), OTHER)
+    assert second["sha256"] != first["sha256"] or second["file"] != first["file"]
+    assert second["phases"]["load"] < first["phases"]["load"]
+    assert worker.until("heartbeat")["loaded"] == ["t2v-A14B-demo"]
+    worker.handle.send({"type": "unload"})
+    worker.until("heartbeat", enough=lambda message: message["loaded"] == [])
+    worker.handle.send({"type": "probe"})
+    assert worker.until("probed")["ok"]
+
+
+def test_a_job_that_was_killed_goes_on_and_gives_the_same_bits(worker: Worker, start: Callable[..., Worker]) -> None:
+    chance, what, outputs = random.Random(0), spec(steps=8), worker.settings.data.outputs
+    frames = read_video(outputs / worker.done(what)["file"]).frames
+    for number in range(2):
+        job, steps, victim = f"{number}" * 32, chance.randint(0, 8), start(worker.settings)
+        victim.run(job, what)
+        victim.until("event", enough=lambda m, n=steps: m["event"].get("step", -1) >= n)  # type: ignore[misc]
+        time.sleep(chance.random() * 0.1)
+        victim.handle.kill()
+        assert victim.handle.exitcode == -signal.SIGKILL
+        result = worker.done(what, job, attempt=2)
+        assert (read_video(outputs / result["file"]).frames == frames).all()
+
+
+def test_a_worker_ends_when_its_server_is_gone_and_when_it_is_told_to(start: Callable[..., Worker]) -> None:
+    deserted, dismissed = start(), start()
+    deserted.run(JOB, spec(steps=100))
+    deserted.until("event", enough=lambda m: m["event"].get("phase") == "denoise")
+    assert deserted.handle._to is not None
+    deserted.handle._to.close()
+    dismissed.handle.send({"type": "stop"})
+    until = time.monotonic() + 20
+    while None in (deserted.handle.exitcode, dismissed.handle.exitcode) and time.monotonic() < until:
+        time.sleep(0.05)
+    assert (deserted.handle.exitcode, dismissed.handle.exitcode) == (0, 0)

@@ -48,15 +48,6 @@ def debugging(environment: Mapping[str, str] = os.environ) -> bool:
     return environment.get(DEBUG_VARIABLE, "") not in ("", "0")
 
 
-def yield_idle_threads() -> None:
-    """Let OpenMP's threads sleep while they wait for one another, unless the user said otherwise; before torch loads.
-
-    By default they spin. Where another program wants one of the cores, every operation of a small network then lasts a
-    time slice: with one core of two busy, a demo video took 60 s to denoise, and 3 s so.
-    """
-    os.environ.setdefault("OMP_WAIT_POLICY", "passive")
-
-
 def package_version(package: str = "wanvideo") -> str | None:
     """None: not installed, or run from the bare source."""
     try:

@@ -175,6 +175,8 @@ def generate(
         loras=tuple(parse_lora(text) for text in lora or ()),
         lora_policy=lora_policy,
     )
+    if prompt is None and prompts is None:
+        raise typer.BadParameter("say what the video shows: give PROMPT, or --prompts FILE")
     pairs = paired(read_prompts(prompt, prompts), image or [])
     job = Job(
         requests=tuple(_with(request, text, picture, size) for text, picture in pairs),

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from wanvideo.cli.environment import places, yield_idle_threads
+from wanvideo.cli.environment import places
 from wanvideo.cli.models import model_names, size
 from wanvideo.cli.output import FAILED, Output, table
 from wanvideo.cli.values import parse_bytes, parse_size, whole
@@ -16,6 +16,7 @@ from wanvideo.request import Phase, Tier
 from wanvideo.runtime.machine import PROFILES
 from wanvideo.runtime.memory_model import MemoryModel
 from wanvideo.runtime.placement import MemoryPlan, Placement, Source
+from wanvideo.runtime.process import before_torch
 
 PHASES = {
     Phase.LOAD: "read files, the first time",
@@ -78,7 +79,7 @@ def plan(
         if width is not None or height is not None:
             raise InvalidRequest("--size says both sides: leave out --width and --height, or --size")
         width, height = parse_size(wanted_size)
-    yield_idle_threads()
+    before_torch()
     forecast = forecast_of(
         model,
         width=width,

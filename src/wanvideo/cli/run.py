@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from wanvideo.cli.downloads import duration, offered, say_offer, somebody_there
-from wanvideo.cli.environment import lora_library, places, yield_idle_threads
+from wanvideo.cli.environment import lora_library, places
 from wanvideo.cli.interrupt import Interruption, catching_interruptions
 from wanvideo.cli.job import Job, say_which
 from wanvideo.cli.output import Output
@@ -28,6 +28,7 @@ from wanvideo.media.output import check_writable
 from wanvideo.pipelines.base import VideoPipeline
 from wanvideo.pipelines.settings import parameters
 from wanvideo.request import Adjustment, GenerationRequest, Phase, Progress, ResolvedLora, ResolvedRequest
+from wanvideo.runtime.process import before_torch
 from wanvideo.weights.entry import ModelEntry
 
 if TYPE_CHECKING:
@@ -44,7 +45,7 @@ def run(output: Output, job: Job, where: str) -> None:
     Raises Cancelled after Ctrl-C, and whatever the pipeline raises.
     """
     began = time.monotonic()
-    yield_idle_threads()
+    before_torch()
     checkpoint = None if job.resume is None else _load_state(job.resume)
     first = job.request if checkpoint is None else _with_its_seed(job.request, checkpoint)
     families = installed_families()

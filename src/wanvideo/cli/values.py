@@ -76,7 +76,9 @@ def read_prompts(prompt: str | None, file: str | None) -> list[str]:
     """The prompt, or each line of the file that is not blank; "-" is standard input. Raises InvalidPrompt."""
     if (prompt is None) == (file is None):
         raise InvalidPrompt(
-            "there is no prompt" if prompt is None else "there are a prompt and --prompts: give one of them"
+            "there is no prompt: give PROMPT, or --prompts FILE"
+            if prompt is None
+            else "there are a prompt and --prompts: give one of them"
         )
     if file is None:
         return [_standard_input() if prompt == "-" else str(prompt)]

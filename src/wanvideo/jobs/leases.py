@@ -10,6 +10,7 @@ from typing import Any, Final
 
 from sqlalchemy import Connection, insert, select, update
 
+from wanvideo.errors import Cancelled
 from wanvideo.jobs.job import DOWNLOAD, Job, Progress, State
 from wanvideo.jobs.ledger import Change, Ledger
 from wanvideo.jobs.queries import next_queued
@@ -89,7 +90,7 @@ class Leases:
         return self._end(job, State.FAILED, "failed", failure, failure=dict(failure))
 
     def confirm_cancelled(self, job: Job) -> bool:
-        return self._end(job, State.CANCELLED, "cancelled", {})
+        return self._end(job, State.CANCELLED, "cancelled", {"code": Cancelled.code})
 
     def requeue(self, job: Job, reason: str, *, death: bool = False) -> bool:
         """Put an attempt that cannot go on back where it was; it goes on from its last checkpoint."""

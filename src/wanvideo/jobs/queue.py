@@ -13,7 +13,7 @@ from typing import Any
 
 from sqlalchemy import JSON, Connection, and_, cast, delete, func, insert, or_, select, tuple_, type_coerce, update
 
-from wanvideo.errors import InvalidRequest
+from wanvideo.errors import Cancelled, InvalidRequest
 from wanvideo.jobs.database import Database
 from wanvideo.jobs.folder import DataFolder
 from wanvideo.jobs.intake import STEP, Intake, Submission, last_rank, require_room
@@ -222,7 +222,9 @@ class Queue(Ledger):
             found = self.load(connection, job)
             require(found, *WAITING, State.RUNNING, what="cancelled")
             if found.state is not State.RUNNING:
-                change = self.move(connection, found, State.CANCELLED, "cancelled", {}, finished=self.now())
+                change = self.move(
+                    connection, found, State.CANCELLED, "cancelled", {"code": Cancelled.code}, finished=self.now()
+                )
             else:
                 connection.execute(update(JOBS).where(JOBS.c.id == job).values(cancelling=1))
                 found = replace(found, cancelling=True)

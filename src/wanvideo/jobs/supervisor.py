@@ -283,20 +283,22 @@ class _Lane:
             self.executor.start()
         except OSError as error:
             return self._failed_start(f"it could not be started: {error}")
-        until = self.supervisor.now() + self.supervisor.deadlines.ready
+        until, broken = self.supervisor.now() + self.supervisor.deadlines.ready, None
         while self.executor.alive and not self.supervisor.stopping.is_set():
             message = self.executor.receive(_POLL_SECONDS)
             if message is not None and message["type"] == "ready":
                 self._about, self._heard = message, self.supervisor.now()
                 self._failed_starts, self._problem = 0, None
                 return True
+            if message is not None and message["type"] == "broken":
+                broken = str(message["failure"]["message"])
             if self.supervisor.now() > until:
                 break
         if self.supervisor.stopping.is_set():
             return False
         said = "it did not get ready" if self.executor.alive else f"it ended with {self.executor.exitcode}"
         self.executor.kill()
-        return self._failed_start(said)
+        return self._failed_start(broken or said)
 
     def _failed_start(self, problem: str) -> bool:
         self._failed_starts += 1
@@ -335,6 +337,8 @@ class _Attempt:
         self.supervisor = lane.supervisor
         self.eta = Eta(now=self.supervisor.now)
         self.expert: str | None = None
+        self.saved: Mapping[str, Any] = {}  # of the last state that the worker saved
+        self.params: Mapping[str, Any] = {}  # of the video, as the model makes it
         self.progressed = self.supervisor.now()
         self.told = float("-inf")  # when to give up was asked of the worker
 
@@ -391,12 +395,15 @@ class _Attempt:
             self.leases.show(self.job, data)
             return
         if kind == "resolved":
-            self._remember(data.get("params", {}))
+            self.params = data.get("params", {})
+            self._remember(self.params)
         if kind == "plan":
             self.eta.plan(data.get("seconds", {}))
         if kind in ("phase", "step"):
             self.eta.update(str(data["phase"]), int(data.get("step", 0)), int(data.get("steps", 0)))
             self.expert = data.get("expert")
+        if kind in ("checkpoint", "resumed"):
+            self.saved = data
         if kind in _KEPT:
             self.leases.record(self.job, kind, data)
         self.leases.report(self.job, self._progress())
@@ -463,7 +470,12 @@ class _Attempt:
         if self.supervisor.stopping.is_set():
             self.leases.requeue(self.job, "the server stops")
             return
-        known = {**known, "phase": self.eta.phase, "step": self.eta.step, "steps": self.eta.steps, **self.lane._beat}
+        known = {
+            **known, "phase": self.eta.phase, "step": self.eta.step, "steps": self.eta.steps,
+            "seconds_per_step": self.eta.seconds_per_step, "kept_step": self.saved.get("step"),
+            "kept_steps": self.saved.get("steps"), **self.lane._beat,
+            **{name: self.params.get(name) for name in ("width", "height", "frames")},
+        }  # fmt: skip
         deaths = self.job.deaths + 1
         log.warning("a worker died with job %s (%s, %s)", self.job.id, how, known)
         if deaths >= MOST_DEATHS:

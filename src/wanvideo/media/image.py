@@ -17,7 +17,7 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image, ImageCms, ImageOps
 
-from wanvideo.errors import InvalidImage
+from wanvideo.errors import ImageTooLarge, InvalidImage
 from wanvideo.media.kinds import JPEG, PNG, WEBP, file_kind
 from wanvideo.request import ImageSource
 
@@ -131,9 +131,9 @@ def check_size(name: str, size: tuple[int, int]) -> None:
         )
 
 
-def _too_large(name: str, pixels: str) -> InvalidImage:
+def _too_large(name: str, pixels: str) -> ImageTooLarge:
     limit = f"the limit of {MAX_PIXELS / 1e6:.1f} million"
-    return InvalidImage(f"{name} has {pixels} than {limit}: scale it down first", facts={"path": name})
+    return ImageTooLarge(f"{name} has {pixels} than {limit}: scale it down first", facts={"path": name})
 
 
 def _readable_kind(path: Path) -> str:
@@ -142,7 +142,7 @@ def _readable_kind(path: Path) -> str:
         raise InvalidImage(f"{path} is {kind}: {REMEDY}", facts={"path": str(path)})
     size = path.stat().st_size
     if size > MAX_BYTES:
-        raise InvalidImage(
+        raise ImageTooLarge(
             f"{path} has {size / 2**20:.0f} MiB, more than the limit of {MAX_BYTES // 2**20} MiB: scale it down first",
             facts={"path": str(path), "bytes": size},
         )

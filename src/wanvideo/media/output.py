@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
-from wanvideo.errors import DiskFull, EncodeFailed, OutputNotWritable
+from wanvideo.errors import DiskFull, EncoderMissing, OutputNotWritable
 
 VIDEO_SUFFIXES: Final = frozenset({".mp4"})
 STILL_SUFFIXES: Final = frozenset({".png", ".jpg", ".jpeg", ".webp"})
@@ -21,8 +21,8 @@ _FULL: Final = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 def check_writable(path: str | os.PathLike[str], *, frames: int | None = None) -> None:
     """Raise, before the work is done, what saving `frames` frames (None: not known yet) to `path` would raise after it.
 
-    `OutputNotWritable` or `DiskFull`; `EncodeFailed` where the H.264 encoder is not installed. A file is really created
-    in the folder and removed again, since permissions alone do not tell.
+    `OutputNotWritable` or `DiskFull`; `EncoderMissing` where there is no H.264 encoder. A file is really created in the
+    folder and removed again, since permissions alone do not tell.
     """
     path = Path(path)
     check_name(path, frames)
@@ -54,16 +54,16 @@ def check_name(path: Path, frames: int | None = None, suffixes: Set[str] = VIDEO
 
 
 def require_encoder() -> None:
-    """Raise `EncodeFailed` where videos cannot be encoded at all."""
+    """Raise `EncoderMissing` where videos cannot be encoded at all."""
     try:
         from av.codec import Codec
     except ImportError as reason:
-        raise EncodeFailed("PyAV is not installed: pip install 'wanvideo[engine]'") from reason
+        raise EncoderMissing("PyAV is not installed: pip install 'wanvideo[engine]'") from reason
     try:
         Codec(CODEC, "w")
     except ValueError as reason:
         remedy = "pip install --force-reinstall --only-binary av av"
-        raise EncodeFailed(f"this build of PyAV has no {CODEC} encoder; the official wheels do: {remedy}") from reason
+        raise EncoderMissing(f"this build of PyAV has no {CODEC} encoder; the official wheels do: {remedy}") from reason
 
 
 @contextmanager

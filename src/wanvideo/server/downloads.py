@@ -20,10 +20,10 @@ from typing import Any, Final
 import structlog
 
 from wanvideo.errors import WanVideoError
+from wanvideo.failure import without_folders
 from wanvideo.families.obtain import Offer, files_of
 from wanvideo.server.errors import Conflict, NotFound
 from wanvideo.server.limits import read_json, write_json
-from wanvideo.server.redact import without_folders
 from wanvideo.weights.download.hub import Hub
 from wanvideo.weights.places import Places
 from wanvideo.weights.survey import files_at_hand
@@ -255,7 +255,7 @@ class Downloads:
         try:
             offered = self._offer(download.model, download.variant)
         except WanVideoError as error:  # a variant that an update of this program no longer has
-            self._put(replace(download, state=DownloadState.FAILED, fault=_fault(error)))
+            self._put(replace(download, state=DownloadState.FAILED, fault=self._fault(error)))
             return
         name = f"{download.model}#{next(self._numbers)}"
         self._running[name] = download.model
@@ -345,7 +345,7 @@ class Downloads:
             if model is None or self._stopping:  # what stops now is wanted still
                 return
             before = self._wanted[model]
-            after = _after(before, event)
+            after = _after(before, event, self._shown)
             if after.fetched_bytes > before.fetched_bytes:
                 self._restarts = 0
             if after.state.over:
@@ -353,6 +353,12 @@ class Downloads:
             self._put(after)
             if after.state.over:
                 self._dispatch()
+
+    def _fault(self, error: WanVideoError) -> Fault:
+        return Fault(code=error.code, message=self._shown(error.message), suggestions=error.suggestions)
+
+    def _shown(self, text: str) -> str:
+        return without_folders(text, filter(None, (self._places.hub_cache, *self._places.roots)))
 
     def _put(self, download: Download) -> Download:
         before = self._wanted.get(download.model)
@@ -365,8 +371,8 @@ class Downloads:
         return download
 
 
-def _after(before: Download, event: Mapping[str, Any]) -> Download:
-    """The download after one event of the child."""
+def _after(before: Download, event: Mapping[str, Any], shown: Callable[[str], str]) -> Download:
+    """The download after one event of the child; `shown` cuts the places of files out of what it says."""
     match event.get("event"):
         case "planned":
             return replace(before, title=event["title"], total_bytes=event["total_bytes"])
@@ -381,9 +387,9 @@ def _after(before: Download, event: Mapping[str, Any]) -> Download:
                 seconds_left=event["seconds_left"],
             )
         case "retrying":
-            return replace(before, retries=before.retries + 1, note=without_folders(event["reason"]))
+            return replace(before, retries=before.retries + 1, note=shown(event["reason"]))
         case "fell_back":
-            return replace(before, note=without_folders(f"{event['reason']}; going on with {event['instead']}"))
+            return replace(before, note=shown(f"{event['reason']}; going on with {event['instead']}"))
         case "downloaded":
             done = before.total_bytes or 0
             return replace(before, state=DownloadState.DONE, done_bytes=done, bytes_per_second=0.0, seconds_left=0.0)
@@ -393,8 +399,8 @@ def _after(before: Download, event: Mapping[str, Any]) -> Download:
             error = event["error"]
             fault = Fault(
                 code=error["code"],
-                message=without_folders(error["message"]),
-                suggestions=tuple(map(without_folders, error["suggestions"])),
+                message=shown(error["message"]),
+                suggestions=tuple(map(shown, error["suggestions"])),
             )
             return replace(before, state=DownloadState.FAILED, fault=fault, bytes_per_second=0.0, seconds_left=None)
     return before
@@ -412,12 +418,9 @@ def _choice(offered: Offer, variant: Any, hub: Hub) -> dict[str, object]:
         "title": f"{variant.id} from {hub.host}",
         "endpoint": hub.endpoint,
         "token": hub.token,
+        "offline": hub.offline,
         "files": [{"repo_id": files.repo_id, "paths": list(files.paths)} for files in files_of(offered.entry, variant)],
     }
-
-
-def _fault(error: WanVideoError) -> Fault:
-    return Fault(code=error.code, message=without_folders(error.message), suggestions=error.suggestions)
 
 
 # --- on disk ---------------------------------------------------------------------------------------------------------

@@ -1,8 +1,9 @@
 """Whatever goes wrong becomes one flat object; a traceback or the place of a file never leaves the computer."""
 
 import secrets
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from http import HTTPStatus
+from pathlib import Path
 from typing import Any, Final
 
 import structlog
@@ -11,6 +12,7 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
+from starlette.routing import compile_path
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from wanvideo.errors import (
@@ -29,8 +31,9 @@ from wanvideo.errors import (
     StorageFailed,
     WanVideoError,
 )
-from wanvideo.server.redact import redacted, without_folders
-from wanvideo.server.schemas.common import Problem
+from wanvideo.failure import failure_of
+from wanvideo.failure.paths import facts_without_folders, without_folders
+from wanvideo.server.schemas.common import Action, Problem
 
 log = structlog.stdlib.get_logger(__name__)
 
@@ -125,19 +128,27 @@ def status_of(error: WanVideoError) -> int:
     return next((_STATUS[kind] for kind in type(error).__mro__ if kind in _STATUS), 500)
 
 
-def problem_of(error: WanVideoError) -> Problem:
-    """The error as it is told to others."""
-    message = without_folders(error.message)
+def problem_of(error: WanVideoError, folders: Iterable[Path] = ()) -> Problem:
+    """The error as it is told to others. folders: what they are called, and where they are, is left out."""
+    folders = tuple(folders)
+    message = without_folders(error.message, folders)
     model = error.facts.get("model")
+    model = model if isinstance(model, str) else None
+    # That code is said of every value, also of such as are not those of a video.
+    known = () if error.code == InvalidRequest.code else failure_of(error, model=model).suggestions
+    texts = [each.text for each in known]
+    # Names of models stand in what is known already.
+    said = [*texts, *(each for each in error.suggestions if not any(each in text for text in texts))]
     return Problem(
         detail=message,
         message=message,
         error=error.code,
         code=error.code,
-        suggestions=[without_folders(text) for text in error.suggestions],
+        suggestions=[without_folders(text, folders) for text in said],
+        actions=[Action(text=each.text, effect=each.effect, change=dict(each.change)) for each in known if each.change],
         category=error.category,
-        model=model if isinstance(model, str) else None,
-        facts=redacted(error.facts) or None,
+        model=model,
+        facts=facts_without_folders(error.facts, folders) or None,
     )
 
 
@@ -181,7 +192,7 @@ async def _ours(request: Request, error: Exception) -> JSONResponse:
     if status == 500:
         return unexpected(request.scope, error)
     headers = {"Retry-After": "5"} if status in (429, 503) else None
-    return answer(request.scope, status, problem_of(error), headers)
+    return answer(request.scope, status, problem_of(error, request.app.state.parts.folders()), headers)
 
 
 async def _invalid(request: Request, error: Exception) -> JSONResponse:
@@ -205,7 +216,21 @@ async def _http(request: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, HTTPException)
     known = isinstance(error.detail, str) and error.detail != HTTPStatus(error.status_code).phrase
     message = error.detail if known else _SAID.get(error.status_code, HTTPStatus(error.status_code).phrase)
-    return answer(request.scope, error.status_code, problem_for(error.status_code, str(message)), error.headers)
+    headers = error.headers
+    if error.status_code == HTTPStatus.METHOD_NOT_ALLOWED:
+        headers = {**(headers or {}), "Allow": ", ".join(sorted(methods_at(request.app, request.url.path)))}
+    return answer(request.scope, error.status_code, problem_for(error.status_code, str(message)), headers)
+
+
+def methods_at(app: FastAPI, path: str) -> frozenset[str]:
+    """What an address takes. The router itself names only what the first of an address's functions takes."""
+    fitting = {
+        template: found for template, found in app.openapi()["paths"].items() if compile_path(template)[0].match(path)
+    }
+    if not fitting:
+        return frozenset()
+    nearest = min(fitting, key=lambda template: template.count("{"))  # /queue/clear, not /queue/{task_id}
+    return frozenset(method.upper() for method in fitting[nearest])
 
 
 _SAID: Final = {

@@ -33,7 +33,7 @@ from wanvideo.server.sign_in import (
 )
 
 OPEN_PATHS: Final = frozenset({"/healthz"})  # says only that somebody is there
-SAFE: Final = frozenset({"GET", "HEAD", "OPTIONS"})
+SAFE: Final = frozenset({"GET", "HEAD", "OPTIONS", "TRACE"})  # the last one is taken nowhere, and answered with 405
 MEDIA_TYPES: Final = frozenset({"application/json", "multipart/form-data"})
 MOST_SIGN_IN: Final = 4096  # bytes of the form that asks for the token
 LEAST_RATE: Final = 64 * 1024  # bytes per second, below which a body is too slow

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import BinaryIO, Final
 
-from wanvideo.errors import InvalidImage
+from wanvideo.errors import ImageTooLarge, InvalidImage
 from wanvideo.server.sandbox import Sandbox
 
 NAME: Final = re.compile(r"[0-9a-f]{64}\.png")
@@ -84,7 +84,7 @@ def _copy(upload: BinaryIO, target: Path, most: int) -> None:
         while block := upload.read(_BLOCK):
             count += len(block)
             if count > most:
-                raise InvalidImage(f"the image has more than {most / 2**20:.0f} MiB: scale it down first")
+                raise ImageTooLarge(f"the image has more than {most / 2**20:.0f} MiB: scale it down first")
             file.write(block)
 
 

@@ -12,7 +12,7 @@ from wanvideo.server.forecast import estimate
 from wanvideo.server.model_views import MB, MIB, at
 from wanvideo.server.parts import Line, Parts
 from wanvideo.server.redact import without_folders
-from wanvideo.server.schemas.common import Action, AdjustmentView
+from wanvideo.server.schemas.common import Action, ActionCall, AdjustmentView
 from wanvideo.server.schemas.outputs import VideoView
 from wanvideo.server.schemas.queue import (
     FailureView,
@@ -42,7 +42,7 @@ def task_view(parts: Parts, job: Job, *, line: Line | None = None) -> TaskView:
     request, progress, result = job.spec.request, job.progress, job.result or {}
     params = params_of(result)
     running = job.state is State.RUNNING
-    failure = None if job.failure is None else failure_view(job.failure)
+    failure = None if job.failure is None else failure_view(job)
     width, height = _size(job, entry, params)
     lora = request.loras[0] if request.loras else None
     waiting = job.state in (State.QUEUED, State.HELD)
@@ -166,8 +166,9 @@ def adjustment_view(change: Adjustment) -> AdjustmentView:
     )
 
 
-def failure_view(failure: Mapping[str, Any]) -> FailureView:
-    """What a worker said of a job that failed, without places of files."""
+def failure_view(job: Job) -> FailureView:
+    """What is said of a job that failed, without places of files."""
+    failure = job.failure or {}
     suggestions = [each for each in failure.get("suggestions", ()) if isinstance(each, Mapping)]
     facts = failure.get("facts")
     return FailureView(
@@ -184,7 +185,8 @@ def failure_view(failure: Mapping[str, Any]) -> FailureView:
             Action(
                 text=without_folders(str(each.get("text", ""))),
                 effect=str(each.get("effect", "")),
-                change=_change(each.get("change")),
+                change=each.get("change") if isinstance(each.get("change"), dict) else None,
+                call=_call(job, each),
             )
             for each in suggestions
         ],
@@ -194,15 +196,17 @@ def failure_view(failure: Mapping[str, Any]) -> FailureView:
     )
 
 
-def _change(change: object) -> dict[str, Any] | None:
-    """Of a job's specification, in the words of a request."""
-    if not isinstance(change, Mapping):
-        return None
-    request = dict(change.get("request") or {})
-    said = {"model_type" if name == "model" else name: value for name, value in change.items() if name != "request"}
-    if width := request.pop("width", None):
-        said["resolution"] = f"{width}x{request.pop('height')}"
-    return said | request
+def _call(job: Job, suggestion: Mapping[str, Any]) -> ActionCall | None:
+    """What does that at once; see `wanvideo.failure.Suggestion`."""
+    change = dict(suggestion.get("change") or {})
+    match suggestion.get("call"):
+        case "retry":
+            return ActionCall(path=f"/api/v1/queue/{job.id}/retry", body={"changes": change} if change else {})
+        case "rerun":
+            return ActionCall(path=f"/api/v1/queue/{job.id}/rerun", body={"changes": change, "keep_seed": True})
+        case "repair":
+            return ActionCall(path=f"/api/v1/models/repair/{job.model}")
+    return None
 
 
 def result_view(result: Mapping[str, Any]) -> ResultView:

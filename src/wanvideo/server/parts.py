@@ -220,16 +220,24 @@ class Parts:
             said = ", ".join(f"{each.name} is {each.state}" for each in there)
         else:
             said = "; ".join(f"{each.name}: {each.problem or each.state}" for each in views) or "there is none"
-        return Check(name="worker", ok=bool(there), detail=without_folders(said))
+        failing = not there and any(each.problem for each in views)
+        code = "WORKER_START" if failing else None
+        return Check(name="worker", ok=bool(there), detail=without_folders(said), code=code)
 
     def check_database(self) -> Check:
         try:
             self.queue.counts()
         except WanVideoError as error:
-            return Check(name="database", ok=False, detail=without_folders(error.message))
+            return Check(name="database", ok=False, detail=without_folders(error.message), code=error.code)
         return Check(name="database", ok=True, detail="answers")
 
     # --- the computer ------------------------------------------------------------------------------------------------
+
+    def folders(self) -> tuple[Path, ...]:
+        """Whose places are nobody's business."""
+        places, library = self.sources.places, self.sources.library
+        found = (self.folder.root, places.hub_cache, *places.roots, places.demo, library.folder, *library.roots)
+        return tuple(each for each in (*found, *(added.path for added in places.added)) if each is not None)
 
     @property
     def cache(self) -> Path:

@@ -2,14 +2,16 @@
 
 import threading
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, Final
 
 from wanvideo.errors import ModelIncomplete, ModelMissing, WanVideoError
+from wanvideo.failure import Suggestion, failure
 from wanvideo.jobs.job import Job
 from wanvideo.jobs.spec import JobSpec
 from wanvideo.server.catalog import Catalog
-from wanvideo.server.downloads import Download, Downloads, DownloadState
+from wanvideo.server.downloads import Download, Downloads, DownloadState, Fault
 
+_GIB: Final = 2**30
 ProgressOf = Callable[[int, int], None]  # bytes received, of bytes wanted
 DoneWith = Callable[[Mapping[str, Any] | None], None]  # a failure, or None
 
@@ -66,20 +68,14 @@ class Preparing:
 
 def _failure(download: Download) -> Mapping[str, Any]:
     """As `wanvideo.failure.Failure.to_json` has it."""
-    fault = download.fault
-    message = fault.message if fault else f"the download of {download.model} was cancelled"
-    return {
-        "category": "download",
-        "code": fault.code if fault else "DOWNLOAD_CANCELLED",
-        "title": f"{download.model} could not be downloaded",
-        "message": message,
-        "phase": "download",
-        "model": download.model,
-        "kept": f"{download.done_bytes} bytes have arrived and are kept",
-        "retryable": True,
-        "suggestions": [
-            {"text": text, "effect": "the job begins once the model is here", "change": None}
-            for text in (fault.suggestions if fault else ("try the job again",))
-        ],
-        "facts": {"variant": download.variant, "done_bytes": download.done_bytes},
-    }
+    fault = download.fault or Fault(
+        code="DOWNLOAD_CANCELLED", message=f"the download of {download.model} was cancelled"
+    )
+    advice = [Suggestion(text=text, effect="the job begins once the model is here") for text in fault.suggestions]
+    kept, total = download.done_bytes, download.total_bytes
+    of_all = f" of {total / _GIB:.1f}" if total else ""
+    return failure(
+        fault.code, fault.message, phase="download", model=download.model, suggestions=advice,
+        kept=f"{kept / _GIB:.1f}{of_all} GiB have arrived and are kept" if kept else None,
+        facts={"variant": download.variant, "done_bytes": kept, "total_bytes": total},
+    ).to_json()  # fmt: skip

@@ -32,6 +32,8 @@ class ImpatientProtocol(H11Protocol):
 
     @property
     def _wastes_time(self) -> bool:
+        if self.transport.get_protocol() is not self:
+            return False  # it has become a WebSocket, which has pings of its own
         answered = self.cycle is None or self.cycle.response_complete
         return answered and self.conn.their_state in (h11.IDLE, h11.SEND_BODY)
 

@@ -6,6 +6,7 @@ from typing import Any, Final
 from fastapi import APIRouter
 from fastapi.routing import APIRoute
 from pydantic import BaseModel
+from starlette.convertors import StringConvertor, register_url_convertor
 
 from wanvideo.server.schemas.common import Problem
 
@@ -41,10 +42,20 @@ def errors_of(kind: type[BaseModel]) -> dict[int | str, dict[str, Any]]:
 ERRORS: Final = errors_of(Problem)
 
 
+class _JobId(StringConvertor):
+    """Of an address: so that the router does not take /queue/clear for a job, and can say which methods are known."""
+
+    regex = "[0-9a-z]{8,40}"
+
+
+register_url_convertor("job", _JobId())
+
+
 class Route(APIRoute):
     """Leaves out what is null, as existing clients expect."""
 
     def __init__(self, path: str, endpoint: Callable[..., Any], **options: Any) -> None:
+        path = path.replace("{task_id}", "{task_id:job}")
         super().__init__(path, endpoint, **{**options, "response_model_exclude_none": True})
 
 

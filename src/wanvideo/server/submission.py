@@ -33,6 +33,7 @@ from wanvideo.server.errors import Conflict
 from wanvideo.server.forecast import Wish, fits, forecast
 from wanvideo.server.parts import Parts
 from wanvideo.server.schemas.generation import Submit
+from wanvideo.weights.catalog import ModelSpec
 from wanvideo.weights.entry import ModelEntry
 from wanvideo.weights.lora.library import LoraLibrary
 
@@ -227,6 +228,8 @@ def _model(parts: Parts, asked: Submit, image: str | None) -> tuple[ModelEntry, 
 def _plan(
     parts: Parts, entry: ModelEntry, resolved: ResolvedRequest, tier: Tier, variant: str | None
 ) -> Forecast | None:
+    if not isinstance(entry, ModelSpec):  # of another family
+        return None
     wish = Wish(
         width=resolved.width,
         height=resolved.height,

@@ -6,7 +6,7 @@ from functools import partial
 from typing import Any
 
 from wanvideo.errors import InvalidRequest, WanVideoError
-from wanvideo.failure import failure_of, worker_lost
+from wanvideo.failure import Asked, failure_of, worker_lost
 from wanvideo.jobs.executor import MakeExecutor
 from wanvideo.jobs.folder import DataFolder
 from wanvideo.jobs.job import Job
@@ -61,4 +61,13 @@ def describe(job: Job, how: str, known: Mapping[str, Any]) -> Mapping[str, Any]:
     error = known.get("error")
     if isinstance(error, WanVideoError):
         return failure_of(error, phase="download", model=job.model).to_json()
-    return worker_lost(how, known, model=job.model, attempts=MOST_DEATHS).to_json()
+    spec = job.spec
+    asked = Asked(
+        model=job.model,
+        width=known.get("width"),
+        height=known.get("height"),
+        frames=known.get("frames"),
+        tier=spec.tier,
+        loras=bool(spec.request.loras),
+    )
+    return worker_lost(how, known, model=job.model, attempts=MOST_DEATHS, asked=asked).to_json()

@@ -143,7 +143,7 @@ def _why_not(
     damaged = [
         problem.error
         for problem in found.problems
-        if not (isinstance(problem.error, ModelMismatch) or problem.path.suffix.lower() in PICKLED)
+        if not (type(problem.error) is ModelMismatch or problem.path.suffix.lower() in PICKLED)
         and speaks_of(problem.path, spec.id)
     ]
     if damaged:

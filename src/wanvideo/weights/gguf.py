@@ -12,7 +12,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, BinaryIO, Final, TypeAlias
 
-from wanvideo.errors import ModelCorrupt, ModelMismatch
+from wanvideo.errors import ModelCorrupt, ModelMismatch, ModelVersion
 from wanvideo.weights.headers import TensorInfo, WeightFile, damaged, file_size, truncated
 
 MAGIC: Final = b"GGUF"
@@ -94,7 +94,7 @@ class _Header:
             raise damaged(path, "it is no GGUF file")
         version = self._number("I")
         if version not in _VERSIONS:
-            raise ModelMismatch(
+            raise ModelVersion(
                 f"{path} is GGUF version {version}, and {_VERSIONS[0]} or {_VERSIONS[1]} in little-endian order is "
                 "read: get a newer file of this model"
             )

@@ -1,21 +1,17 @@
 """One start of one job: the request to the pipeline, its events to the server, its state to disk, its file in place."""
 
-import base64
 import hashlib
-import io
 import logging
-import os
 import time
-from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterator, Mapping
 from contextlib import closing
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, replace
 from datetime import datetime
 from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
-from PIL import Image
 
 from wanvideo.errors import (
     Cancelled,
@@ -24,21 +20,25 @@ from wanvideo.errors import (
     ModelIncomplete,
     ModelMismatch,
     ModelMissing,
+    NonFiniteLatents,
     NotEnoughMemory,
     WanVideoError,
 )
-from wanvideo.failure import Suggestion
+from wanvideo.failure import Asked, Failure, Suggestion, code_of, failure_of, without_folders
 from wanvideo.families.protocol import InstalledModel
-from wanvideo.families.registry import Registry, Search, installed_families
+from wanvideo.families.registry import installed_families
 from wanvideo.jobs.spec import Fallback, JobSpec
 from wanvideo.pipelines.base import VideoPipeline
 from wanvideo.pipelines.events import Adjusted, Event, Frames, Planned, Resolved, Saved
 from wanvideo.pipelines.settings import parameters
 from wanvideo.pipelines.state import Checkpoint
 from wanvideo.pipelines.write import generate_to_file
-from wanvideo.request import Adjustment, GenerationRequest, Phase, Preview, Progress, ResolvedRequest
-from wanvideo.weights.entry import ModelEntry
+from wanvideo.request import Adjustment, GenerationRequest, Phase, Progress, ResolvedRequest, Tier
+from wanvideo.worker.candidates import Candidate, candidates
 from wanvideo.worker.device import Device
+from wanvideo.worker.frames import drop_frames
+from wanvideo.worker.pictures import preview_strip, save_thumbnail, sync_folder
+from wanvideo.worker.remedies import remedies
 from wanvideo.worker.settings import WorkerSettings
 from wanvideo.worker.warm import Wanted, WarmModels
 
@@ -48,13 +48,15 @@ STATE: Final = "checkpoint.safetensors"
 SAVE_SECONDS: Final = 5.0  # between two saves, unless this many steps were done before:
 SAVE_STEPS: Final = 5
 PREVIEW_SECONDS: Final = 0.5  # between two previews
-_CANNOT_LOAD: Final = (ModelCorrupt, ModelIncomplete, ModelMismatch, ModelMissing)
+_BLACK: Final = 1  # of 255: nothing brighter can be seen
+_ANOTHER_MAY: Final = (ModelCorrupt, ModelIncomplete, ModelMismatch, ModelMissing, NotEnoughMemory)
+_NEVER: Final = float("-inf")
 
 Tell = Callable[[Mapping[str, Any]], None]
 
 
 class Attempt:
-    """Runs to its end, or raises what stopped it; what is known by then can be asked."""
+    """Runs to its end, or raises what stopped it; then `failure` says what that means."""
 
     def __init__(
         self,
@@ -66,6 +68,7 @@ class Attempt:
         tell: Tell,
         cancelled: Callable[[], bool],
     ) -> None:
+        """order: a message `run`. Raises InvalidRequest if what it asks for cannot be read."""
         self.job: str = order["job"]
         self.created = datetime.fromtimestamp(order["created"])
         self.folder = Path(order["folder"])
@@ -73,97 +76,94 @@ class Attempt:
         self.spec = JobSpec.from_json(order["spec"])
         self.settings, self.device, self.models = settings, device, models
         self.tell, self.cancelled = tell, cancelled
-        self.families: Registry = installed_families()
-        self.model: str = self.spec.model
+        self.families = installed_families()
+        self.search = self.families.look_in(settings.places)
         self.phase: str | None = None
-        self.kept: str | None = None
         self.warnings: list[str] = []
         self._request = self._with_pictures(self.spec.request)
+        self._model: InstalledModel | None = None
+        self._model_name = self.spec.model
+        self._adjustments: tuple[Adjustment, ...] = ()  # what stands in for what
         self._resolved: ResolvedRequest | None = None
         self._seconds: dict[str, float] = {}
-        self._peak_rss = 0
-        self._shown = self._saved_at = float("-inf")
-        self._saved_step = 0
+        self._shown = self._saved_at = _NEVER
+        self._resumed: int | None = None  # the step that is to be gone on from
+        self._kept_step = 0
         self._picture: npt.NDArray[np.uint8] | None = None  # for the thumbnail
+        self._brightest = 0
 
     def run(self) -> dict[str, Any]:
-        """What the server publishes. Raises Cancelled, and whatever stopped the last of the models that were tried."""
+        """What the server publishes. Raises Cancelled, and whatever stopped the last model that was tried."""
         self.device.new_peak()
-        refused: list[Adjustment] = []
-        candidates = self._candidates()
-        candidate = next(candidates)
-        while True:
+        rest = candidates(self.spec, self.families, self.search)
+        candidate: Candidate | None = next(rest)
+        while candidate is not None:
             try:
-                return self._made_with(candidate.find(), refused)
-            except (*_CANNOT_LOAD, NotEnoughMemory) as error:
-                # Nothing stands in for a demo model, and what failed to decode would fail to decode again.
-                following = None if candidate.entry.demo or self.kept else next(candidates, None)
+                return self._made_with(candidate)
+            except (*_ANOTHER_MAY, NonFiniteLatents) as error:
+                following = self._following(candidate, error, rest)
                 if following is None:
                     raise
-                refused.append(self._announce(candidate, following, error))
+                self._announce(candidate, following, error)
+                drop_frames(error)
                 candidate = following
+        raise AssertionError("the last candidate returns or raises")
+
+    @property
+    def kept(self) -> str | None:
+        """What need not be done again."""
+        if self._kept_step == 0 or self._resolved is None:
+            return None
+        kept = f"{self._kept_step} of {self._resolved.steps} steps are kept"
+        return f"{kept}, and trying again repeats only decoding" if self._only_decoding else kept
 
     # --- which model -------------------------------------------------------------------------------------------------
 
-    def _candidates(self) -> Iterator["_Candidate"]:
-        """The model that was asked for, and then what may stand in for it and is here."""
-        entry = self.families.resolve(self.spec.model)
-        search = self.families.look_in(self.settings.places)
-        yield _Candidate(
-            entry=entry, precision=self.spec.variant, find=lambda: search.find(entry, self.spec.variant)[0]
-        )
-        if self.spec.fallback is Fallback.OFF:
-            return
-        for form in _forms(search, entry)[0 if self.spec.variant else 1 :]:
-            if form.precision != self.spec.variant:
-                yield _Candidate(entry=entry, precision=form.precision, find=lambda form=form: form)  # type: ignore[misc]
-        for other in sorted(self.families.entries, key=lambda other: other.rank, reverse=True):
-            allowed = self.spec.fallback is Fallback.DEMO if other.demo else other.rank > 0
-            if allowed and other.id != entry.id and self._takes(other):
-                for form in _forms(search, other)[:1]:
-                    yield _Candidate(entry=other, precision=form.precision, find=lambda form=form: form)  # type: ignore[misc]
+    def _following(self, candidate: Candidate, error: WanVideoError, rest: Iterator[Candidate]) -> Candidate | None:
+        """What is tried next, if anything may be."""
+        if isinstance(error, NonFiniteLatents):
+            # With the official kernels it may be right; another model is no answer to that.
+            may = candidate.tier is Tier.FAST and self.spec.fallback is not Fallback.OFF
+            return replace(candidate, tier=Tier.EXACT) if may else None
+        return None if self._kept_step else next(rest, None)  # what was done is not thrown away
 
-    def _takes(self, entry: ModelEntry) -> bool:
-        """Whether a model can be given the pictures of the request."""
-        if self._request.image is None:
-            return not entry.requires_image
-        return entry.takes_image and (self._request.end_image is None or entry.takes_end_image)
-
-    def _announce(self, before: "_Candidate", after: "_Candidate", error: WanVideoError) -> Adjustment:
-        self.tell(
-            {"type": "fallback", "from": before.name, "to": after.name, "code": error.code, "reason": error.message}
-        )
-        self.warnings.append(f"made with {after.name} instead of {before.name}: {error.message}")
-        return Adjustment(field="model", asked=before.name, used=after.name, reason=error.message)
+    def _announce(self, before: Candidate, after: Candidate, error: WanVideoError) -> None:
+        reason = self._shown_text(error.message)
+        said = {"from": before.name, "to": after.name, "code": code_of(error, self.phase), "reason": reason}
+        self.tell({"type": "fallback", **said})
+        self.warnings.append(f"made with {after.name} instead of {before.name}: {reason}")
+        field = "model" if before.tier is after.tier else "tier"
+        change = Adjustment(field=field, asked=before.name, used=after.name, reason=reason)
+        self._adjustments += (change,)
+        self._forget_state()
 
     # --- the work ----------------------------------------------------------------------------------------------------
 
-    def _made_with(self, model: InstalledModel, refused: Sequence[Adjustment]) -> dict[str, Any]:
-        spec, self.model = self.spec, model.entry.id
+    def _made_with(self, candidate: Candidate) -> dict[str, Any]:
+        self._model_name = candidate.entry.id
+        self._model = model = candidate.found(self.search)
+        spec = self.spec
         wanted = Wanted(
-            model=model.entry.id, path=str(model.path), precision=model.precision, tier=spec.tier,
+            model=model.entry.id, path=str(model.path), precision=model.precision, tier=candidate.tier,
             memory_limit=spec.memory_limit, tile=spec.tile, device=spec.device or str(self.device.device),
         )  # fmt: skip
-        self.phase = Phase.LOAD
-        self.tell({"type": "phase", "phase": "load", "step": 0, "steps": 0})
+        self._enter(Phase.LOAD)
         pipeline = self.models.get(model, wanted)
         resolved = self.families.adapt(model.entry, self._request, library=self.settings.library)
         named = resolved if spec.embed else replace(resolved, prompt="")
         path = self.settings.data.outputs / self.settings.names.file_name(named, self.created, self.job)
         state = self._state()
-        events = generate_to_file(
-            _Announcing(pipeline, tuple(refused)), self._request, path, resume=state, previews=True, embed=spec.embed
-        )
-        with closing(events):
-            try:
-                saved = self._follow(events)
-            except IncompatibleState as error:
-                if state is None:
-                    raise
-                self._warn(f"what was saved cannot be used, and the job begins anew: {error.message}")
-                (self.folder / STATE).unlink(missing_ok=True)
-                return self._made_with(model, refused)
-        return self._published(path, saved)
+        announcing = _Announcing(pipeline, self._adjustments)
+        try:
+            events = generate_to_file(announcing, self._request, path, resume=state, previews=True, embed=spec.embed)
+            with closing(events):
+                return self._published(path, self._follow(events))
+        except IncompatibleState as error:
+            if state is None:
+                raise
+            self._warn(f"what was saved cannot be used, and the job begins anew: {error.message}")
+            self._forget_state()
+        return self._made_with(candidate)
 
     def _follow(self, events: Iterator[Event]) -> Saved:
         """Report, save and watch for a cancel, until the file is there."""
@@ -173,7 +173,7 @@ class Attempt:
                     self._resolved = request
                     self.tell({"type": "resolved", "params": parameters(request)})
                     for change in request.adjustments:
-                        self.tell({"type": "adapted", **asdict(change)})
+                        self.tell({"type": "adapted", **self._shown_change(change)})
                 case Planned(plan=plan):
                     self.tell(
                         {
@@ -193,40 +193,53 @@ class Attempt:
                 case Frames(frames=frames):
                     if self._picture is None:
                         self._picture = frames[0]
+                    self._brightest = max(self._brightest, int(frames.max()))
                 case Saved():
                     return event
             if self.cancelled():
                 raise Cancelled("cancelled")
         raise AssertionError("a run ends with Saved")
 
+    def _enter(self, phase: Phase) -> None:
+        self.phase = str(phase)
+        self.tell({"type": "phase", "phase": str(phase), "step": 0, "steps": 0})
+
     def _progress(self, progress: Progress) -> None:
         phase = str(progress.phase)
+        if phase == Phase.DENOISE and self._resumed is not None:
+            self.tell({"type": "resumed", "step": self._resumed, "steps": progress.steps})
+            self._kept_step, self._saved_at, self._resumed = self._resumed, time.monotonic(), None
         kind = "step" if phase == self.phase and progress.step > 0 else "phase"
         self.phase, self._seconds[phase] = phase, progress.seconds
-        self._peak_rss = max(self._peak_rss, self.device.memory()["rss"])
         said = {"type": kind, "phase": phase, "step": progress.step, "steps": progress.steps}
         said |= {"seconds": progress.seconds, "expert": progress.expert, "reused": progress.reused}
         self.tell(said)
         now = time.monotonic()
         if progress.preview is not None and now - self._shown >= PREVIEW_SECONDS:
             self._shown = now
-            self.tell({"type": "preview", "step": progress.step, "steps": progress.steps, **_shown(progress.preview)})
+            strip = preview_strip(progress.preview)
+            self.tell({"type": "preview", "step": progress.step, "steps": progress.steps, **strip})
+
+    # --- the state on disk -------------------------------------------------------------------------------------------
+
+    @property
+    def _only_decoding(self) -> bool:
+        return self._resolved is not None and 0 < self._resolved.steps <= self._kept_step
 
     def _keep(self, checkpoint: Checkpoint) -> None:
         """Save the state when enough would be lost, and always the last one: a failed decode costs only decoding."""
         assert self._resolved is not None
-        last = checkpoint.step >= self._resolved.steps
-        due = time.monotonic() - self._saved_at >= SAVE_SECONDS or checkpoint.step - self._saved_step >= SAVE_STEPS
-        if not (last or due):
+        steps = self._resolved.steps
+        due = time.monotonic() - self._saved_at >= SAVE_SECONDS or checkpoint.step - self._kept_step >= SAVE_STEPS
+        if not due and checkpoint.step < steps:
             return
         checkpoint.save(self.folder / STATE)
-        self._saved_at, self._saved_step = time.monotonic(), checkpoint.step
-        self.kept = f"{checkpoint.step} of {self._resolved.steps} steps are kept"
-        if last:
-            self.kept += ", and trying again repeats only decoding"
-        self.tell({"type": "checkpoint", "step": checkpoint.step, "steps": self._resolved.steps})
+        sync_folder(self.folder)
+        self._saved_at, self._kept_step = time.monotonic(), checkpoint.step
+        self.tell({"type": "checkpoint", "step": checkpoint.step, "steps": steps})
 
     def _state(self) -> Checkpoint | None:
+        """What an earlier attempt saved, if it can be read."""
         path = self.folder / STATE
         if not self.resume or not path.is_file():
             return None
@@ -234,36 +247,30 @@ class Attempt:
             state = Checkpoint.load(path)
         except IncompatibleState as error:
             self._warn(f"what was saved cannot be read, and the job begins anew: {error.message}")
-            path.unlink(missing_ok=True)
+            self._forget_state()
             return None
-        self._saved_step, self._saved_at = state.step, time.monotonic()
-        self.tell({"type": "resumed", "step": state.step})
+        self._resumed = state.step
         return state
 
-    def _warn(self, text: str) -> None:
-        self.warnings.append(text)
-        self.tell({"type": "warning", "message": text})
-
-    def _with_pictures(self, request: GenerationRequest) -> GenerationRequest:
-        """With the places of stored pictures for their names."""
-        places = {
-            name: None if value is None else str(self.settings.data.inputs / Path(str(value)).name)
-            for name, value in (("image", request.image), ("end_image", request.end_image))
-        }
-        return replace(request, **places)  # type: ignore[arg-type]
+    def _forget_state(self) -> None:
+        (self.folder / STATE).unlink(missing_ok=True)
+        self._resumed, self._kept_step, self._saved_at = None, 0, _NEVER
 
     # --- the result --------------------------------------------------------------------------------------------------
 
     def _published(self, path: Path, saved: Saved) -> dict[str, Any]:
-        _sync_folder(path.parent)
+        sync_folder(path.parent)
         resolved = self._resolved
         assert resolved is not None
-        thumbnail = self._thumbnail()
-        steps = resolved.steps
-        denoise = self._seconds.get("denoise", 0.0)
+        assert self._picture is not None
+        thumbnail = self.settings.data.thumbnail(self.job)
+        save_thumbnail(self._picture, thumbnail)
+        if self._brightest <= _BLACK:
+            self._warn("every frame is black: use the tier exact, or other LoRAs or weights", code="INFERENCE_BLACK")
+        steps, denoise = resolved.steps, self._seconds.get("denoise", 0.0)
         return {
             "file": path.name,
-            "thumbnail": thumbnail,
+            "thumbnail": thumbnail.name,
             "sha256": _digest(path),
             "bytes": path.stat().st_size,
             "frames": resolved.frames,
@@ -275,68 +282,81 @@ class Attempt:
             "seconds_per_step": denoise / steps if steps else None,
             "phases": {phase: round(seconds, 3) for phase, seconds in self._seconds.items()},
             "peak_vram": self.device.peak(),
-            "peak_rss": self._peak_rss,
-            "model": self.model,
-            "adaptations": [asdict(change) for change in resolved.adjustments],
+            "peak_rss": self.device.peak_rss(),
+            "model": self._model_name,
+            "adaptations": [self._shown_change(change) for change in resolved.adjustments],
             "warnings": self.warnings,
             "settings": saved.settings,
         }
 
-    def _thumbnail(self) -> str | None:
-        if self._picture is None:
-            return None
-        target = self.settings.data.thumbnail(self.job)
-        part = target.with_suffix(".part")
-        picture = Image.fromarray(self._picture)
-        picture.thumbnail((320, 180))
-        with part.open("wb") as file:
-            picture.save(file, "JPEG", quality=85)
-            file.flush()
-            os.fsync(file.fileno())
-        part.replace(target)
-        _sync_folder(target.parent)
-        return target.name
+    # --- what went wrong ---------------------------------------------------------------------------------------------
 
-    # --- what might help ---------------------------------------------------------------------------------------------
+    def failure(self, error: BaseException, *, gpu_works: bool) -> Failure:
+        """What stopped it, with advice that fits this computer. To be asked when memory was given back."""
+        worked_out: tuple[Suggestion, ...] = ()
+        if gpu_works and isinstance(error, NotEnoughMemory) and self._model is not None and self._resolved is not None:
+            worked_out = remedies(self._model, self._resolved, self.spec.tier, self.device, self.spec.memory_limit)
+        return failure_of(
+            error, phase=self.phase, model=self._model_name, kept=self.kept, suggestions=worked_out,
+            asked=self._asked(planned=bool(worked_out)), folders=self._folders(),
+        )  # fmt: skip
 
-    def remedies(self, error: BaseException) -> tuple[Suggestion, ...]:
-        """What would fit, where memory did not: from the plan of this machine."""
-        if not isinstance(error, NotEnoughMemory) or not self.device.on_gpu:
-            return ()
-        from wanvideo.families.plan import plan
-
-        r = self._request
-        try:
-            forecast = plan(
-                self.model, width=r.width, height=r.height, frames=r.frames, steps=r.steps, tier=self.spec.tier,
-                image=r.image is not None, device=str(self.device.device), memory_limit=self.spec.memory_limit,
-            )  # fmt: skip
-        except WanVideoError:
-            return ()
-        return tuple(
-            Suggestion(
-                text=f"{each.change}: needs {each.plan.peak_bytes / 2**30:.1f} GiB",
-                effect="slightly another video" if each.tier is not self.spec.tier else "a smaller or shorter video",
-                change={
-                    "tier": str(each.tier),
-                    "request": {
-                        "width": each.work.width,
-                        "height": each.work.height,
-                        "frames": each.work.frames,
-                        "seconds": None,
-                    },
-                },
-            )
-            for each in forecast.alternatives
-            if each.plan.fits
+    def _asked(self, *, planned: bool) -> Asked:
+        request: GenerationRequest | ResolvedRequest = self._resolved or self._request
+        return Asked(
+            model=self._model_name,
+            width=request.width,
+            height=request.height,
+            frames=request.frames,
+            tier=self.spec.tier,
+            on_gpu=self.device.on_gpu,
+            loras=bool(request.loras),
+            all_steps_kept=self._only_decoding,
+            from_hub=self._from_hub(),
+            planned=planned,
         )
+
+    def _from_hub(self) -> bool:
+        cache, model = self.settings.places.hub_cache, self._model
+        if model is not None:
+            return cache is not None and model.path.is_relative_to(cache)
+        entry = next((entry for entry in self.families.entries if entry.id == self._model_name), None)
+        return entry is None or bool(entry.variants)
+
+    def _warn(self, text: str, **more: str) -> None:
+        text = self._shown_text(text)
+        self.warnings.append(text)
+        self.tell({"type": "warning", "message": text, **more})
+
+    def _folders(self) -> Iterator[Path]:
+        """Whose places are nobody's business."""
+        places, library = self.settings.places, self.settings.library
+        if self._model is not None:
+            yield self._model.path
+        yield from (self.folder, self.settings.data.root, self.settings.data.outputs, self.settings.data.inputs)
+        yield from (*places.roots, places.demo, *(added.path for added in places.added))
+        yield from filter(None, (places.hub_cache, library.folder, *library.roots))
+
+    def _shown_text(self, text: str) -> str:
+        return without_folders(text, self._folders())
+
+    def _shown_change(self, change: Adjustment) -> dict[str, Any]:
+        return {name: self._shown_text(value) for name, value in asdict(change).items()}
+
+    def _with_pictures(self, request: GenerationRequest) -> GenerationRequest:
+        """With the places of stored pictures for their names."""
+        places = {
+            name: None if value is None else str(self.settings.data.inputs / Path(str(value)).name)
+            for name, value in (("image", request.image), ("end_image", request.end_image))
+        }
+        return replace(request, **places)  # type: ignore[arg-type]
 
 
 class _Announcing(VideoPipeline):
     """A pipeline whose videos say that it stands in for another one."""
 
     def __init__(self, pipeline: VideoPipeline, adjustments: tuple[Adjustment, ...]) -> None:
-        self._pipeline, self._adjustments = pipeline, adjustments
+        self.spec, self._pipeline, self._adjustments = pipeline.spec, pipeline, adjustments
 
     def generate(
         self, request: GenerationRequest, *, resume: Checkpoint | None = None, previews: bool = False
@@ -357,50 +377,6 @@ class _Announcing(VideoPipeline):
                     yield event
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Candidate:
-    """A model that may make the video."""
-
-    entry: ModelEntry
-    precision: str | None
-    find: Callable[[], InstalledModel]
-
-    @property
-    def name(self) -> str:
-        return f"{self.entry.id} ({self.precision})" if self.precision else self.entry.id
-
-
-def _forms(search: Search, entry: ModelEntry) -> Sequence[InstalledModel]:
-    """Of a model, those that are here and in order, the best first."""
-    try:
-        return search.find(entry)
-    except WanVideoError:
-        return ()
-
-
-def _shown(preview: Preview) -> dict[str, Any]:
-    """The frames of a preview side by side, as JPEG in base64."""
-    frames = np.frombuffer(preview.rgb, np.uint8).reshape(preview.frames, preview.height, preview.width, 3)
-    strip = Image.fromarray(np.concatenate(list(frames[:: max(1, preview.frames // 4)]), axis=1))
-    data = io.BytesIO()
-    strip.save(data, "JPEG", quality=80)
-    return {
-        "jpeg": base64.b64encode(data.getvalue()).decode("ascii"),
-        "width": preview.width,
-        "height": preview.height,
-        "frames": strip.width // preview.width,
-    }
-
-
 def _digest(path: Path) -> str:
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-def _sync_folder(folder: Path) -> None:
-    """So that a name that was just given survives a power cut."""
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

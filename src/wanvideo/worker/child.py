@@ -4,13 +4,17 @@ import logging
 import os
 import queue
 import threading
-import time
 from collections.abc import Mapping
-from typing import Any, BinaryIO, Final
+from typing import TYPE_CHECKING, Any, BinaryIO, Final
 
+from wanvideo.errors import Cancelled, InvalidRequest
 from wanvideo.failure import failure_of, is_sticky
+from wanvideo.worker.frames import drop_frames
 from wanvideo.worker.protocol import BrokenPipe, read_message, write_message
 from wanvideo.worker.settings import WorkerSettings
+
+if TYPE_CHECKING:
+    from wanvideo.worker.device import Device
 
 log = logging.getLogger(__name__)
 
@@ -52,6 +56,10 @@ class Mailbox:
             except BrokenPipe:
                 self.closed.set()
 
+    def forget(self, job: str, attempt: int) -> None:
+        """A job has ended: whether it was cancelled is of no more interest."""
+        self._cancelled.discard((job, attempt))
+
     def is_cancelled(self, job: str, attempt: int) -> bool:
         return (job, attempt) in self._cancelled or self.closed.is_set()
 
@@ -65,62 +73,102 @@ def serve(orders: BinaryIO, reports: BinaryIO) -> int:
     if begin is None or begin["type"] != "begin":
         return 1
     settings = WorkerSettings.from_json(begin["settings"])
-    from wanvideo.worker.device import Device
-    from wanvideo.worker.warm import WarmModels
-
-    device = Device.of(settings.device)
-    models = WarmModels(settings)
-    state: dict[str, Any] = {"job": None}
-    mailbox.say({"type": "ready", "pid": os.getpid(), **device.about()})
-    threading.Thread(target=_beat, args=(mailbox, device, models, state), name="heartbeat", daemon=True).start()
-    while (order := mailbox.order()) is not None:
-        match order["type"]:
-            case "run":
-                state["job"] = order["job"]
-                if not _run(mailbox, settings, device, models, order):
-                    return USELESS
-                state["job"] = None
-            case "unload":
-                models.free()
-            case "probe":
-                began = time.monotonic()
-                mailbox.say({"type": "probed", "ok": device.probe(), "seconds": time.monotonic() - began})
-            case "stop":
-                break
-    models.free()
-    return 0
-
-
-def _beat(mailbox: Mailbox, device: Any, models: Any, state: Mapping[str, Any]) -> None:
-    while not mailbox.closed.wait(BEAT_SECONDS):
-        mailbox.say({"type": "heartbeat", "job": state["job"], "loaded": models.names(), **device.memory()})
-
-
-def _run(mailbox: Mailbox, settings: WorkerSettings, device: Any, models: Any, order: Mapping[str, Any]) -> bool:
-    """One job, whatever comes of it. False: the process can do no more."""
-    from wanvideo.errors import Cancelled
-    from wanvideo.worker.attempt import Attempt
-
-    mine = {"job": order["job"], "attempt": order["attempt"]}
-    attempt = Attempt(
-        order, settings, device, models,
-        tell=lambda event: mailbox.say({"type": "event", **mine, "event": dict(event)}),
-        cancelled=lambda: mailbox.is_cancelled(order["job"], order["attempt"]),
-    )  # fmt: skip
     try:
-        result = attempt.run()
-    except Cancelled:
-        models.settle()
-        mailbox.say({"type": "cancelled", **mine})
-    except Exception as error:  # the loop of a worker: everything that can go wrong becomes the failure of one job
-        log.exception("job %s failed", order["job"])
-        found = failure_of(
-            error, phase=attempt.phase, model=attempt.model, kept=attempt.kept, suggestions=attempt.remedies(error)
-        )
-        mailbox.say({"type": "failed", **mine, "failure": found.to_json()})
-        if is_sticky(error):
-            return False
-        models.free()
-    else:
-        mailbox.say({"type": "done", **mine, "result": result})
-    return True
+        from wanvideo.worker.device import Device
+
+        device = Device.of(settings.device)
+        device.probe()
+        about = device.about()
+    except Exception as error:  # whatever it is, the server has to know
+        log.exception("the worker does not start")
+        mailbox.say({"type": "broken", "failure": failure_of(error).to_json()})
+        return USELESS
+    mailbox.say({"type": "ready", "pid": os.getpid(), **about})
+    return _Work(mailbox, settings, device).go_on()
+
+
+class _Work:
+    """Takes orders, one after the other."""
+
+    def __init__(self, mailbox: Mailbox, settings: WorkerSettings, device: "Device") -> None:
+        from wanvideo.worker.warm import WarmModels
+
+        self.mailbox, self.settings, self.device = mailbox, settings, device
+        self.models = WarmModels(settings)
+        self.job: str | None = None
+
+    def go_on(self) -> int:
+        """Until there are no more orders; the exit code."""
+        threading.Thread(target=self._beat, name="heartbeat", daemon=True).start()
+        while (order := self.mailbox.order()) is not None:
+            works = True
+            match order["type"]:
+                case "run":
+                    self.job = order["job"]
+                    works = self._run(order)
+                    self.mailbox.forget(order["job"], order["attempt"])
+                    self.job = None
+                case "unload":
+                    self.models.free()
+                case "probe":
+                    works = self._probe()
+                case "stop":
+                    break
+            if not works:
+                return USELESS
+        self.models.free()
+        return 0
+
+    def _beat(self) -> None:
+        while not self.mailbox.closed.wait(BEAT_SECONDS):
+            beat = {"type": "heartbeat", "job": self.job, "loaded": self.models.names(), **self.device.memory()}
+            self.mailbox.say(beat)
+
+    def _probe(self) -> bool:
+        """Whether the process can still use its device."""
+        try:
+            seconds = self.device.probe()
+        except Exception as error:  # whatever it is, the server has to know
+            log.exception("the probe failed")
+            self.mailbox.say({"type": "probed", "ok": False, "failure": failure_of(error).to_json()})
+            return not is_sticky(error)
+        self.mailbox.say({"type": "probed", "ok": True, "seconds": seconds})
+        return True
+
+    def _run(self, order: Mapping[str, Any]) -> bool:
+        """One job, whatever comes of it. False: the process can do no more."""
+        from wanvideo.worker.attempt import Attempt
+
+        job, mine = order["job"], {"job": order["job"], "attempt": order["attempt"]}
+        attempt: Attempt | None = None
+        try:
+            attempt = Attempt(
+                order, self.settings, self.device, self.models,
+                tell=lambda event: self.mailbox.say({"type": "event", **mine, "event": dict(event)}),
+                cancelled=lambda: self.mailbox.is_cancelled(job, order["attempt"]),
+            )  # fmt: skip
+            result = attempt.run()
+        except Exception as error:  # the loop of a worker: everything that can go wrong becomes the end of one job
+            if not isinstance(error, Cancelled):
+                log.exception("job %s failed", job)
+            ended = error
+        else:
+            self.mailbox.say({"type": "done", **mine, "result": result})
+            return True
+        works = not is_sticky(ended)
+        if works:
+            self._give_back(ended)
+        if isinstance(ended, Cancelled):
+            self.mailbox.say({"type": "cancelled", **mine})
+        else:
+            found = failure_of(ended) if attempt is None else attempt.failure(ended, gpu_works=works)
+            self.mailbox.say({"type": "failed", **mine, "failure": found.to_json()})
+        return works
+
+    def _give_back(self, error: Exception) -> None:
+        """The memory of a job that ended early. Models stay, unless they may be what is wrong, or in the way."""
+        drop_frames(error)
+        if isinstance(error, Cancelled | InvalidRequest):
+            self.models.settle()
+        else:
+            self.models.free()

@@ -1,12 +1,20 @@
-"""What a worker computes on, and how much of its memory is taken."""
+"""What a worker computes on, and how much memory is taken."""
 
+import contextlib
+import re
+import resource
+import time
 from dataclasses import dataclass
-from typing import Any
+from pathlib import Path
+from typing import Any, Final
 
 import psutil
 import torch
 
 from wanvideo.pipelines.device import pick_device
+
+_SELF: Final = Path("/proc/self")
+_KIB: Final = 1024
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,18 +43,32 @@ class Device:
         found: dict[str, Any] = {"rss": int(psutil.Process().memory_info().rss)}
         if self.on_gpu and torch.cuda.is_initialized():
             found["vram_used"] = torch.cuda.memory_allocated(self.device)
+            found["vram_reserved"] = torch.cuda.memory_reserved(self.device)
             found["vram_peak"] = torch.cuda.max_memory_allocated(self.device)
         return found
 
     def new_peak(self) -> None:
+        """Begin to look for the most memory that is taken."""
         if self.on_gpu:
             torch.cuda.reset_peak_memory_stats(self.device)
+        with contextlib.suppress(OSError):  # where it may not be reset, the peak is that of the process
+            (_SELF / "clear_refs").write_text("5")  # Source: proc(5)
 
     def peak(self) -> int | None:
         """Bytes of GPU memory since `new_peak`; None without a GPU."""
         return torch.cuda.max_memory_allocated(self.device) if self.on_gpu else None
 
-    def probe(self) -> bool:
-        """Whether it computes, and rightly."""
+    def peak_rss(self) -> int:
+        """Bytes of the computer's memory since `new_peak`, as the system counts them."""
+        with contextlib.suppress(OSError):
+            if found := re.search(r"VmHWM:\s*(\d+) kB", (_SELF / "status").read_text()):
+                return int(found[1]) * _KIB
+        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * _KIB
+
+    def probe(self) -> float:
+        """Compute something; the seconds it took. Raises what PyTorch raises, RuntimeError if the result is wrong."""
+        began = time.monotonic()
         ones = torch.ones(64, 64, device=self.device)
-        return bool(torch.equal((ones @ ones).cpu(), torch.full((64, 64), 64.0)))
+        if not torch.equal((ones @ ones).cpu(), torch.full((64, 64), 64.0)):
+            raise RuntimeError(f"{self.device} computes wrongly")
+        return time.monotonic() - began

@@ -3,6 +3,7 @@
 import contextlib
 import os
 import queue
+import re
 import signal
 import subprocess
 import sys
@@ -15,8 +16,10 @@ from wanvideo.jobs.executor import Message
 from wanvideo.worker.protocol import BrokenPipe, read_message, write_message
 from wanvideo.worker.settings import WorkerSettings
 
+# -P: what lies in the folder that the server was started in is not imported.
+COMMAND: Final = (sys.executable, "-P", "-m", "wanvideo.worker")
+_SECRET: Final = re.compile("TOKEN|SECRET|PASSWORD|API_KEY")  # environment variables that a worker has no use for
 END_SECONDS: Final = 2.0  # that a worker gets to end after it has closed its pipe
-COMMAND: Final = (sys.executable, "-m", "wanvideo.worker")
 
 
 class WorkerHandle:
@@ -57,6 +60,7 @@ class WorkerHandle:
                 self._process = subprocess.Popen(
                     [*self.command, str(theirs_in), str(theirs_out)],
                     pass_fds=(theirs_in, theirs_out), stdin=subprocess.DEVNULL, stdout=output, stderr=output,
+                    env={name: value for name, value in os.environ.items() if not _SECRET.search(name)},
                     # A session of its own: Ctrl-C in a terminal is for the server, and all that it starts can be ended.
                     start_new_session=True,
                 )  # fmt: skip

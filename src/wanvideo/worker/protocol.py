@@ -9,9 +9,10 @@ To the worker:
     stop {}                                   end
 
 From the worker:
-    ready {pid, device, name, total_bytes}
-    heartbeat {job, vram_used, vram_peak, rss, loaded}   every second
-    probed {ok, seconds}
+    ready {pid, device, name, total_bytes}    it has used its device
+    broken {failure}                          instead: it could not, and ends
+    heartbeat {job, loaded, rss, vram_used, vram_reserved, vram_peak}   every second; vram_* on a GPU
+    probed {ok, seconds or failure}
     event {job, attempt, event: {type, ...}}  types: resolved, plan, phase, step, checkpoint, preview, adapted, warning,
                                               fallback, resumed
     done {job, attempt, result}

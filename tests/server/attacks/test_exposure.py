@@ -33,11 +33,8 @@ def exposed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Attacked]:
         yield server
 
 
-@pytest.mark.parametrize(
-    "options", [("--host", "0.0.0.0"), ("--host", "::"), ("--host", "0.0.0.0", "--token", "short")]
-)
-def test_a18_without_a_token_other_computers_are_not_served(tmp_path: Path, options: tuple[str, ...]) -> None:
-    command = [*WAN, "serve", *options, "--port", "0", "--data-dir", str(tmp_path)]
+def test_a18_without_a_token_other_computers_are_not_served(tmp_path: Path) -> None:
+    command = [*WAN, "serve", "--host", "0.0.0.0", "--port", "0", "--data-dir", str(tmp_path)]
     ended = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
     assert ended.returncode == 2
     assert "token" in ended.stderr

@@ -198,11 +198,20 @@ def test_a16_there_are_so_many_clients_and_no_more(server: Attacked) -> None:
             clients.enter_context(connect(address(server)))
         with pytest.raises(InvalidStatus) as refused, connect(address(server)):
             pass
-        assert refused.value.response.status_code == 403
+    assert refused.value.response.status_code == 403
     end = time.monotonic() + 10
     while server.client.get("/api/v1/ws/stats").json()["active_connections"]:
         assert time.monotonic() < end
         time.sleep(0.05)
+
+
+def test_a16_a_client_that_says_nothing_is_kept(server: Attacked) -> None:
+    """Longer than a connection gets that says nothing before it is one of a client."""
+    with connect(address(server)) as client:
+        time.sleep(3)
+        client.send('{"type": "ping"}')
+        kinds = [json.loads(client.recv(timeout=5))["type"] for _ in range(3)]
+        assert "pong" in kinds
 
 
 @pytest.mark.parametrize("flood", ["large", "fragments", "many", "binary", "deep", "strange"])

@@ -8,7 +8,6 @@ import pytest
 from tests.server.serving import Serving, no_workers, serving
 from wanvideo import failure as failures
 from wanvideo.jobs.leases import Leases
-from wanvideo.server.job_views import failure_view
 from wanvideo.server.schemas.queue import Changes
 
 QUEUE = "/api/v1/queue"
@@ -66,7 +65,7 @@ def test_all_that_has_ended_is_cleared(fresh: Serving) -> None:
 def test_what_is_not_there_is_not_found(idle: Serving, action: str) -> None:
     assert code(idle, "POST", f"/{UNKNOWN}/{action}", 404) == "JOB_NOT_FOUND"
     assert code(idle, "POST", f"/..%2f..%2fetc/{action}", 404) == "NOT_FOUND"
-    assert code(idle, "POST", f"/UP!/{action}", 422) == "INVALID_REQUEST"
+    assert code(idle, "POST", f"/UP!/{action}", 404) == "NOT_FOUND"
 
 
 def test_jobs_are_moved_by_hand_and_by_priority(fresh: Serving) -> None:
@@ -163,8 +162,11 @@ def test_a_failed_job_goes_on_with_what_its_failure_suggests(fresh: Serving) -> 
     assert fresh.parts.job(task).spec.tile == tiles["change"]["tile"]
 
 
-def test_every_suggestion_is_a_change_that_can_be_asked_for() -> None:
-    suggestions = [each for each in vars(failures).values() if isinstance(each, failures.Suggestion)]
-    assert len(suggestions) > 5
-    for action in failure_view({"suggestions": [each.to_json() for each in suggestions]}).actions:
-        Changes.model_validate(action.change or {})
+@pytest.mark.parametrize("kept", [False, True])
+@pytest.mark.parametrize("model", ["t2v-A14B", "ti2v-5B", "i2v-A14B-demo"])
+def test_every_suggestion_is_a_change_that_can_be_asked_for(model: str, kept: bool) -> None:
+    asked = failures.Asked(model=model, width=1280, height=720, frames=121, on_gpu=True, all_steps_kept=kept)
+    found = [each for code in failures.CODES for each in failures.failure(code, "", asked=asked).suggestions]
+    assert len({each.text for each in found}) > 20
+    for each in found:
+        Changes.model_validate(each.change or {})

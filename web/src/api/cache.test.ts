@@ -1,7 +1,9 @@
+import { QueryClient } from "@tanstack/react-query";
 import { expect, test } from "vitest";
 
-import { applyToQueue, applyUpdate } from "@/api/cache";
-import type { QueueView, ServerFrame, TaskUpdate, TaskView } from "@/api/types";
+import { applyFrame, applyToQueue, applyUpdate } from "@/api/cache";
+import { keys } from "@/api/queries";
+import type { DownloadFrame, QueueView, ServerFrame, TaskUpdate, TaskView } from "@/api/types";
 
 const task: TaskView = {
   id: "a",
@@ -105,4 +107,37 @@ test("a frame about something else changes nothing", () => {
 test("a deleted job is gone", () => {
   const frame: ServerFrame = { type: "task_deleted", data: { task_id: "a" }, seq: 1 };
   expect(applyToQueue(queue, frame).tasks).toEqual([]);
+});
+
+const download: DownloadFrame["data"] = {
+  model_id: "ti2v-5B",
+  model_type: "TI2V-5B",
+  variant: "bf16",
+  title: "TI2V 5B",
+  reason: "fits",
+  status: "downloading",
+  progress: 40,
+  progress_percent: 40,
+  done_bytes: 4,
+  fetched_bytes: 4,
+  downloaded_mb: 0,
+  total_mb: 0,
+  speed_mbps: 12,
+  priority: 0,
+  retries: 0,
+  can_pause: true,
+  can_resume: false,
+  can_cancel: true,
+  last_update: "2026-01-01T00:00:00Z",
+  timestamp: "2026-01-01T00:00:00Z",
+};
+
+test("a download moves on, and the others stay as they are", () => {
+  const client = new QueryClient();
+  const other = { ...download, model_id: "t2v-A14B" };
+  client.setQueryData(keys.downloads, { timestamp: "", downloads: { "t2v-A14B": other } });
+  applyFrame(client, { type: "download_progress_update", data: download, seq: 1 });
+  expect(client.getQueryData(keys.downloads)).toMatchObject({
+    downloads: { "t2v-A14B": other, "ti2v-5B": download },
+  });
 });

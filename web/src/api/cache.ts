@@ -2,7 +2,14 @@
 import type { QueryClient } from "@tanstack/react-query";
 
 import { keys, type Live } from "@/api/queries";
-import type { QueueView, ServerFrame, TaskUpdate, TaskView } from "@/api/types";
+import type {
+  DownloadViews,
+  QueueView,
+  ServerFrame,
+  Stats,
+  TaskUpdate,
+  TaskView,
+} from "@/api/types";
 
 /** A task after news of it. What runs is only known while it runs. */
 export function applyUpdate(task: TaskView, update: TaskUpdate): TaskView {
@@ -99,6 +106,18 @@ export function applyFrame(client: QueryClient, frame: ServerFrame): void {
       break;
     case "connection_established":
       if (!frame.data.replayed) void client.invalidateQueries();
+      break;
+    case "download_progress_update": {
+      const download = frame.data;
+      client.setQueryData<DownloadViews>(
+        keys.downloads,
+        (known) =>
+          known && { ...known, downloads: { ...known.downloads, [download.model_id]: download } },
+      );
+      break;
+    }
+    case "system_stats_update":
+      client.setQueryData<Stats>(keys.stats, frame.data);
       break;
     case "download_status_change":
     case "model_availability_change":

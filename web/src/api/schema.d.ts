@@ -1999,12 +1999,14 @@ export type components = {
   schemas: {
     /**
      * Action
-     * @description What can be done about an error with one call: the same request with this change.
+     * @description What can be done about an error.
      */
     Action: {
+      /** @description Does it, where the error is that of a job. */
+      call?: components["schemas"]["ActionCall"] | null;
       /**
        * Change
-       * @description Fields of the request to change.
+       * @description Fields of the request to change; empty: the same again; null: nothing to ask for.
        */
       change?: {
         [key: string]: unknown;
@@ -2016,6 +2018,24 @@ export type components = {
       effect: string;
       /** Text */
       text: string;
+    };
+    /**
+     * ActionCall
+     * @description One call to this server.
+     */
+    ActionCall: {
+      /** Body */
+      body?: {
+        [key: string]: unknown;
+      };
+      /**
+       * Method
+       * @default POST
+       * @constant
+       */
+      method: "POST";
+      /** Path */
+      path: string;
     };
     /**
      * AdjustmentView
@@ -2219,6 +2239,13 @@ export type components = {
      * @description Settings of a job to change. What is left out stays; null means the model's default.
      */
     Changes: {
+      /**
+       * Device
+       * @description cpu: not the GPU of the worker.
+       */
+      device?: "cpu" | null;
+      /** End Image Name */
+      end_image_name?: string | null;
       /** Fallback */
       fallback?: ("auto" | "demo" | "off") | null;
       /** Frames */
@@ -2227,6 +2254,13 @@ export type components = {
       guidance?: number | null;
       /** Guidance Low */
       guidance_low?: number | null;
+      /**
+       * Image Name
+       * @description A picture that is stored already.
+       */
+      image_name?: string | null;
+      /** Lora Policy */
+      lora_policy?: ("warn" | "fail") | null;
       /** Loras */
       loras?: components["schemas"]["LoraBody"][] | null;
       /** Model Type */
@@ -2264,6 +2298,11 @@ export type components = {
      * @description One thing that must work for jobs to be done.
      */
     Check: {
+      /**
+       * Code
+       * @description Of what is wrong, as jobs that fail have it.
+       */
+      code?: string | null;
       /** Detail */
       detail: string;
       /** Name */
@@ -5287,6 +5326,7 @@ export type components = {
   pathItems: never;
 };
 export type Action = components["schemas"]["Action"];
+export type ActionCall = components["schemas"]["ActionCall"];
 export type AdjustmentView = components["schemas"]["AdjustmentView"];
 export type Alert = components["schemas"]["Alert"];
 export type AlertFrame = components["schemas"]["AlertFrame"];

@@ -180,7 +180,7 @@ def _task(job: Job, message: str | None = None) -> dict[str, Any]:
 def _ended(job: Job, kind: str) -> dict[str, Any]:
     data = _task(job, _SAID.get(kind))
     if job.failure is not None:
-        view = failure_view(job.failure)
+        view = failure_view(job)
         data |= {
             "message": view.message,
             "error": view.message,

@@ -282,7 +282,7 @@ def _changes(parts: Parts, job: Job, asked: Changes) -> dict[str, Any]:
     said = asked.model_dump(mode="json", exclude_unset=True)
     request: dict[str, Any] = {}
     own: dict[str, Any] = {}
-    for name in ("variant", "tier", "fallback", "tile"):
+    for name in ("variant", "tier", "fallback", "tile", "device"):
         if name in said:
             own[name] = said.pop(name)
     if "model_type" in said:
@@ -290,6 +290,9 @@ def _changes(parts: Parts, job: Job, asked: Changes) -> dict[str, Any]:
         own["model"] = job.model if model is None else parts.catalog.resolve(model).id
     if "resolution" in said:
         request["width"], request["height"] = size_of(said.pop("resolution"))
+    for name in ("image", "end_image"):
+        if f"{name}_name" in said:
+            request[name] = said.pop(f"{name}_name")
     if "loras" in said:
         loras = said.pop("loras") or []
         request["loras"] = [

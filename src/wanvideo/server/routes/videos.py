@@ -72,20 +72,23 @@ def _create(parts: Parts, asked: CreateVideo, picture: UploadFile | None, key: s
     size = asked.size
     if asked.width is not None and asked.height is not None:
         size = f"{asked.width}x{asked.height}"
-    submit = Submit(
-        model_type=asked.model,
-        prompt=asked.prompt,
-        resolution=size,
-        seconds=None if asked.num_frames is not None else asked.seconds,
-        frames=asked.num_frames,
-        steps=asked.num_inference_steps,
-        guidance=asked.guidance_scale,
-        guidance_low=asked.guidance_scale_2,
-        shift=asked.flow_shift,
-        seed=asked.seed,
-        negative_prompt=asked.negative_prompt,
-        tier=asked.tier,
-        loras=asked.lora,
+    submit = parsed(
+        Submit,
+        {
+            "model_type": asked.model,
+            "prompt": asked.prompt,
+            "resolution": size,
+            "seconds": None if asked.num_frames is not None else asked.seconds,
+            "frames": asked.num_frames,
+            "steps": asked.num_inference_steps,
+            "guidance": asked.guidance_scale,
+            "guidance_low": asked.guidance_scale_2,
+            "shift": asked.flow_shift,
+            "seed": asked.seed,
+            "negative_prompt": asked.negative_prompt,
+            "tier": asked.tier,
+            "loras": asked.lora,
+        },
     )
     prepared = prepare(parts, submit, _picture(parts, asked, picture), None)
     return video_resource(parts, parts.queue.submit(prepared.spec, key=key)[0])
@@ -262,7 +265,7 @@ def _error(job: Job) -> VideoError | None:
         return VideoError(code="cancelled", message="the video was cancelled")
     if job.failure is None:
         return None
-    view = failure_view(job.failure)
+    view = failure_view(job)
     return VideoError(code=view.code, message=view.message)
 
 

@@ -1,7 +1,7 @@
 """What several groups of routes say."""
 
 from datetime import datetime
-from typing import Annotated, Any, TypeAlias
+from typing import Annotated, Any, Literal, TypeAlias
 
 from pydantic import BaseModel, ConfigDict, Field, PlainSerializer
 
@@ -38,12 +38,23 @@ class Message(Wire):
     message: str
 
 
+class ActionCall(Wire):
+    """One call to this server."""
+
+    method: Literal["POST"] = "POST"
+    path: str
+    body: JsonObject = Field(default_factory=dict)
+
+
 class Action(Wire):
-    """What can be done about an error with one call: the same request with this change."""
+    """What can be done about an error."""
 
     text: str
     effect: str = Field(description="What it does to the result.")
-    change: JsonObject | None = Field(default=None, description="Fields of the request to change.")
+    change: JsonObject | None = Field(
+        default=None, description="Fields of the request to change; empty: the same again; null: nothing to ask for."
+    )
+    call: ActionCall | None = Field(default=None, description="Does it, where the error is that of a job.")
 
 
 class Problem(Wire):

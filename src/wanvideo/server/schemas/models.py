@@ -2,7 +2,7 @@
 
 from typing import Literal
 
-from pydantic import Field
+from pydantic import Field, StrictBool, StrictInt
 
 from wanvideo.server.schemas.common import AdjustmentView, Body, JsonObject, LenientBody, Time, Wire
 
@@ -290,8 +290,8 @@ class Integration(Wire):
 
 class CleanupBody(LenientBody):
     target_space_gb: float | None = Field(default=None, gt=0, le=1_000_000)
-    keep_recent_days: int = Field(default=30, ge=0, le=36_500)
-    dry_run: bool = True
+    keep_recent_days: StrictInt = Field(default=30, ge=0, le=36_500)
+    dry_run: StrictBool = True
 
 
 class CleanupCandidate(Wire):

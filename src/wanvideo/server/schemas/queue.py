@@ -199,9 +199,13 @@ class Changes(Body):
     step_cache: float | None = Field(default=None, ge=0, le=1)
     seed: int | None = Field(default=None, ge=0, lt=2**63)
     loras: list[LoraBody] | None = Field(default=None, max_length=16)
+    lora_policy: Literal["warn", "fail"] | None = None
+    image_name: str | None = Field(default=None, max_length=80, description="A picture that is stored already.")
+    end_image_name: str | None = Field(default=None, max_length=80)
     tier: Literal["exact", "fast"] | None = None
     fallback: Literal["auto", "demo", "off"] | None = None
     tile: int | None = Field(default=None, ge=128, le=512, description="Pixels a side, in which frames are decoded.")
+    device: Literal["cpu"] | None = Field(default=None, description="cpu: not the GPU of the worker.")
 
 
 class RetryBody(Body):

@@ -2,7 +2,7 @@
 
 from typing import Literal
 
-from pydantic import Field
+from pydantic import Field, StrictBool
 
 from wanvideo.server.limits import Precision
 from wanvideo.server.schemas.common import Body, LenientBody, Time, Wire
@@ -84,6 +84,7 @@ class Check(Wire):
     name: str
     ok: bool
     detail: str
+    code: str | None = Field(default=None, description="Of what is wrong, as jobs that fail have it.")
 
 
 class Ready(Wire):
@@ -152,7 +153,7 @@ class OptimizationBody(LenientBody):
     """Limits that every plan obeys. What is left out stays as it is; null takes a limit away."""
 
     quantization: Precision | None = Field(default=None, description="int8: 8-bit products, the tier fast.")
-    enable_offload: bool | None = Field(
+    enable_offload: StrictBool | None = Field(
         default=None, description="Whether parts of a model may wait outside of the GPU; without, only what fits runs."
     )
     vae_tile_size: int | None = Field(default=None, ge=128, le=512, description="Pixels a side.")

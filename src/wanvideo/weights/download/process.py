@@ -3,7 +3,7 @@
     python -m wanvideo.weights.download.process
 
     {"do": "download", "id": "a", "cache": "/...", "at_hand": ["/..."],
-     "choices": [{"title": "fp8 from ...", "endpoint": "https://...", "token": null,
+     "choices": [{"title": "fp8 from ...", "endpoint": "https://...", "token": null, "offline": false,
                   "files": [{"repo_id": "...", "paths": ["..."]}]}]}
     {"do": "pause", "id": "a"}        also "resume" and "cancel"
 
@@ -112,7 +112,11 @@ def _choices(request: Mapping[str, Any]) -> list[Choice]:
 
 def _choice(value: object, cache: Path, at_hand: Sequence[Path]) -> Choice:
     fields = _fields(value, "a choice")
-    hub = Hub(endpoint=fields.get("endpoint") or DEFAULT_ENDPOINT, token=fields.get("token"))
+    hub = Hub(
+        endpoint=fields.get("endpoint") or DEFAULT_ENDPOINT,
+        token=fields.get("token"),
+        offline=fields.get("offline") is True,
+    )
     files = [_remote(each) for each in _list(fields, "files")]
     return Choice(title=_text(fields, "title"), plan=partial(plan_download, files, hub, cache, at_hand=at_hand))
 

@@ -21,7 +21,7 @@ export function Facts({ video }: { video: VideoView }) {
     [t("facts.length"), t("facts.frames", { count: video.frames, fps: video.fps })],
     [t("facts.seed"), String(video.seed ?? "")],
     [t("facts.steps"), String(video.steps ?? "")],
-    [t("facts.file"), `${video.filename} · ${format.bytes(video.file_size_mb * 2 ** 20)}`],
+    [t("facts.file"), `${video.filename} · ${format.bytes(video.file_size_mb * 1e6)}`],
     ...Object.entries(settings.data?.settings ?? {})
       .filter(([name, value]) => !SHOWN.has(name) && isPlain(value))
       .map(([name, value]): [string, string] => [name.replaceAll("_", " "), String(value)]),
@@ -62,6 +62,8 @@ const SHOWN = new Set([
   "seed",
   "steps",
   "version",
+  "app",
+  "schema",
 ]);
 
 function isPlain(value: unknown): boolean {

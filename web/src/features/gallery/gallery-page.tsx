@@ -44,7 +44,7 @@ export function GalleryPage() {
         first && first.total_count > 0
           ? t("about", {
               count: first.total_count,
-              size: format.bytes(first.total_size_mb * 2 ** 20),
+              size: format.bytes(first.total_size_mb * 1e6),
             })
           : undefined
       }

@@ -6,8 +6,8 @@ import { useDraft } from "@/lib/draft";
 /** What the demo models were trained to draw, and what the large ones do well: prompts stay English, as trained. */
 const DEMO = [
   "a small red circle moves left on a navy background",
-  "a large yellow star spins on a green background",
-  "a blue square grows on a white background",
+  "a large yellow square is growing on a black background",
+  "a small white triangle moves up on a brown background",
 ];
 const REAL = [
   "A heron lands on a frozen lake at dawn, mist over the ice, slow tracking shot, soft golden light",

@@ -21,7 +21,7 @@ export function PromptPanel() {
   const [prompt, setPrompt] = useDraftField("prompt");
   const [negative, setNegative] = useDraftField("negative");
   return (
-    <Panel label={t("prompt.label")} className={classes.panel}>
+    <Panel className={classes.panel}>
       <Stack gap="sm">
         <Textarea
           label={t("prompt.label")}

@@ -9,13 +9,14 @@ import type { QueueView } from "@/api/types";
 import { EmptyState } from "@/components/empty-state";
 import { Page } from "@/components/page";
 import { QueryView } from "@/components/query-view";
+import { Section } from "@/components/section";
 import { useShortcuts } from "@/lib/shortcuts";
 
 import { EndedList } from "./ended-list";
 import { FailedCard } from "./failed-card";
 import { groupsOf } from "./groups";
 import { RunningCard } from "./running-card";
-import { Section } from "./section";
+
 import { usePause } from "./use-queue";
 import { WaitingList } from "./waiting-list";
 

@@ -1,14 +1,61 @@
-import { Gauge } from "lucide-react";
+import { Button } from "@mantine/core";
+import { useQuery } from "@tanstack/react-query";
+import { RefreshCw } from "lucide-react";
 import { useTranslation } from "react-i18next";
 
-import { EmptyState } from "@/components/empty-state";
 import { Page } from "@/components/page";
+import { QueryView } from "@/components/query-view";
+import { Section } from "@/components/section";
 
+import { Checks, Hardware, Versions } from "./diagnosis";
+import { GpuList } from "./gpu-list";
+import { Limits } from "./limits";
+import { Load } from "./load";
+import { diagnosticsQuery } from "./use-system";
+
+/** How the computer does, what it is, and what jobs may take of it. */
 export function SystemPage() {
   const { t } = useTranslation("system");
+  const diagnostics = useQuery(diagnosticsQuery);
   return (
-    <Page title={t("title")}>
-      <EmptyState icon={Gauge} title={t("empty")} />
+    <Page
+      title={t("title")}
+      about={t("about")}
+      actions={
+        <Button
+          variant="default"
+          leftSection={<RefreshCw size={16} aria-hidden />}
+          loading={diagnostics.isFetching}
+          onClick={() => void diagnostics.refetch()}
+        >
+          {t("checks.again")}
+        </Button>
+      }
+    >
+      <Section title={t("load")}>
+        <Load />
+      </Section>
+      <Section title={t("gpu.title")}>
+        <GpuList />
+      </Section>
+      <Section title={t("limits.title")}>
+        <Limits />
+      </Section>
+      <QueryView query={diagnostics}>
+        {({ checks, hardware, versions }) => (
+          <>
+            <Section title={t("checks.title")}>
+              <Checks checks={checks} />
+            </Section>
+            <Section title={t("hardware.title")}>
+              <Hardware hardware={hardware} />
+            </Section>
+            <Section title={t("versions")}>
+              <Versions versions={versions} />
+            </Section>
+          </>
+        )}
+      </QueryView>
     </Page>
   );
 }

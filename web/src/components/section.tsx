@@ -7,7 +7,7 @@ interface SectionProps {
   children: ReactNode;
 }
 
-/** Jobs in one state. */
+/** Things that belong together, under a heading. */
 export function Section({ title, note, children }: SectionProps) {
   const id = useId();
   return (

@@ -1,0 +1,101 @@
+"""What would fit where a video did not: worked out for this computer, with what it would take."""
+
+from collections.abc import Iterator
+from typing import Any, Final
+
+from wanvideo.errors import WanVideoError
+from wanvideo.failure import Suggestion
+from wanvideo.failure.advice import model_change
+from wanvideo.families.plan import Alternative, Forecast, plan
+from wanvideo.families.protocol import InstalledModel
+from wanvideo.pipelines.alternatives import FAST_QUALITY
+from wanvideo.request import ResolvedRequest, Tier
+from wanvideo.runtime.calibration import load_calibration, usual_calibration_file
+from wanvideo.runtime.hardware import this_machine
+from wanvideo.runtime.machine import predict
+from wanvideo.runtime.monitor import GpuUser, gpu_memory
+from wanvideo.worker.device import Device
+
+_SMALL_MODEL: Final = "ti2v-5B"
+_WITNESSES: Final = 2  # programs that are named
+_GIB: Final = 2**30
+
+
+def remedies(
+    model: InstalledModel, request: ResolvedRequest, tier: Tier, device: Device, limit: int | None
+) -> tuple[Suggestion, ...]:
+    """After memory ran out on a GPU, when ours is given back: what fits, and who else holds some. Else nothing."""
+    if not device.on_gpu:
+        return ()
+    found = [*others_hold(gpu_memory(device.device.index or 0).others)]
+    try:
+        found += that_fit(_forecast(str(model.path), request, tier, device, limit))
+        if "A14B" in model.entry.id:
+            found += smaller_model(_forecast(_SMALL_MODEL, request, tier, device, limit))
+    except WanVideoError:  # of another family, or a size that the smaller model does not know
+        pass
+    return tuple(found)
+
+
+def that_fit(forecast: Forecast) -> Iterator[Suggestion]:
+    """Of the other ways to make nearly the same video, those that have room."""
+    for other in forecast.alternatives:
+        if other.plan.fits:
+            change = _change(forecast, other)
+            yield Suggestion(text=f"{other.change}: {_takes(other)}", effect=_effect(change), change=change)
+
+
+def smaller_model(forecast: Forecast) -> Iterator[Suggestion]:
+    if forecast.fits:
+        text = f"Use {forecast.model}: {_bytes(forecast.plan.peak_bytes)} of GPU memory"
+        change = model_change(forecast.model)
+        yield Suggestion(text=text, effect="another video, of a smaller model", change=change)
+
+
+def others_hold(users: tuple[GpuUser, ...]) -> Iterator[Suggestion]:
+    """The programs that hold most."""
+    for user in users[:_WITNESSES]:
+        if user.nbytes:
+            who = user.name or f"process {user.pid}"
+            text = f"Close {who}, which holds {_bytes(user.nbytes)} of GPU memory, and try again"
+            yield Suggestion(text=text, effect="the same video", change={})
+
+
+def _forecast(name: str, request: ResolvedRequest, tier: Tier, device: Device, limit: int | None) -> Forecast:
+    machine = this_machine(str(device.device), limit)
+    # Nothing is measured now, on a GPU that has just run out of memory.
+    rates = load_calibration(usual_calibration_file(), machine) or predict(machine)
+    return plan(
+        name, width=request.width, height=request.height, frames=request.frames, steps=request.steps, tier=tier,
+        image=request.image is not None, device=str(device.device), memory_limit=limit, rates=rates,
+    )  # fmt: skip
+
+
+def _change(forecast: Forecast, other: Alternative) -> dict[str, Any]:
+    """Only what differs."""
+    work, change = forecast.work, {}  # type: tuple[Any, dict[str, Any]]
+    if (work.width, work.height) != (other.work.width, other.work.height):
+        change["resolution"] = f"{other.work.width}x{other.work.height}"
+    if work.frames != other.work.frames:
+        change |= {"frames": other.work.frames, "seconds": None}
+    return change if other.tier is forecast.tier else change | {"tier": str(other.tier)}
+
+
+def _effect(change: dict[str, Any]) -> str:
+    said = []
+    if "resolution" in change:
+        said.append("a smaller picture")
+    if "frames" in change:
+        said.append("a shorter video")
+    if "tier" in change:
+        fast = change["tier"] == Tier.FAST
+        said.append(f"the picture differs a little ({FAST_QUALITY})" if fast else "the official precision")
+    return ", ".join(said)
+
+
+def _takes(other: Alternative) -> str:
+    return f"{_bytes(other.plan.peak_bytes)} of GPU memory, about {max(1, round(other.plan.seconds / 60))} min"
+
+
+def _bytes(count: int) -> str:
+    return f"{count / _GIB:.1f} GiB"

@@ -1,0 +1,140 @@
+import { execFileSync } from "node:child_process";
+import { join } from "node:path";
+
+import { expect, make, prompt, test } from "./fixtures";
+import { ENV, PYTHON } from "./server";
+import { watch } from "./watch";
+
+const FPS = 8; // of the demo models
+
+/** The first and the last frame of a drawn clip, as PNG files. */
+function drawn(folder: string): [first: string, last: string] {
+  const paths = ["first.png", "last.png"].map((name) => join(folder, name)) as [string, string];
+  const program = [
+    "import sys, numpy as np",
+    "from PIL import Image",
+    "from benchmarks.judge.draw import draw, place",
+    "from benchmarks.judge.scene import Scene",
+    "scene = Scene(size='large', colour='yellow', shape='square', motion='moves right', background='brown')",
+    "clip = draw(scene, place(scene, np.random.default_rng(5)))",
+    "for frame, path in zip((clip[0], clip[-1]), sys.argv[1:]): Image.fromarray(frame).save(path)",
+  ].join("\n");
+  execFileSync(PYTHON, ["-c", program, ...paths], { env: ENV });
+  return paths;
+}
+
+test("a newcomer has a video from a sentence", async ({ page }) => {
+  await page.goto("/");
+  await expect(make(page)).toBeDisabled();
+  await page
+    .getByRole("button", { name: "a small red circle moves left on a navy background" })
+    .click();
+  await expect(page.getByText("Ready in about")).toBeVisible();
+  await make(page).click();
+  await expect(page.getByText("The video is in the queue")).toBeVisible();
+  const video = page.getByRole("region", { name: "The latest video" }).locator("video");
+  await expect(video).toBeVisible({ timeout: 60_000 });
+  expect(await watch(video, FPS)).toEqual(
+    expect.objectContaining({
+      frames: 17,
+      size: "small",
+      colour: "red",
+      shape: "circle",
+      motion: "moves left",
+      background: "navy",
+    }),
+  );
+});
+
+test("a picture moves, and ends where another one says", async ({ page, server }) => {
+  const [first, last] = drawn(server.data);
+  await page.goto("/");
+  const slots = page.getByRole("region", { name: "Begin or end with a picture" });
+  await expect(slots.getByText("From text")).toBeVisible();
+  await slots.locator("input[type=file]").first().setInputFiles(first);
+  await expect(slots.getByText("From a picture")).toBeVisible();
+  await slots.locator("input[type=file]").last().setInputFiles(last);
+  await expect(slots.getByText("From first to last frame")).toBeVisible();
+  await expect(page.getByRole("radio", { name: /Demo of Wan 2.2 I2V A14B/ })).toBeChecked();
+  await prompt(page).fill("a large yellow square moves right on a brown background");
+  await page.reload(); // nothing is lost
+  await expect(slots.getByText("From first to last frame")).toBeVisible();
+  await make(page).click();
+  const video = page.getByRole("region", { name: "The latest video" }).getByLabel(/yellow square/);
+  await expect(video).toBeVisible({ timeout: 90_000 });
+  expect(await watch(video, FPS)).toEqual(
+    expect.objectContaining({
+      colour: "yellow",
+      shape: "square",
+      motion: "moves right",
+      background: "brown",
+    }),
+  );
+});
+
+test("a picture is dropped and cut to a shape", async ({ page, server }) => {
+  const [first] = drawn(server.data);
+  await page.goto("/");
+  const bytes = await import("node:fs").then(({ readFileSync }) =>
+    readFileSync(first).toString("base64"),
+  );
+  const files = await page.evaluateHandle((data) => {
+    const transfer = new DataTransfer();
+    const content = Uint8Array.from(atob(data), (char) => char.charCodeAt(0));
+    transfer.items.add(new File([content], "first.png", { type: "image/png" }));
+    return transfer;
+  }, bytes);
+  await prompt(page).dispatchEvent("dragover", { dataTransfer: files });
+  await prompt(page).dispatchEvent("drop", { dataTransfer: files });
+  await expect(page.getByText("First frame · 128×128")).toBeVisible();
+  await page.getByRole("button", { name: "First frame: crop" }).click();
+  const dialog = page.getByRole("dialog");
+  await dialog.getByText("Wide").click();
+  await dialog.getByRole("button", { name: "Cut" }).click();
+  await expect(page.getByText("First frame · 128×72")).toBeVisible();
+});
+
+test("a LoRA changes the video, and the job says so", async ({ page, server }) => {
+  await page.goto("/");
+  await prompt(page).fill("a large white square stays still on a black background");
+  await page.getByRole("combobox", { name: "Add a LoRA" }).click();
+  await page.getByRole("option", { name: "slanted" }).click();
+  await page.getByRole("button", { name: "slanted: a strength for each expert" }).click();
+  await page.getByRole("slider", { name: "Low-noise expert" }).press("ArrowLeft");
+  await page.getByRole("button", { name: "Add, but hold" }).click();
+  await expect(page.getByText("The video is in the queue")).toBeVisible();
+  const { tasks } = await server.get<{ tasks: { loras: object[]; prompt: string }[] }>(
+    "/api/v1/queue",
+  );
+  const task = tasks.find((each) => each.prompt.includes("white square"));
+  expect(task?.loras).toEqual([{ name: "slanted", strength: 1, strength_low: 0.95 }]);
+});
+
+test("the plan follows the settings, and offers what is quicker", async ({ page }) => {
+  await page.goto("/");
+  const plan = page.getByRole("region", { name: "What it takes" });
+  await expect(plan.getByText("128 × 128 · 17 frames · 20 steps")).toBeVisible();
+  await page.getByRole("radio", { name: "Wide" }).click();
+  await expect(plan.getByText(/160 × 96 · 17 frames/)).toBeVisible();
+  await page.getByRole("slider", { name: "Length" }).press("ArrowLeft");
+  await expect(plan.getByText(/13 frames/)).toBeVisible();
+  await page.getByRole("button", { name: "All settings" }).click();
+  await page.getByLabel("Steps", { exact: true }).fill("8");
+  await expect(plan.getByText(/8 steps/)).toBeVisible();
+  await plan.getByRole("button", { name: /frames ·/ }).click();
+  await expect(plan.getByText(/5 frames/)).toBeVisible();
+});
+
+test("a prompt is made longer only if its author likes it", async ({ page }) => {
+  await page.goto("/");
+  await prompt(page).fill("a heron on a lake");
+  await page.getByRole("button", { name: "Enhance" }).click();
+  const dialog = page.getByRole("dialog");
+  await expect(dialog.getByLabel("Yours")).toHaveValue("a heron on a lake");
+  await dialog.getByLabel("Enhanced").fill("a heron lands on a lake");
+  await page.keyboard.press("Escape");
+  await expect(prompt(page)).toHaveValue("a heron on a lake");
+  await page.getByRole("button", { name: "Enhance" }).click();
+  await dialog.getByRole("button", { name: "Use it" }).click();
+  await expect(prompt(page)).toHaveValue(/a heron on a lake, .*light/);
+});

@@ -1,0 +1,33 @@
+import { expect, prompt, test } from "./fixtures";
+
+test.use({ outage: true });
+
+test("a server that is killed in the middle loses nothing", async ({ page, server }) => {
+  const body = { model_type: "T2V-A14B", prompt: "a small red circle moves left", steps: 120 };
+  const { task_id: id } = await server.post<{ task_id: string }>("/api/v1/generation/submit", body);
+  await page.goto("/queue");
+  const card = page.getByRole("region", { name: "a small red circle moves left" });
+  await expect(card.getByText(/step (\d{2}|\d{3}) of 120/).first()).toBeVisible({
+    timeout: 60_000,
+  });
+
+  await server.kill();
+  await expect(page.getByText("The server does not answer")).toBeVisible();
+  await page.getByRole("link", { name: "Create" }).first().click();
+  await prompt(page).fill("typed while nobody listens");
+
+  await server.start();
+  await page.getByRole("button", { name: "Try now" }).click();
+  await expect(page.getByText("The server does not answer")).toHaveCount(0, { timeout: 30_000 });
+  await page.reload();
+  await expect(prompt(page)).toHaveValue("typed while nobody listens");
+  await page.getByRole("link", { name: "Queue" }).first().click();
+  await expect
+    .poll(async () => (await server.get<{ state: string }>(`/api/v1/queue/${id}`)).state, {
+      timeout: 90_000,
+    })
+    .toBe("succeeded");
+  await expect(page.getByRole("region", { name: "Lately" })).toContainText(
+    "a small red circle moves left",
+  );
+});

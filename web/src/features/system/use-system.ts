@@ -1,0 +1,60 @@
+import { queryOptions, useMutation, useQueryClient } from "@tanstack/react-query";
+
+import { api, unwrap } from "@/api/client";
+import { keys } from "@/api/queries";
+import type { Optimization, OptimizationBody } from "@/api/types";
+
+const limitsKey = ["limits"] as const;
+const gpusKey = ["gpus"] as const;
+
+/** What the computer did in the last hours; asked for again, since only the newest sample is told. */
+export const historyQuery = (hours: number) =>
+  queryOptions({
+    queryKey: ["history", hours] as const,
+    queryFn: ({ signal }) =>
+      unwrap(api.GET("/api/v1/system/stats/history", { params: { query: { hours } }, signal })),
+    refetchInterval: hours > 1 ? 60_000 : 10_000,
+  });
+
+export const gpusQuery = queryOptions({
+  queryKey: gpusKey,
+  queryFn: ({ signal }) => unwrap(api.GET("/api/v1/system/gpu", { signal })),
+  refetchInterval: 10_000,
+});
+
+/** Checks of the installation, the hardware and the versions. */
+export const diagnosticsQuery = queryOptions({
+  queryKey: ["diagnostics"] as const,
+  queryFn: ({ signal }) => unwrap(api.GET("/api/v1/system/diagnostics", { signal })),
+});
+
+/** The limits that every plan obeys. */
+export const limitsQuery = queryOptions({
+  queryKey: limitsKey,
+  queryFn: ({ signal }) => unwrap(api.GET("/api/v1/system/optimization", { signal })),
+});
+
+export function useSetLimits() {
+  const client = useQueryClient();
+  return useMutation({
+    mutationFn: (body: OptimizationBody) =>
+      unwrap(api.POST("/api/v1/system/optimization", { body })),
+    onSuccess: (limits) => client.setQueryData<Optimization>(limitsKey, limits),
+    onSettled: () => client.invalidateQueries({ queryKey: ["plan"] }),
+  });
+}
+
+/** Have workers that wait give their GPU memory back. */
+export function useRelease() {
+  const client = useQueryClient();
+  return useMutation({
+    mutationFn: () => unwrap(api.POST("/api/v1/system/memory/release")),
+    onSettled: async () => {
+      await Promise.all(
+        [gpusKey, keys.stats, keys.models, ["plan"]].map((queryKey) =>
+          client.invalidateQueries({ queryKey }),
+        ),
+      );
+    },
+  });
+}
