@@ -9,6 +9,7 @@ from wanvideo.server.deps import PartsDep
 from wanvideo.server.errors import NotFound
 from wanvideo.server.inputs import NAME
 from wanvideo.server.responses import group
+from wanvideo.server.routes.outputs import is_plain_file
 from wanvideo.server.schemas.generation import PictureView
 from wanvideo.server.submission import check_disk
 
@@ -29,6 +30,6 @@ def upload_picture(
 @router.get("/{name}", response_class=FileResponse, responses={200: {"content": {"image/png": {}}}})
 def get_picture(name: Annotated[str, Path(max_length=80)], parts: PartsDep) -> FileResponse:
     """A stored picture, as a PNG."""
-    if not NAME.fullmatch(name) or not (path := parts.inputs.folder / name).is_file():
+    if not NAME.fullmatch(name) or not is_plain_file(path := parts.inputs.folder / name):
         raise NotFound("there is no such picture")
     return FileResponse(path, media_type="image/png", headers={"Cache-Control": "private, max-age=86400"})

@@ -8,8 +8,8 @@ import type { VideoView } from "@/api/types";
 import { QueryView } from "@/components/query-view";
 import { useShortcuts } from "@/lib/shortcuts";
 
+import { About } from "./about";
 import { Actions } from "./actions";
-import { Facts } from "./facts";
 import { Player } from "./player";
 import { searchOf } from "./search";
 import { videoQuery } from "./use-gallery";
@@ -51,7 +51,7 @@ export function Viewer({ id, videos }: { id: string; videos: readonly VideoView[
           <div className={classes.viewer}>
             <Player video={data} screen={screen} />
             <div>
-              <Facts video={data} />
+              <About video={data} />
               <Actions video={data} onLeave={() => go(undefined)} />
             </div>
           </div>

@@ -5,6 +5,7 @@ import { useState } from "react";
 import { useTranslation } from "react-i18next";
 
 import type { LoraView } from "@/api/types";
+import { Facts } from "@/components/facts";
 import { ConfirmDialog } from "@/components/confirm-dialog";
 import { Panel } from "@/components/panel";
 import { useFormat } from "@/lib/use-format";
@@ -37,7 +38,7 @@ export function LoraCard({ lora }: { lora: LoraView }) {
             {lora.notes}
           </Text>
         )}
-        <Facts lora={lora} />
+        <About lora={lora} />
         {lora.removable && (
           <Group mt="auto">
             <Button
@@ -58,7 +59,7 @@ export function LoraCard({ lora }: { lora: LoraView }) {
   );
 }
 
-function Facts({ lora }: { lora: LoraView }) {
+function About({ lora }: { lora: LoraView }) {
   const { t } = useTranslation("loras");
   const format = useFormat();
   const impact = useQuery({ ...impactQuery(lora.name), enabled: lora.problem == null }).data;
@@ -73,19 +74,7 @@ function Facts({ lora }: { lora: LoraView }) {
       impact === undefined ? null : format.memory(impact.estimated_vram_increase_mb),
     ],
   ];
-  return (
-    <dl className={classes.facts}>
-      {rows.map(
-        ([name, value]) =>
-          value !== null && (
-            <div key={name}>
-              <dt>{name}</dt>
-              <dd>{value}</dd>
-            </div>
-          ),
-      )}
-    </dl>
-  );
+  return <Facts rows={rows} />;
 }
 
 function Leaving({ lora, close }: { lora: LoraView; close: () => void }) {

@@ -3,11 +3,10 @@ import { useQuery } from "@tanstack/react-query";
 import { useTranslation } from "react-i18next";
 
 import type { Performance } from "@/api/types";
+import { Facts } from "@/components/facts";
 import { useFormat } from "@/lib/use-format";
 
 import { performanceQuery } from "./use-models";
-
-import classes from "./models.module.css";
 
 /** How a model did on this computer; nothing, as long as it made no video here. */
 export function Measured({ id }: { id: string }) {
@@ -35,17 +34,7 @@ function Figures({ of }: { of: Performance }) {
       <Text size="sm" fw={600} mb={4}>
         {t("measured.title", { count: of.runs })}
       </Text>
-      <dl className={`${classes.facts} numbers`}>
-        {rows.map(
-          ([name, value]) =>
-            value !== null && (
-              <div key={name}>
-                <dt>{name}</dt>
-                <dd>{value}</dd>
-              </div>
-            ),
-        )}
-      </dl>
+      <Facts rows={rows} />
     </div>
   );
 }

@@ -3,6 +3,7 @@ import { Check, Download, TriangleAlert } from "lucide-react";
 import { useTranslation } from "react-i18next";
 
 import type { DownloadView, ModelView } from "@/api/types";
+import { Facts } from "@/components/facts";
 import { DemoBadge } from "@/components/demo-badge";
 import { Panel } from "@/components/panel";
 import { useFormat } from "@/lib/use-format";
@@ -50,7 +51,7 @@ export function ModelCard({ model, download }: ModelCardProps) {
             {model.problem}
           </Text>
         )}
-        <Facts model={model} />
+        <About model={model} />
         {model.state === "ready" && <Measured id={model.id} />}
         <Stack gap="sm" mt="auto">
           {going && <DownloadProgress download={download} />}
@@ -62,32 +63,19 @@ export function ModelCard({ model, download }: ModelCardProps) {
   );
 }
 
-function Facts({ model }: { model: ModelView }) {
+function About({ model }: { model: ModelView }) {
   const { t } = useTranslation("models");
   const format = useFormat();
   const inputs = model.inputs.map((input) =>
     t(`input.${input as "text" | "image" | "end_image"}`, { defaultValue: input }),
   );
   const rows: [string, string | null][] = [
-    [t("facts.inputs"), inputs.join(", ")],
+    [t("facts.inputs"), inputs.join(", ") || null],
     [t("facts.needs"), model.needs],
     [t("facts.licence"), model.licence],
     [t("facts.repository"), model.repository ?? null],
     [t("facts.precision"), model.precision ?? null],
     [t("facts.size"), model.bytes == null ? null : format.bytes(model.bytes)],
   ];
-  return (
-    <dl className={classes.facts}>
-      {rows.map(
-        ([name, value]) =>
-          value !== null &&
-          value !== "" && (
-            <div key={name}>
-              <dt>{name}</dt>
-              <dd>{value}</dd>
-            </div>
-          ),
-      )}
-    </dl>
-  );
+  return <Facts rows={rows} />;
 }

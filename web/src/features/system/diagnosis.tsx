@@ -3,6 +3,7 @@ import { CircleCheck, CircleX } from "lucide-react";
 import { useTranslation } from "react-i18next";
 
 import type { Check, Diagnostics, HardwareProfile } from "@/api/types";
+import { Facts } from "@/components/facts";
 import { Panel } from "@/components/panel";
 import { useFormat } from "@/lib/use-format";
 
@@ -78,21 +79,5 @@ export function Versions({ versions }: { versions: Diagnostics["versions"] }) {
     <Panel label={t("versions")}>
       <Facts rows={Object.entries(versions)} />
     </Panel>
-  );
-}
-
-function Facts({ rows }: { rows: readonly (readonly [string, string | null])[] }) {
-  return (
-    <dl className={classes.facts}>
-      {rows.map(
-        ([name, value]) =>
-          value !== null && (
-            <div key={name}>
-              <dt>{name}</dt>
-              <dd>{value}</dd>
-            </div>
-          ),
-      )}
-    </dl>
   );
 }

@@ -3,24 +3,23 @@ import { useQuery } from "@tanstack/react-query";
 import { useTranslation } from "react-i18next";
 
 import type { VideoView } from "@/api/types";
+import { Facts } from "@/components/facts";
 import { DemoBadge } from "@/components/demo-badge";
 import { useFormat } from "@/lib/use-format";
 
 import { settingsQuery } from "./use-gallery";
 
-import classes from "./gallery.module.css";
-
 /** What a video is and how it was made. */
-export function Facts({ video }: { video: VideoView }) {
+export function About({ video }: { video: VideoView }) {
   const { t } = useTranslation("gallery");
   const format = useFormat();
   const settings = useQuery(settingsQuery(video.id));
-  const rows: [string, string][] = [
+  const rows: [string, string | null][] = [
     [t("facts.model"), video.model],
     [t("facts.size"), `${video.width} × ${video.height}`],
     [t("facts.length"), t("facts.frames", { count: video.frames, fps: video.fps })],
-    [t("facts.seed"), String(video.seed ?? "")],
-    [t("facts.steps"), String(video.steps ?? "")],
+    [t("facts.seed"), video.seed == null ? null : String(video.seed)],
+    [t("facts.steps"), video.steps == null ? null : String(video.steps)],
     [t("facts.file"), `${video.filename} · ${format.bytes(video.file_size_mb * 1e6)}`],
     ...Object.entries(settings.data?.settings ?? {})
       .filter(([name, value]) => !SHOWN.has(name) && isPlain(value))
@@ -37,16 +36,7 @@ export function Facts({ video }: { video: VideoView }) {
           {t("facts.replaces", { model: video.replaces })}
         </Text>
       )}
-      <dl className={classes.facts}>
-        {rows
-          .filter(([, value]) => value !== "")
-          .map(([name, value]) => (
-            <div key={name} style={{ display: "contents" }}>
-              <dt>{name}</dt>
-              <dd className="numbers">{value}</dd>
-            </div>
-          ))}
-      </dl>
+      <Facts rows={rows} />
     </>
   );
 }
