@@ -227,17 +227,12 @@ class _Lane:
     def run(self) -> None:
         try:
             while not self.supervisor.stopping.is_set():
-                if not self.executor.alive and not self._is_up():
-                    continue
-                self._state = "idle"
-                if self.unload:
-                    self.unload = False
-                    self.executor.send({"type": "unload"})
-                job = self.supervisor.take(self.name)
-                if job is None:
-                    self._idle()
-                else:
-                    self._follow(job)
+                try:
+                    self._turn()
+                except StorageFailed as error:
+                    if self.queue.database.is_sqlite:  # which says so for good: it has to be opened anew
+                        raise
+                    self._wait_for_database(error)
         except StorageFailed:
             log.exception("the database failed, and no job is started any more")
             self._problem = "the database failed"
@@ -245,6 +240,32 @@ class _Lane:
             self.executor.send({"type": "stop"})
             self.executor.kill()
             self._state = "stopped"
+
+    def _turn(self) -> None:
+        if not self.executor.alive and not self._is_up():
+            return
+        self._state = "idle"
+        if self.unload:
+            self.unload = False
+            self.executor.send({"type": "unload"})
+        job = self.supervisor.take(self.name)
+        if job is None:
+            self._idle()
+        else:
+            self._follow(job)
+
+    def _wait_for_database(self, error: StorageFailed) -> None:
+        """Until it answers again. What its worker did meanwhile nobody knows: the job goes on from what was kept."""
+        log.warning("the worker %s waits for the database: %s", self.name, error.message)
+        self._state, self._problem = "waiting", error.message
+        self.executor.kill()
+        while not self.supervisor.stopping.wait(self.supervisor.start_again_after):
+            try:
+                self.leases.recover(self.name)
+            except StorageFailed:
+                continue
+            self._problem = None
+            return
 
     # --- the process -------------------------------------------------------------------------------------------------
 
