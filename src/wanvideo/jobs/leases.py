@@ -118,7 +118,7 @@ class Leases:
         query = select(JOBS).where(JOBS.c.state == str(State.RUNNING))
         if worker is not None:
             query = query.where(JOBS.c.worker == worker)
-        reason = "the server was stopped" if worker is None else "the database was away"
+        reason = "the server was stopped" if worker is None else "the database was away or full"
         with self.ledger.database.read() as connection:
             rows = connection.execute(query)
             left = [self.ledger.job(row) for row in rows]

@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, Final, Protocol
 
-from wanvideo.errors import StorageFailed, WanVideoError
+from wanvideo.errors import DiskFull, StorageFailed, WanVideoError
 from wanvideo.jobs.eta import Eta, scaled
 from wanvideo.jobs.executor import Executor, MakeExecutor, Message
 from wanvideo.jobs.folder import DataFolder
@@ -229,6 +229,8 @@ class _Lane:
             while not self.supervisor.stopping.is_set():
                 try:
                     self._turn()
+                except DiskFull as error:
+                    self._wait_for_database(error)
                 except StorageFailed as error:
                     if self.queue.database.is_sqlite:  # which says so for good: it has to be opened anew
                         raise
@@ -254,15 +256,18 @@ class _Lane:
         else:
             self._follow(job)
 
-    def _wait_for_database(self, error: StorageFailed) -> None:
-        """Until it answers again. What its worker did meanwhile nobody knows: the job goes on from what was kept."""
+    def _wait_for_database(self, error: DiskFull | StorageFailed) -> None:
+        """Until it takes what is written.
+
+        What its worker did meanwhile nobody knows: the job goes on from what was kept.
+        """
         log.warning("the worker %s waits for the database: %s", self.name, error.message)
         self._state, self._problem = "waiting", error.message
         self.executor.kill()
         while not self.supervisor.stopping.wait(self.supervisor.start_again_after):
             try:
                 self.leases.recover(self.name)
-            except StorageFailed:
+            except (DiskFull, StorageFailed):
                 continue
             self._problem = None
             return
