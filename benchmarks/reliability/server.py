@@ -128,7 +128,9 @@ def kill(pid: int) -> bool:
 
 def environment(folder: Path) -> dict[str, str]:
     """Nothing of this computer's models and settings, and room for every load."""
-    kept = {name: value for name, value in os.environ.items() if not name.startswith(("WAN", "HF_"))}
+    # With bytecode, as an installed server has it: else every start would compile the sources again.
+    other = ("WAN", "HF_", "PYTHONDONTWRITEBYTECODE")
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(other)}
     return kept | {
         "HF_HOME": str(folder / "hub"),
         "WAN_LORAS": str(folder / "loras"),
