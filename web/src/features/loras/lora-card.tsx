@@ -22,7 +22,7 @@ export function LoraCard({ lora }: { lora: LoraView }) {
     <Panel label={lora.name} className={classes.card}>
       <Stack gap="sm" h="100%">
         <Group gap={8}>
-          <Title order={3} className={classes.name}>
+          <Title order={2} size="h3" className={classes.name}>
             {lora.name}
           </Title>
           {lora.pair && <Badge color="gray">{t("pair")}</Badge>}

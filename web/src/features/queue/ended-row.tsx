@@ -1,4 +1,4 @@
-import { ActionIcon, Badge, Group, Text, Tooltip } from "@mantine/core";
+import { ActionIcon, Badge, Group, Text } from "@mantine/core";
 import { Copy, RotateCcw, Trash2 } from "lucide-react";
 import { useTranslation } from "react-i18next";
 
@@ -74,10 +74,15 @@ export function EndedRow({ task }: { task: TaskView }) {
 
 function Act({ label, run, icon }: { label: string; run: () => void; icon: React.ReactNode }) {
   return (
-    <Tooltip label={label}>
-      <ActionIcon variant="subtle" color="gray" size="lg" aria-label={label} onClick={run}>
-        {icon}
-      </ActionIcon>
-    </Tooltip>
+    <ActionIcon
+      variant="subtle"
+      color="gray"
+      size="lg"
+      aria-label={label}
+      title={label}
+      onClick={run}
+    >
+      {icon}
+    </ActionIcon>
   );
 }
