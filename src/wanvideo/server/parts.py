@@ -44,6 +44,7 @@ from wanvideo.weights.entry import ModelEntry
 from wanvideo.weights.lora.library import LoraLibrary
 from wanvideo.weights.pick import Hardware
 from wanvideo.weights.places import Places
+from wanvideo.weights.registry import known
 
 API_VERSION: Final = "2.2.0"  # of the contract that existing clients were written for
 
@@ -237,7 +238,7 @@ class Parts:
         """Whose places are nobody's business."""
         places, library = self.sources.places, self.sources.library
         found = (self.folder.root, places.hub_cache, *places.roots, places.demo, library.folder, *library.roots)
-        return tuple(each for each in (*found, *(added.path for added in places.added)) if each is not None)
+        return tuple(each for each in (*found, *(added.path for added in known(places))) if each is not None)
 
     @property
     def cache(self) -> Path:
