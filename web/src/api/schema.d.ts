@@ -227,6 +227,30 @@ export type paths = {
     delete: operations["remove_lora"];
     options?: never;
     head?: never;
+    /**
+     * Describe Lora
+     * @description Say which words call for a LoRA of the library, and what else should be known.
+     */
+    patch: operations["describe_lora"];
+    trace?: never;
+  };
+  "/api/v1/lora/{name}/keys": {
+    parameters: {
+      query?: never;
+      header?: never;
+      path?: never;
+      cookie?: never;
+    };
+    /**
+     * Get Lora Keys
+     * @description Which layers of a model a LoRA changes, and which of its tensors have no place there.
+     */
+    get: operations["get_lora_keys"];
+    put?: never;
+    post?: never;
+    delete?: never;
+    options?: never;
+    head?: never;
     patch?: never;
     trace?: never;
   };
@@ -366,6 +390,26 @@ export type paths = {
      * @description Delete a model, or one variant of it, from the cache; what other models need stays.
      */
     delete: operations["remove_model"];
+    options?: never;
+    head?: never;
+    patch?: never;
+    trace?: never;
+  };
+  "/api/v1/models/add": {
+    parameters: {
+      query?: never;
+      header?: never;
+      path?: never;
+      cookie?: never;
+    };
+    get?: never;
+    put?: never;
+    /**
+     * Add Model
+     * @description Use files where they lie on the server's computer, which only that computer itself may ask for.
+     */
+    post: operations["add_model"];
+    delete?: never;
     options?: never;
     head?: never;
     patch?: never;
@@ -2038,6 +2082,37 @@ export type components = {
       path: string;
     };
     /**
+     * AddBody
+     * @description A model that is already on the server's computer.
+     */
+    AddBody: {
+      /**
+       * Path
+       * @description Of a weight file, a model's folder, or ComfyUI's `models`.
+       */
+      path: string;
+      /**
+       * Role
+       * @description What a transformer is, if its name does not say.
+       */
+      role?: ("high" | "low" | "only") | null;
+    };
+    /** AddedView */
+    AddedView: {
+      /**
+       * Found
+       * @description The networks that it holds, in words.
+       */
+      found: string[];
+      /** Message */
+      message: string;
+      /**
+       * Ready
+       * @description Models that could not be used before.
+       */
+      ready: string[];
+    };
+    /**
      * AdjustmentView
      * @description One thing that was asked for and had to be changed.
      */
@@ -3299,6 +3374,43 @@ export type components = {
       strength: number;
       /** Strength Low */
       strength_low?: number | null;
+    };
+    /**
+     * LoraKeys
+     * @description How a LoRA goes together with a model, by the names of its tensors.
+     */
+    LoraKeys: {
+      /** Fits */
+      fits: boolean;
+      /** Lora Name */
+      lora_name: string;
+      /**
+       * Matched
+       * @description Layers of the model that it changes.
+       */
+      matched: string[];
+      /** Model Id */
+      model_id: string;
+      /**
+       * Problem
+       * @description Why nothing of it can be used.
+       */
+      problem?: string | null;
+      /**
+       * Unmatched
+       * @description Tensors that have no place in the model, and are left out.
+       */
+      unmatched: string[];
+    };
+    /**
+     * LoraNotes
+     * @description What people should know about a LoRA; what is left out stays as it is.
+     */
+    LoraNotes: {
+      /** Notes */
+      notes?: string | null;
+      /** Trigger Words */
+      trigger_words?: string[] | null;
     };
     /** LoraPreview */
     LoraPreview: {
@@ -5327,6 +5439,8 @@ export type components = {
 };
 export type Action = components["schemas"]["Action"];
 export type ActionCall = components["schemas"]["ActionCall"];
+export type AddBody = components["schemas"]["AddBody"];
+export type AddedView = components["schemas"]["AddedView"];
 export type AdjustmentView = components["schemas"]["AdjustmentView"];
 export type Alert = components["schemas"]["Alert"];
 export type AlertFrame = components["schemas"]["AlertFrame"];
@@ -5394,6 +5508,8 @@ export type JobEventView = components["schemas"]["JobEventView"];
 export type LatentPreview = components["schemas"]["LatentPreview"];
 export type LimitsView = components["schemas"]["LimitsView"];
 export type LoraBody = components["schemas"]["LoraBody"];
+export type LoraKeys = components["schemas"]["LoraKeys"];
+export type LoraNotes = components["schemas"]["LoraNotes"];
 export type LoraPreview = components["schemas"]["LoraPreview"];
 export type LoraRemoved = components["schemas"]["LoraRemoved"];
 export type Loras = components["schemas"]["Loras"];
@@ -6331,6 +6447,74 @@ export interface operations {
       };
     };
   };
+  describe_lora: {
+    parameters: {
+      query?: never;
+      header?: never;
+      path: {
+        name: string;
+      };
+      cookie?: never;
+    };
+    requestBody: {
+      content: {
+        "application/json": components["schemas"]["LoraNotes"];
+      };
+    };
+    responses: {
+      /** @description Successful Response */
+      200: {
+        headers: {
+          [name: string]: unknown;
+        };
+        content: {
+          "application/json": components["schemas"]["LoraView"];
+        };
+      };
+      /** @description What went wrong. */
+      default: {
+        headers: {
+          [name: string]: unknown;
+        };
+        content: {
+          "application/json": components["schemas"]["Problem"];
+        };
+      };
+    };
+  };
+  get_lora_keys: {
+    parameters: {
+      query: {
+        model_type: string;
+      };
+      header?: never;
+      path: {
+        name: string;
+      };
+      cookie?: never;
+    };
+    requestBody?: never;
+    responses: {
+      /** @description Successful Response */
+      200: {
+        headers: {
+          [name: string]: unknown;
+        };
+        content: {
+          "application/json": components["schemas"]["LoraKeys"];
+        };
+      };
+      /** @description What went wrong. */
+      default: {
+        headers: {
+          [name: string]: unknown;
+        };
+        content: {
+          "application/json": components["schemas"]["Problem"];
+        };
+      };
+    };
+  };
   get_lora_memory_impact: {
     parameters: {
       query?: never;
@@ -6593,6 +6777,39 @@ export interface operations {
         };
         content: {
           "application/json": components["schemas"]["Removed"];
+        };
+      };
+      /** @description What went wrong. */
+      default: {
+        headers: {
+          [name: string]: unknown;
+        };
+        content: {
+          "application/json": components["schemas"]["Problem"];
+        };
+      };
+    };
+  };
+  add_model: {
+    parameters: {
+      query?: never;
+      header?: never;
+      path?: never;
+      cookie?: never;
+    };
+    requestBody: {
+      content: {
+        "application/json": components["schemas"]["AddBody"];
+      };
+    };
+    responses: {
+      /** @description Successful Response */
+      200: {
+        headers: {
+          [name: string]: unknown;
+        };
+        content: {
+          "application/json": components["schemas"]["AddedView"];
         };
       };
       /** @description What went wrong. */
