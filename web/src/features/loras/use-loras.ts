@@ -1,7 +1,7 @@
 import { queryOptions, useMutation, useQueryClient } from "@tanstack/react-query";
 
 import { api, unwrap } from "@/api/client";
-import { asForm } from "@/api/files";
+import { sendFile, type Told } from "@/api/files";
 import { keys } from "@/api/queries";
 
 /** What a LoRA takes of the GPU's memory. */
@@ -16,7 +16,8 @@ export const impactQuery = (name: string) =>
 export function useUpload() {
   const client = useQueryClient();
   return useMutation({
-    mutationFn: (file: File) => unwrap(api.POST("/api/v1/lora/upload", asForm(file))),
+    mutationFn: ({ file, told }: { file: File; told: Told }) =>
+      sendFile("/api/v1/lora/upload", file, told),
     onSettled: () => client.invalidateQueries({ queryKey: keys.loras }),
   });
 }
