@@ -38,6 +38,20 @@ export const healthQuery = queryOptions({
   queryFn: ({ signal }) => unwrap(api.GET("/api/v1/system/health", { signal })),
 });
 
+/** Everything that happened to a job. */
+export const jobEventsQuery = (id: string) =>
+  queryOptions({
+    queryKey: [...keys.task(id), "events"] as const,
+    queryFn: ({ signal }) =>
+      unwrap(
+        api.GET("/api/v1/queue/{task_id}/events", {
+          params: { path: { task_id: id }, query: { limit: 1000 } },
+          signal,
+        }),
+      ),
+    staleTime: 0,
+  });
+
 /** What the computer does at the moment; told anew each second to who subscribes to system_stats. */
 export const statsQuery = queryOptions({
   queryKey: keys.stats,
