@@ -12,17 +12,16 @@ interface Takers {
 }
 
 /** Send a file as a form. `fetch` does not tell how far it is. Throws ApiError. */
-export function sendFile<P extends keyof Takers>(
+export async function sendFile<P extends keyof Takers>(
   path: P,
   file: Blob,
   told?: Told,
 ): Promise<Takers[P]> {
-  return unwrap(post(path, file, told).then((response) => answerOf<Takers[P]>(response)));
-}
-
-async function answerOf<T>(response: Response) {
-  const said: unknown = await response.json().catch(() => undefined);
-  return response.ok ? { data: said as T, response } : { error: said, response };
+  const asked = post(path, file, told).then(async (response) => {
+    const said: unknown = await response.json().catch(() => undefined);
+    return response.ok ? { data: said as Takers[P], response } : { error: said, response };
+  });
+  return unwrap(asked);
 }
 
 function post(path: string, file: Blob, told?: Told): Promise<Response> {

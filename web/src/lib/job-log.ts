@@ -12,7 +12,7 @@ export function said(value: unknown): string {
       .join(", ");
   }
   if (typeof value === "number") return String(Math.round(value * 1000) / 1000);
-  return String(value as string | boolean);
+  return typeof value === "string" ? value : JSON.stringify(value);
 }
 
 /** The whole log as a text, for a report. */
