@@ -70,6 +70,32 @@ export const planQuery = (body: PlanBody | null) =>
     retry: false,
   });
 
+/** What a video begins with, and what counts most. */
+export interface Use {
+  from: "text" | "image";
+  first: "quality" | "speed";
+}
+
+/** Which model this computer should make such videos with. */
+export const adviceQuery = ({ from, first }: Use) =>
+  queryOptions({
+    queryKey: [...keys.models, "advice", from, first] as const,
+    queryFn: ({ signal }) =>
+      unwrap(
+        api.GET("/api/v1/wan-models/recommend", {
+          params: {
+            query: {
+              use_case: from,
+              quality_priority: first === "quality" ? "high" : "low",
+              speed_priority: first === "speed" ? "high" : "low",
+            },
+          },
+          signal,
+        }),
+      ),
+    staleTime: 30_000,
+  });
+
 /** What only the socket tells of a running job. */
 export interface Live {
   detail?: Detail;

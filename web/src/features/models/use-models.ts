@@ -2,7 +2,7 @@ import { queryOptions, useMutation, useQueryClient } from "@tanstack/react-query
 
 import { api, unwrap } from "@/api/client";
 import { keys } from "@/api/queries";
-import type { ManageBody } from "@/api/types";
+import type { AddBody, ManageBody } from "@/api/types";
 
 const at = (id: string) => ({ path: { model_type: id } });
 
@@ -56,6 +56,23 @@ export function useDownload(id: string) {
           body: { model_type: id, variant, priority: 0, force_redownload: false },
         }),
       ),
+    onSettled,
+  });
+}
+
+export function useAddFiles() {
+  const onSettled = useRefresh();
+  return useMutation({
+    mutationFn: (body: AddBody) => unwrap(api.POST("/api/v1/models/add", { body })),
+    onSettled,
+  });
+}
+
+/** Files have come or gone by other ways than through the server. */
+export function useLookAgain() {
+  const onSettled = useRefresh();
+  return useMutation({
+    mutationFn: () => unwrap(api.POST("/api/v1/models/refresh")),
     onSettled,
   });
 }
