@@ -58,6 +58,12 @@ export const statsQuery = queryOptions({
   queryFn: ({ signal }) => unwrap(api.GET("/api/v1/system/stats", { signal })),
 });
 
+/** What the computer is, and what it is good for. */
+export const hardwareQuery = queryOptions({
+  queryKey: ["hardware"] as const,
+  queryFn: ({ signal }) => unwrap(api.GET("/api/v1/system/hardware/profile", { signal })),
+});
+
 /** What a video would take here. Answers stay good for as long as the free memory does. */
 export const planQuery = (body: PlanBody | null) =>
   queryOptions({

@@ -47,7 +47,7 @@ export function ModelCard({ model, download }: ModelCardProps) {
         <Text size="sm" c="dimmed" lang="en">
           {model.good_at}
         </Text>
-        {model.problem != null && (
+        {model.problem != null && model.state === "unusable" && (
           <Text size="sm" c="var(--bad)" lang="en">
             {model.problem}
           </Text>
