@@ -37,6 +37,7 @@ from wanvideo.server.sandbox import Sandbox
 from wanvideo.server.schemas.system import Check
 from wanvideo.server.settings import Settings
 from wanvideo.server.tidying import Tidying
+from wanvideo.server.tokens import TokenCounter
 from wanvideo.server.webhooks import Webhooks
 from wanvideo.weights.download.hub import Hub as ModelHub
 from wanvideo.weights.download.plan import free_bytes
@@ -88,6 +89,7 @@ class Parts:
     hub: Hub
     enhancer: Enhancer | None
     webhooks: Webhooks
+    tokens: TokenCounter
     closing: ExitStack  # what is to be undone when the server stops
     started: float = field(default_factory=time.monotonic)
     # Plans by what was asked, and when they were made, in monotonic seconds: see `forecast`.

@@ -964,6 +964,26 @@ export type paths = {
     patch?: never;
     trace?: never;
   };
+  "/api/v1/prompt/tokens": {
+    parameters: {
+      query?: never;
+      header?: never;
+      path?: never;
+      cookie?: never;
+    };
+    get?: never;
+    put?: never;
+    /**
+     * Count Prompt Tokens
+     * @description How long a prompt is in the tokens of a model that is here.
+     */
+    post: operations["count_prompt_tokens"];
+    delete?: never;
+    options?: never;
+    head?: never;
+    patch?: never;
+    trace?: never;
+  };
   "/api/v1/prompt/validate": {
     parameters: {
       query?: never;
@@ -5134,6 +5154,26 @@ export type components = {
       /** Start */
       start: string;
     };
+    /** Tokens */
+    Tokens: {
+      /**
+       * Limit
+       * @description That the model uses; the rest of the prompt is cut.
+       */
+      limit: number;
+      /**
+       * Tokens
+       * @description With the end token.
+       */
+      tokens: number;
+    };
+    /** TokensBody */
+    TokensBody: {
+      /** Model Type */
+      model_type: string;
+      /** Prompt */
+      prompt: string;
+    };
     /** TriggerBody */
     TriggerBody: {
       /** Context */
@@ -5598,6 +5638,8 @@ export type TaskUpdate = components["schemas"]["TaskUpdate"];
 export type TaskUpdateFrame = components["schemas"]["TaskUpdateFrame"];
 export type TaskView = components["schemas"]["TaskView"];
 export type TimeRange = components["schemas"]["TimeRange"];
+export type Tokens = components["schemas"]["Tokens"];
+export type TokensBody = components["schemas"]["TokensBody"];
 export type TriggerBody = components["schemas"]["TriggerBody"];
 export type Triggered = components["schemas"]["Triggered"];
 export type ValidateBody = components["schemas"]["ValidateBody"];
@@ -7746,6 +7788,39 @@ export interface operations {
         };
         content: {
           "application/json": components["schemas"]["Styles"];
+        };
+      };
+      /** @description What went wrong. */
+      default: {
+        headers: {
+          [name: string]: unknown;
+        };
+        content: {
+          "application/json": components["schemas"]["Problem"];
+        };
+      };
+    };
+  };
+  count_prompt_tokens: {
+    parameters: {
+      query?: never;
+      header?: never;
+      path?: never;
+      cookie?: never;
+    };
+    requestBody: {
+      content: {
+        "application/json": components["schemas"]["TokensBody"];
+      };
+    };
+    responses: {
+      /** @description Successful Response */
+      200: {
+        headers: {
+          [name: string]: unknown;
+        };
+        content: {
+          "application/json": components["schemas"]["Tokens"];
         };
       };
       /** @description What went wrong. */
