@@ -49,7 +49,7 @@ function About({ model, from }: { model: ModelView; from: Use["from"] }) {
       <Text size="sm" c="dimmed" lang="en">
         {model.good_at}
       </Text>
-      {plan && (
+      {plan?.model === model.id && (
         <Text size="xs" c="dimmed" className="numbers">
           {t("fit.takes", { time: format.duration(plan.seconds) })}
         </Text>

@@ -58,7 +58,10 @@ export function CompareTable({ models }: { models: readonly ModelView[] }) {
 function Row({ model }: { model: ModelView }) {
   const { t } = useTranslation("models");
   const format = useFormat();
-  const plan = useQuery(planQuery({ model_type: model.id, image: model.image_required })).data;
+  const found = useQuery(planQuery({ model_type: model.id, image: model.image_required }));
+  // A demo server makes the videos of the three types with its demos, and plans for these.
+  const plan = found.data?.model === model.id ? found.data : undefined;
+  const unknown = found.isPending ? "…" : "–";
   const { defaults, limits, variants } = model;
   const least = Math.min(...variants.map(({ bytes }) => bytes ?? Infinity));
   const disk = model.bytes ?? (Number.isFinite(least) ? least : null);
@@ -86,8 +89,8 @@ function Row({ model }: { model: ModelView }) {
             ? t("compare.from", { size: format.bytes(disk) })
             : format.bytes(disk)}
       </Table.Td>
-      <Table.Td>{plan === undefined ? "…" : format.duration(plan.seconds)}</Table.Td>
-      <Table.Td>{plan === undefined ? "…" : format.memory(plan.peak_mb)}</Table.Td>
+      <Table.Td>{plan === undefined ? unknown : format.duration(plan.seconds)}</Table.Td>
+      <Table.Td>{plan === undefined ? unknown : format.memory(plan.peak_mb)}</Table.Td>
     </Table.Tr>
   );
 }

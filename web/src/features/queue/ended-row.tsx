@@ -37,7 +37,7 @@ export function EndedRow({ task }: { task: TaskView }) {
         </a>
       )}
       <div className={classes.what}>
-        <Text fw={550} truncate>
+        <Text fw={550} lineClamp={2}>
           {task.prompt}
         </Text>
         <TaskFacts task={task} />
