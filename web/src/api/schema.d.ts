@@ -1652,6 +1652,26 @@ export type paths = {
     patch?: never;
     trace?: never;
   };
+  "/api/v1/system/sign-out": {
+    parameters: {
+      query?: never;
+      header?: never;
+      path?: never;
+      cookie?: never;
+    };
+    get?: never;
+    put?: never;
+    /**
+     * Sign Out
+     * @description Have this browser forget that it knows the token.
+     */
+    post: operations["sign_out"];
+    delete?: never;
+    options?: never;
+    head?: never;
+    patch?: never;
+    trace?: never;
+  };
   "/api/v1/system/stats": {
     parameters: {
       query?: never;
@@ -4691,6 +4711,11 @@ export type components = {
       pid: number;
       /** Port */
       port: number;
+      /**
+       * Token Needed
+       * @description Whoever asks this knows it.
+       */
+      token_needed: boolean;
     };
     /**
      * SettingsView
@@ -9016,6 +9041,35 @@ export interface operations {
         };
         content: {
           "application/json": components["schemas"]["Ports"];
+        };
+      };
+      /** @description What went wrong. */
+      default: {
+        headers: {
+          [name: string]: unknown;
+        };
+        content: {
+          "application/json": components["schemas"]["Problem"];
+        };
+      };
+    };
+  };
+  sign_out: {
+    parameters: {
+      query?: never;
+      header?: never;
+      path?: never;
+      cookie?: never;
+    };
+    requestBody?: never;
+    responses: {
+      /** @description Successful Response */
+      200: {
+        headers: {
+          [name: string]: unknown;
+        };
+        content: {
+          "application/json": components["schemas"]["Message"];
         };
       };
       /** @description What went wrong. */

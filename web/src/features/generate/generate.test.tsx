@@ -2,7 +2,7 @@ import { screen } from "@testing-library/react";
 import userEvent from "@testing-library/user-event";
 import { beforeEach, expect, test, vi } from "vitest";
 
-import { healthQuery, modelsQuery, statsQuery } from "@/api/queries";
+import { hardwareQuery, healthQuery, modelsQuery, statsQuery } from "@/api/queries";
 import type { ModelView, PlanView } from "@/api/types";
 import common from "@/components/locales/en.json";
 import { emptyDraft, useDraft } from "@/lib/draft";
@@ -55,6 +55,7 @@ test("a plan that does not fit says by how much, and offers what fits at one pre
   const change = vi.fn();
   draw(<PlanDetails plan={plan} stale={false} count={2} change={change} />, english, [
     [statsQuery.queryKey, stats],
+    [hardwareQuery.queryKey, { free_disk_gb: 400 }],
   ]);
   expect(screen.getByText("8 min")).toBeTruthy(); // of two videos
   expect(screen.getByText("4 GiB of memory are missing for this.")).toBeTruthy();

@@ -8,6 +8,7 @@ import { QueryView } from "@/components/query-view";
 import { Section } from "@/components/section";
 
 import { Checks, Hardware, Versions } from "./diagnosis";
+import { Access } from "./access";
 import { AtWork } from "./at-work";
 import { GpuList } from "./gpu-list";
 import { Limits } from "./limits";
@@ -52,6 +53,9 @@ export function SystemPage() {
       </Section>
       <Section title={t("limits.title")}>
         <Limits />
+      </Section>
+      <Section title={t("access.title")}>
+        <Access />
       </Section>
       <QueryView query={diagnostics}>
         {({ checks, hardware, versions }) => (
