@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, Final, Protocol
 
-from wanvideo.errors import StorageFailed, WanVideoError
+from wanvideo.errors import DiskFull, StorageFailed, WanVideoError
 from wanvideo.jobs.eta import Eta, scaled
 from wanvideo.jobs.executor import Executor, MakeExecutor, Message
 from wanvideo.jobs.folder import DataFolder
@@ -59,8 +59,8 @@ class Preparer(Protocol):
 
     def prepare(
         self, job: Job, progress: Callable[[int, int], None], done: Callable[[Mapping[str, Any] | None], None]
-    ) -> Callable[[], None]:
-        """Begin to fetch it, and return at once what stops that.
+    ) -> Callable[[bool], None]:
+        """Begin to fetch it, and return at once what ends the waiting for it; False: the job wants it no more.
 
         `progress` is told bytes received of bytes wanted, `done` a failure, or None when all is there; on any thread.
         """
@@ -104,7 +104,7 @@ class Supervisor:
         self.deadlines, self.now, self.start_again_after = deadlines, now, start_again_after
         self.stopping = threading.Event()
         self._lock = threading.Lock()
-        self._fetching: dict[str, tuple[Job, Callable[[], None]]] = {}
+        self._fetching: dict[str, tuple[Job, Callable[[bool], None]]] = {}
         self._lanes = [_Lane(self, name, make) for name, make in workers.items()]
         self._unsubscribe: Callable[[], None] = lambda: None
 
@@ -122,7 +122,7 @@ class Supervisor:
         with self._lock:
             fetching = list(self._fetching.values())
         for job, stop in fetching:
-            stop()
+            stop(True)
             self.leases.requeue(job, "the server stops")
         until = time.monotonic() + seconds
         for lane in self._lanes:
@@ -193,7 +193,7 @@ class Supervisor:
         with self._lock:
             job, stop = self._fetching.pop(change.job.id, (None, None))
         if job is not None and stop is not None:
-            stop()
+            stop(False)
             self.leases.confirm_cancelled(job)
         for lane in self._lanes:
             lane.cancel(change.job.id)
@@ -233,16 +233,14 @@ class _Lane:
     def run(self) -> None:
         try:
             while not self.supervisor.stopping.is_set():
-                if not self.executor.alive and not self._is_up():
-                    continue
-                self._state = "idle"
-                while self.errands:
-                    self.executor.send({"type": self.errands.pop()})
-                job = self.supervisor.take(self.name)
-                if job is None:
-                    self._idle()
-                else:
-                    self._follow(job)
+                try:
+                    self._turn()
+                except DiskFull as error:
+                    self._wait_for_database(error)
+                except StorageFailed as error:
+                    if self.queue.database.is_sqlite:  # which says so for good: it has to be opened anew
+                        raise
+                    self._wait_for_database(error)
         except StorageFailed:
             log.exception("the database failed, and no job is started any more")
             self._problem = "the database failed"
@@ -250,6 +248,34 @@ class _Lane:
             self.executor.send({"type": "stop"})
             self.executor.kill()
             self._state = "stopped"
+
+    def _turn(self) -> None:
+        if not self.executor.alive and not self._is_up():
+            return
+        self._state = "idle"
+        while self.errands:
+            self.executor.send({"type": self.errands.pop()})
+        job = self.supervisor.take(self.name)
+        if job is None:
+            self._idle()
+        else:
+            self._follow(job)
+
+    def _wait_for_database(self, error: DiskFull | StorageFailed) -> None:
+        """Until it takes what is written.
+
+        What its worker did meanwhile nobody knows: the job goes on from what was kept.
+        """
+        log.warning("the worker %s waits for the database: %s", self.name, error.message)
+        self._state, self._problem = "waiting", error.message
+        self.executor.kill()
+        while not self.supervisor.stopping.wait(self.supervisor.start_again_after):
+            try:
+                self.leases.recover(self.name)
+            except (DiskFull, StorageFailed):
+                continue
+            self._problem = None
+            return
 
     # --- the process -------------------------------------------------------------------------------------------------
 
