@@ -5,8 +5,8 @@ export default defineConfig({
   testDir: "e2e",
   outputDir: "e2e/results",
   workers: 1,
-  timeout: 120_000,
-  expect: { timeout: 15_000 },
+  timeout: 180_000,
+  expect: { timeout: 20_000 },
   reporter: [["list"]],
   use: {
     viewport: { width: 1280, height: 800 },

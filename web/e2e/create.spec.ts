@@ -1,27 +1,8 @@
-import { execFileSync } from "node:child_process";
-import { join } from "node:path";
-
+import { drawn } from "./drawn";
 import { expect, make, prompt, test } from "./fixtures";
-import { ENV, PYTHON } from "./server";
 import { watch } from "./watch";
 
 const FPS = 8; // of the demo models
-
-/** The first and the last frame of a drawn clip, as PNG files. */
-function drawn(folder: string): [first: string, last: string] {
-  const paths = ["first.png", "last.png"].map((name) => join(folder, name)) as [string, string];
-  const program = [
-    "import sys, numpy as np",
-    "from PIL import Image",
-    "from benchmarks.judge.draw import draw, place",
-    "from benchmarks.judge.scene import Scene",
-    "scene = Scene(size='large', colour='yellow', shape='square', motion='moves right', background='brown')",
-    "clip = draw(scene, place(scene, np.random.default_rng(5)))",
-    "for frame, path in zip((clip[0], clip[-1]), sys.argv[1:]): Image.fromarray(frame).save(path)",
-  ].join("\n");
-  execFileSync(PYTHON, ["-c", program, ...paths], { env: ENV });
-  return paths;
-}
 
 test("a newcomer has a video from a sentence", async ({ page }) => {
   await page.goto("/");
@@ -32,7 +13,7 @@ test("a newcomer has a video from a sentence", async ({ page }) => {
   await expect(page.getByText("Ready in about")).toBeVisible();
   await make(page).click();
   await expect(page.getByText("The video is in the queue")).toBeVisible();
-  const video = page.getByRole("region", { name: "The latest video" }).locator("video");
+  const video = page.locator('video[aria-label^="a small red circle moves left"]');
   await expect(video).toBeVisible({ timeout: 60_000 });
   expect(await watch(video, FPS)).toEqual(
     expect.objectContaining({
@@ -60,7 +41,7 @@ test("a picture moves, and ends where another one says", async ({ page, server }
   await page.reload(); // nothing is lost
   await expect(slots.getByText("From first to last frame")).toBeVisible();
   await make(page).click();
-  const video = page.getByRole("region", { name: "The latest video" }).getByLabel(/yellow square/);
+  const video = page.locator('video[aria-label*="yellow square"]');
   await expect(video).toBeVisible({ timeout: 90_000 });
   expect(await watch(video, FPS)).toEqual(
     expect.objectContaining({

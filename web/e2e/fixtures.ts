@@ -18,7 +18,7 @@ export const test = base.extend<Options, { server: Server }>({
       await use(server);
       await server.close();
     },
-    { scope: "worker", timeout: 60_000 },
+    { scope: "worker", timeout: 120_000 },
   ],
   baseURL: async ({ server }, use) => use(server.url),
   page: async ({ page, outage }, use) => {

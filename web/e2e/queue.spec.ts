@@ -1,8 +1,9 @@
-import { readdirSync, rmSync } from "node:fs";
+import { readdirSync, readFileSync, rmSync } from "node:fs";
 import { join } from "node:path";
 
 import type { Page } from "@playwright/test";
 
+import { drawn } from "./drawn";
 import { expect, test } from "./fixtures";
 import type { Server } from "./server";
 
@@ -140,11 +141,8 @@ test("a failure says what happened, and is tried again with what would help", as
 
   // A picture that is deleted before the job begins.
   const form = new FormData();
-  const png = Buffer.from(
-    "iVBORw0KGgoAAAANSUhEUgAAAEAAAABACAIAAAAlC+aJAAAAS0lEQVR42u3PQQkAAAgEsItjXNPbQhAfg/1Xk84rAgICAgICAgICAgICAgICAgICAgICAgICAgICAgICAgICAgICAgICAgICAgLXFgtyR3MvKh4RAAAAAElFTkSuQmCC",
-    "base64",
-  );
-  form.append("file", new Blob([png]), "x.png");
+  const [png] = drawn(server.data);
+  form.append("file", new Blob([readFileSync(png)]), "x.png");
   const kept = (await (
     await fetch(`${server.url}/api/v1/inputs`, { method: "POST", body: form })
   ).json()) as {

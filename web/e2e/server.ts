@@ -43,12 +43,13 @@ export class Server {
     };
     const child = spawn(PYTHON, ["-c", PROGRAM, "serve", ...options], { env, stdio: "ignore" });
     this.#process = child;
-    for (let tries = 0; tries < 300; tries += 1) {
+    for (let tries = 0; tries < 900; tries += 1) {
       if (child.exitCode !== null) throw new Error(`the server ended with ${child.exitCode}`);
       const answer = await fetch(`${this.url}/readyz`).catch(() => null);
       if (answer !== null) return;
       await new Promise((done) => setTimeout(done, 100));
     }
+    await this.kill();
     throw new Error("the server does not answer");
   }
 

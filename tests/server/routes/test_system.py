@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from tests.server.serving import Serving, serving
+from tests.server.serving import Serving, no_workers, serving
 
 SYSTEM = "/api/v1/system"
 
@@ -89,3 +89,12 @@ def test_what_will_be_removed_is_announced_first(tmp_path: Path) -> None:
         assert any("will be removed" in each for each in server.get(f"{SYSTEM}/health")["system_info"]["warnings"])
         server.post(f"/api/v1/queue/{task}/favourite", {"favourite": True})
         assert server.get(f"{SYSTEM}/storage")["expiring"] == []
+
+
+def test_a_browser_can_sign_out(tmp_path: Path) -> None:
+    token = "a-token-that-is-long-enough"
+    with serving(tmp_path, workers=no_workers, token=token) as server:
+        assert server.client.get("/", params={"token": token}).status_code == 303
+        assert server.get("/api/v1/system/health")["server_info"]["token_needed"] is True
+        server.post("/api/v1/system/sign-out")
+        assert server.client.get("/api/v1/system/health").status_code == 401

@@ -1,6 +1,6 @@
 import createClient from "openapi-fetch";
 
-import type { paths, Problem } from "@/api/types";
+import type { ActionCall, paths, Problem } from "@/api/types";
 
 export const api = createClient<paths>({ baseUrl: window.location.origin });
 
@@ -33,6 +33,21 @@ export async function unwrap<T>(asked: Promise<Answer<T>>): Promise<T> {
   });
   if (answer.response.ok) return answer.data as T;
   throw new ApiError(answer.response.status, problemOf(answer.error, answer.response.status));
+}
+
+/** Do what an error suggests, which says the call for it. Throws ApiError. */
+export async function follow(call: ActionCall): Promise<unknown> {
+  const sent = fetch(new URL(call.path, window.location.origin), {
+    method: call.method,
+    headers: { "content-type": "application/json" },
+    body: JSON.stringify(call.body),
+  });
+  return unwrap(
+    sent.then(async (response) => {
+      const said: unknown = await response.json().catch(() => undefined);
+      return response.ok ? { data: said, response } : { error: said, response };
+    }),
+  );
 }
 
 function problemOf(error: unknown, status: number): Problem {

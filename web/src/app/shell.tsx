@@ -9,6 +9,7 @@ import { JobNotices } from "@/app/job-notices";
 import { ShortcutSheet } from "@/app/shortcut-sheet";
 import { SideNav } from "@/app/side-nav";
 import { TopBar } from "@/app/top-bar";
+import { usePagesAtHand } from "@/app/use-pages-at-hand";
 import { useTitle } from "@/app/use-title";
 import { useShortcuts } from "@/lib/shortcuts";
 
@@ -20,6 +21,7 @@ export function Shell() {
   const navigate = useNavigate();
   const [sheet, setSheet] = useState(false);
   useTitle();
+  usePagesAtHand();
   useShortcuts(t("shortcuts.everywhere"), [
     { keys: "?", label: t("shortcuts.sheet"), run: () => setSheet(true) },
     ...features.map(({ id, to, key }) => ({

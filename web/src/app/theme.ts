@@ -2,11 +2,13 @@ import {
   Badge,
   Button,
   createTheme,
+  defaultVariantColorsResolver,
   Input,
   Modal,
   Paper,
   Tooltip,
   type MantineColorsTuple,
+  type VariantColorsResolver,
 } from "@mantine/core";
 
 /** The lamp of a projector. */
@@ -54,12 +56,36 @@ const gray: MantineColorsTuple = [
 const sans =
   "'Inter Variable', system-ui, 'PingFang SC', 'Microsoft YaHei', 'Noto Sans CJK SC', sans-serif";
 
+/** What colours say, in both schemes: see global.css. */
+const TONES: Record<string, string> = {
+  ember: "var(--accent)",
+  teal: "var(--good)",
+  blue: "var(--note)",
+  yellow: "var(--warn)",
+  red: "var(--bad)",
+  gray: "var(--dim)",
+};
+
+/** Soft surfaces of a tone with text of the same, which can be read in both schemes. */
+const toned: VariantColorsResolver = (input) => {
+  const usual = defaultVariantColorsResolver(input);
+  const name = input.color ?? input.theme.primaryColor;
+  const tone = TONES[name];
+  // Mantine chooses the text by the shade of the light scheme alone.
+  if (input.variant === "filled" && name === "ember")
+    return { ...usual, color: "var(--on-accent)" };
+  if (input.variant !== "light" || tone === undefined) return usual;
+  const mixed = (percent: number) => `color-mix(in srgb, ${tone} ${percent}%, transparent)`;
+  return { ...usual, color: tone, background: mixed(13), hover: mixed(20) };
+};
+
 export const theme = createTheme({
   colors: { ember, dark, gray },
   primaryColor: "ember",
   primaryShade: { light: 8, dark: 5 },
   black: "#1f1c1a",
   autoContrast: true,
+  variantColorResolver: toned,
   luminanceThreshold: 0.34,
   fontFamily: sans,
   headings: {

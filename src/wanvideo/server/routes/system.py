@@ -7,7 +7,7 @@ from dataclasses import replace
 from datetime import timedelta
 from typing import Annotated, Final
 
-from fastapi import Header, Query
+from fastapi import Header, Query, Response
 
 from wanvideo.runtime.machine import OLDEST
 from wanvideo.runtime.monitor import gpus
@@ -19,6 +19,7 @@ from wanvideo.server.model_views import MIB, at, now
 from wanvideo.server.monitor import Sample
 from wanvideo.server.parts import API_VERSION, Parts, package_version
 from wanvideo.server.responses import group
+from wanvideo.server.schemas.common import Message
 from wanvideo.server.schemas.system import (
     Connectivity,
     CorsView,
@@ -41,6 +42,7 @@ from wanvideo.server.schemas.system import (
     Storage,
     TimeRange,
 )
+from wanvideo.server.sign_in import COOKIE
 
 router = group("system", "/system")
 
@@ -85,7 +87,13 @@ def get_system_health(parts: PartsDep) -> Health:
         connectivity=Connectivity(
             cors_enabled=bool(settings.compat_origin), allowed_origins=list(settings.compat_origin), websocket=True
         ),
-        server_info=ServerInfo(host=settings.host, port=parts.port, demo=settings.demo, pid=os.getpid()),
+        server_info=ServerInfo(
+            host=settings.host,
+            port=parts.port,
+            demo=settings.demo,
+            pid=os.getpid(),
+            token_needed=settings.token is not None,
+        ),
     )
 
 
@@ -230,6 +238,20 @@ def release_memory(parts: PartsDep) -> Released:
     """Free the GPU now: models that no job is using are unloaded."""
     count = parts.release_memory()
     return Released(message=f"{count} workers give their models' memory back", workers=count)
+
+
+@router.post("/sign-out")
+def sign_out(response: Response) -> Message:
+    """Have this browser forget that it knows the token."""
+    response.delete_cookie(COOKIE, httponly=True, samesite="strict")
+    return Message(message="this browser is signed out")
+
+
+@router.post("/calibration")
+def calibrate(parts: PartsDep) -> Released:
+    """Measure how fast this computer is, by workers that are free; plans tell times by it from then on."""
+    count = parts.calibrate()
+    return Released(message=f"{count} workers measure, which takes a few seconds", workers=count)
 
 
 @router.get("/cors/validate")

@@ -34,6 +34,7 @@ class ServerInfo(Wire):
     port: int
     demo: bool = Field(description="The three model types mean the built-in demo models.")
     pid: int
+    token_needed: bool = Field(description="Whoever asks this knows it.")
 
 
 class Health(Wire):

@@ -11,12 +11,15 @@ import { PicturesPanel } from "./pictures-panel";
 import { PlanPanel } from "./plan-panel";
 import { PromptPanel } from "./prompt-panel";
 import { ShapePanel } from "./shape-panel";
+import { SubmitBar } from "./submit-bar";
 import { TakesPanel } from "./takes-panel";
+import { useMake } from "./use-make";
 
 import classes from "./create-form.module.css";
 
 /** The form on the left, what comes of it on the right. */
 export function CreateForm({ models }: { models: readonly ModelView[] }) {
+  const making = useMake(models);
   return (
     <FileDrop models={models}>
       <div className={classes.columns}>
@@ -30,10 +33,11 @@ export function CreateForm({ models }: { models: readonly ModelView[] }) {
           <MoreSettings />
         </Stack>
         <Stack gap="md" className={classes.result}>
-          <PlanPanel models={models} />
+          <PlanPanel models={models} making={making} />
           <Latest />
         </Stack>
       </div>
+      <SubmitBar models={models} making={making} />
     </FileDrop>
   );
 }

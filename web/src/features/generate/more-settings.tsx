@@ -38,7 +38,7 @@ export function MoreSettings() {
     <HelpLabel label={t(`more.${name}.label`)} help={t(`more.${name}.help`)} />
   );
   return (
-    <Accordion variant="contained" radius="lg" chevronPosition="left">
+    <Accordion keepMounted={false} variant="contained" radius="lg" chevronPosition="left">
       <Accordion.Item value="more">
         <Accordion.Control>
           {changed > 0 ? t("more.changed", { count: changed }) : t("more.title")}

@@ -2,7 +2,7 @@ import { Button, Group, Stack, Text } from "@mantine/core";
 import { useQuery } from "@tanstack/react-query";
 import { useTranslation } from "react-i18next";
 
-import { statsQuery } from "@/api/queries";
+import { hardwareQuery, statsQuery } from "@/api/queries";
 import type { PlanView } from "@/api/types";
 import { useFormat } from "@/lib/use-format";
 
@@ -19,12 +19,15 @@ interface PlanDetailsProps {
 }
 
 const MIB_PER_GB = 1024;
+const MIB = 2 ** 20; // bytes
 
 /** Minutes, memory and downloads of a video, and what else could be had. */
 export function PlanDetails({ plan, stale, count, change }: PlanDetailsProps) {
   const { t } = useTranslation("generate");
   const format = useFormat();
   const { data: stats } = useQuery(statsQuery);
+  const free = useQuery(hardwareQuery).data?.free_disk_gb;
+  const disk = free === undefined ? undefined : (free * 1e9) / MIB;
   const onGpu = plan.device !== "cpu";
   const hopeless = !onGpu && !plan.model.endsWith("-demo");
   return (
@@ -57,7 +60,12 @@ export function PlanDetails({ plan, stale, count, change }: PlanDetailsProps) {
         whole={stats ? stats.ram_total_gb * MIB_PER_GB : plan.host_mb}
       />
       {plan.download_bytes != null && (
-        <Text size="sm">{t("plan.download", { size: format.bytes(plan.download_bytes) })}</Text>
+        <>
+          {disk !== undefined && (
+            <MemoryBar label={t("plan.disk")} used={plan.download_bytes / MIB} whole={disk} />
+          )}
+          <Text size="sm">{t("plan.download", { size: format.bytes(plan.download_bytes) })}</Text>
+        </>
       )}
       {!plan.fits && (
         <Text size="sm" fw={600} c="var(--bad)">

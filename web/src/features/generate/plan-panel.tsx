@@ -1,38 +1,25 @@
 import { Button, Group, Skeleton, Stack, Text } from "@mantine/core";
 import { Clapperboard } from "lucide-react";
-import { useState } from "react";
 import { useTranslation } from "react-i18next";
 
 import type { ModelView } from "@/api/types";
 import { Panel } from "@/components/panel";
 import { ProblemNote } from "@/components/problem-note";
-import { modelOf, modeOf, patched, toSubmit, useDraft } from "@/lib/draft";
+import { patched, useDraft } from "@/lib/draft";
 import { useShortcuts } from "@/lib/shortcuts";
 
 import { PlanDetails } from "./plan-details";
+import type { Make } from "./use-make";
 import { usePlan } from "./use-plan";
-import { newKey, useSubmit } from "./use-submit";
 
 import classes from "./plan-panel.module.css";
 
 /** What the video will take here, always up to date, and the button that makes it. */
-export function PlanPanel({ models }: { models: readonly ModelView[] }) {
+export function PlanPanel({ models, making }: { models: readonly ModelView[]; making: Make }) {
   const { t } = useTranslation("generate");
   const plan = usePlan(models);
-  const submit = useSubmit();
-  const [hold, setHold] = useState(false);
-  const ready = useDraft(
-    ({ draft }) =>
-      draft.prompt.trim() !== "" && !(modeOf(draft) === "ends" && draft.image === null),
-  );
+  const { make, ready, pending, held, error } = making;
   const count = useDraft(({ draft }) => draft.count);
-  const make = (held: boolean, force = false) => {
-    const { draft } = useDraft.getState();
-    const model = modelOf(draft, models);
-    if (!ready || model === undefined || submit.isPending) return;
-    setHold(held);
-    submit.mutate({ request: { ...toSubmit(draft, model), held, force }, key: newKey() });
-  };
   const change = (patch: Readonly<Record<string, unknown>>) => {
     const { draft, replace } = useDraft.getState();
     replace(patched(draft, patch, models));
@@ -56,19 +43,20 @@ export function PlanPanel({ models }: { models: readonly ModelView[] }) {
             change={change}
           />
         )}
-        {submit.error && (
+        {error && (
           <ProblemNote
-            error={submit.error}
+            error={error}
             act={({ change: patch }) => patch && change(patch)}
-            retry={() => make(hold)}
+            retry={() => make(held)}
           />
         )}
         <Button
           size="lg"
           fullWidth
+          className={classes.submit}
           leftSection={<Clapperboard size={19} aria-hidden />}
           disabled={!ready}
-          loading={submit.isPending && !hold}
+          loading={pending && !held}
           onClick={() => make(false)}
         >
           {t("submit", { count })}
@@ -83,7 +71,7 @@ export function PlanPanel({ models }: { models: readonly ModelView[] }) {
             color="gray"
             c="dimmed"
             disabled={!ready}
-            loading={submit.isPending && hold}
+            loading={pending && held}
             onClick={() => make(true)}
           >
             {t("submitHeld")}

@@ -30,6 +30,7 @@ export function PromptExamples({ demo }: { demo: boolean }) {
           fw={450}
           lang="en"
           maw="100%"
+          styles={{ label: { display: "block", height: "auto", textOverflow: "ellipsis" } }}
           onClick={() => change({ prompt: example })}
         >
           {example}

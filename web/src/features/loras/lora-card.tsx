@@ -10,6 +10,8 @@ import { ConfirmDialog } from "@/components/confirm-dialog";
 import { Panel } from "@/components/panel";
 import { useFormat } from "@/lib/use-format";
 
+import { KeysButton } from "./keys-button";
+import { NotesButton } from "./notes-button";
 import { impactQuery, useRemove } from "./use-loras";
 
 import classes from "./loras.module.css";
@@ -22,7 +24,7 @@ export function LoraCard({ lora }: { lora: LoraView }) {
     <Panel label={lora.name} className={classes.card}>
       <Stack gap="sm" h="100%">
         <Group gap={8}>
-          <Title order={3} className={classes.name}>
+          <Title order={2} size="h3" className={classes.name}>
             {lora.name}
           </Title>
           {lora.pair && <Badge color="gray">{t("pair")}</Badge>}
@@ -39,8 +41,10 @@ export function LoraCard({ lora }: { lora: LoraView }) {
           </Text>
         )}
         <About lora={lora} />
-        {lora.removable && (
-          <Group mt="auto">
+        <Group mt="auto" gap="xs">
+          <KeysButton lora={lora} />
+          {lora.removable && <NotesButton lora={lora} />}
+          {lora.removable && (
             <Button
               size="xs"
               variant="subtle"
@@ -51,8 +55,8 @@ export function LoraCard({ lora }: { lora: LoraView }) {
             >
               {t("delete.button")}
             </Button>
-          </Group>
-        )}
+          )}
+        </Group>
       </Stack>
       {leaving && <Leaving lora={lora} close={() => setLeaving(false)} />}
     </Panel>

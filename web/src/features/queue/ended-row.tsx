@@ -1,8 +1,9 @@
-import { ActionIcon, Badge, Group, Text, Tooltip } from "@mantine/core";
+import { ActionIcon, Badge, Group, Text } from "@mantine/core";
 import { Copy, RotateCcw, Trash2 } from "lucide-react";
 import { useTranslation } from "react-i18next";
 
 import type { TaskView } from "@/api/types";
+import { LogButton } from "@/components/log-button";
 import { useFormat } from "@/lib/use-format";
 import { useNow } from "@/lib/use-now";
 
@@ -36,7 +37,7 @@ export function EndedRow({ task }: { task: TaskView }) {
         </a>
       )}
       <div className={classes.what}>
-        <Text fw={550} truncate>
+        <Text fw={550} lineClamp={2}>
           {task.prompt}
         </Text>
         <TaskFacts task={task} />
@@ -47,6 +48,7 @@ export function EndedRow({ task }: { task: TaskView }) {
           {format.ago(task.completed_at ?? task.created_at, now)}
         </Text>
         {!done && <Badge color="gray">{t("common:state.cancelled")}</Badge>}
+        <LogButton task={task} />
         {done ? (
           <Act
             label={t("again")}
@@ -74,10 +76,15 @@ export function EndedRow({ task }: { task: TaskView }) {
 
 function Act({ label, run, icon }: { label: string; run: () => void; icon: React.ReactNode }) {
   return (
-    <Tooltip label={label}>
-      <ActionIcon variant="subtle" color="gray" size="lg" aria-label={label} onClick={run}>
-        {icon}
-      </ActionIcon>
-    </Tooltip>
+    <ActionIcon
+      variant="subtle"
+      color="gray"
+      size="lg"
+      aria-label={label}
+      title={label}
+      onClick={run}
+    >
+      {icon}
+    </ActionIcon>
   );
 }

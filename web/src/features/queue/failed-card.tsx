@@ -2,25 +2,30 @@ import { Button, Group, List, Stack, Text, Tooltip } from "@mantine/core";
 import { CircleCheck, RotateCcw, Trash2, TriangleAlert } from "lucide-react";
 import { useTranslation } from "react-i18next";
 
-import type { Action, Changes, TaskView } from "@/api/types";
+import type { TaskView } from "@/api/types";
+import { LogButton } from "@/components/log-button";
 import { Panel } from "@/components/panel";
 import { ProblemNote } from "@/components/problem-note";
 
 import { TaskFacts } from "./task-facts";
-import { useDeed, useRetryWith } from "./use-queue";
+import { useAdvice, useDeed } from "./use-queue";
 
 import classes from "./queue.module.css";
 
-const canBeDone = (action: Action) => action.change != null;
+/** "Try again" has a button of its own. */
+function isPlainRetry(path: string, change: object | null | undefined): boolean {
+  return path.endsWith("/retry") && Object.keys(change ?? {}).length === 0;
+}
 
 /** What went wrong, what was kept, and what to do about it, a button each. */
 export function FailedCard({ task }: { task: TaskView }) {
   const { t } = useTranslation("queue");
   const deed = useDeed();
-  const retry = useRetryWith(task.id);
+  const advice = useAdvice();
   const { failure } = task;
   const actions = failure?.actions ?? [];
-  const error = deed.error ?? retry.error;
+  const words = actions.filter(({ call }) => call == null);
+  const error = deed.error ?? advice.error;
   return (
     <Panel label={task.prompt} className={classes.failed}>
       <Stack gap="sm">
@@ -48,13 +53,13 @@ export function FailedCard({ task }: { task: TaskView }) {
           </Text>
           <TaskFacts task={task} />
         </div>
-        <List size="sm">
-          {actions
-            .filter((action) => !canBeDone(action))
-            .map(({ text }) => (
+        {words.length > 0 && (
+          <List size="sm">
+            {words.map(({ text }) => (
               <List.Item key={text}>{text}</List.Item>
             ))}
-        </List>
+          </List>
+        )}
         {error && <ProblemNote error={error} />}
         <Group gap="xs">
           <Button
@@ -65,20 +70,22 @@ export function FailedCard({ task }: { task: TaskView }) {
           >
             {t("retry")}
           </Button>
-          {actions
-            .filter((action) => canBeDone(action) && Object.keys(action.change ?? {}).length > 0)
-            .map(({ text, effect, change }) => (
-              <Tooltip key={text} label={effect}>
-                <Button
-                  size="sm"
-                  variant="default"
-                  loading={retry.isPending}
-                  onClick={() => retry.mutate(change as Partial<Changes>)}
-                >
-                  {text}
-                </Button>
-              </Tooltip>
-            ))}
+          {actions.map(
+            ({ text, effect, call, change }) =>
+              call != null &&
+              !isPlainRetry(call.path, change) && (
+                <Tooltip key={text} label={effect}>
+                  <Button
+                    size="sm"
+                    variant="default"
+                    loading={advice.isPending}
+                    onClick={() => advice.mutate(call)}
+                  >
+                    {text}
+                  </Button>
+                </Tooltip>
+              ),
+          )}
           <Button
             size="sm"
             variant="subtle"
@@ -88,6 +95,7 @@ export function FailedCard({ task }: { task: TaskView }) {
           >
             {t("remove")}
           </Button>
+          <LogButton task={task} />
         </Group>
       </Stack>
     </Panel>

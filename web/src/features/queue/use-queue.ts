@@ -1,8 +1,8 @@
 import { useMutation, useQueryClient } from "@tanstack/react-query";
 
-import { api, unwrap } from "@/api/client";
+import { api, follow, unwrap } from "@/api/client";
 import { keys } from "@/api/queries";
-import type { Changes, QueueView } from "@/api/types";
+import type { ActionCall, Changes, QueueView } from "@/api/types";
 
 const at = (id: string) => ({ params: { path: { task_id: id } } });
 
@@ -32,14 +32,10 @@ export function useDeed() {
   });
 }
 
-/** A failed job again, with a change that was suggested. */
-export function useRetryWith(id: string) {
+/** What a failure suggests. */
+export function useAdvice() {
   const onSettled = useRefresh();
-  return useMutation({
-    mutationFn: (changes: Partial<Changes>) =>
-      unwrap(api.POST("/api/v1/queue/{task_id}/retry", { ...at(id), body: { changes } })),
-    onSettled,
-  });
+  return useMutation({ mutationFn: (call: ActionCall) => follow(call), onSettled });
 }
 
 /** The same once more; with the same seed, or another one. */

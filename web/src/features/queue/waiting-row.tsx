@@ -1,6 +1,6 @@
 import { useSortable } from "@dnd-kit/sortable";
 import { CSS } from "@dnd-kit/utilities";
-import { ActionIcon, Badge, Group, Menu, Text, Tooltip } from "@mantine/core";
+import { ActionIcon, Badge, Group, Menu, Text } from "@mantine/core";
 import { ArrowUpToLine, Copy, Ellipsis, GripVertical, Pause, Pencil, Play, X } from "lucide-react";
 import { useState } from "react";
 import { useTranslation } from "react-i18next";
@@ -57,18 +57,17 @@ export function WaitingRow({ task, place }: { task: TaskView; place: number }) {
       </div>
       <Group gap={4} wrap="nowrap">
         {held && <Badge color="yellow">{t("held")}</Badge>}
-        <Tooltip label={t(held ? "release" : "hold")}>
-          <ActionIcon
-            variant="subtle"
-            color="gray"
-            size="lg"
-            aria-label={t(held ? "release" : "hold")}
-            loading={deed.isPending}
-            onClick={does(held ? "release" : "hold")}
-          >
-            {held ? <Play size={17} aria-hidden /> : <Pause size={17} aria-hidden />}
-          </ActionIcon>
-        </Tooltip>
+        <ActionIcon
+          title={t(held ? "release" : "hold")}
+          variant="subtle"
+          color="gray"
+          size="lg"
+          aria-label={t(held ? "release" : "hold")}
+          loading={deed.isPending}
+          onClick={does(held ? "release" : "hold")}
+        >
+          {held ? <Play size={17} aria-hidden /> : <Pause size={17} aria-hidden />}
+        </ActionIcon>
         <Menu position="bottom-end" shadow="md" radius="md">
           <Menu.Target>
             <ActionIcon

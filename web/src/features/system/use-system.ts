@@ -28,6 +28,15 @@ export const diagnosticsQuery = queryOptions({
   queryFn: ({ signal }) => unwrap(api.GET("/api/v1/system/diagnostics", { signal })),
 });
 
+/** What was measured here in a quarter of a year. */
+export const speedsQuery = queryOptions({
+  queryKey: [...keys.models, "analytics"] as const,
+  queryFn: ({ signal }) =>
+    unwrap(
+      api.GET("/api/v1/models/analytics", { params: { query: { time_period_days: 90 } }, signal }),
+    ),
+});
+
 /** The limits that every plan obeys. */
 export const limitsQuery = queryOptions({
   queryKey: limitsKey,
@@ -41,6 +50,24 @@ export function useSetLimits() {
       unwrap(api.POST("/api/v1/system/optimization", { body })),
     onSuccess: (limits) => client.setQueryData<Optimization>(limitsKey, limits),
     onSettled: () => client.invalidateQueries({ queryKey: ["plan"] }),
+  });
+}
+
+const MEASURING = [4000, 8000, 16_000]; // milliseconds after which it is looked whether the workers are done
+
+/** Have workers that wait measure how fast the computer is; plans tell times by it. */
+export function useCalibrate() {
+  const client = useQueryClient();
+  return useMutation({
+    mutationFn: () => unwrap(api.POST("/api/v1/system/calibration")),
+    onSuccess: () => {
+      for (const after of MEASURING) {
+        setTimeout(() => {
+          for (const queryKey of [["diagnostics"], keys.hardware, ["plan"]])
+            void client.invalidateQueries({ queryKey });
+        }, after);
+      }
+    },
   });
 }
 
