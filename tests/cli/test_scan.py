@@ -8,7 +8,7 @@ from tests.cli.conftest import Wan
 from tests.weights import dialects as d
 from tests.weights.test_finding import comfy
 from wanvideo.cli import convert, scan
-from wanvideo.weights import assemble, finding, folder
+from wanvideo.weights import adding, assemble, finding, folder
 
 __all__ = ["comfy"]  # a fixture
 HIGH = "wan2.2_t2v_high_noise_14B_fp8_scaled.safetensors"
@@ -16,7 +16,7 @@ HIGH = "wan2.2_t2v_high_noise_14B_fp8_scaled.safetensors"
 
 @pytest.fixture(autouse=True)
 def _only_the_tiny_model(monkeypatch: pytest.MonkeyPatch) -> None:
-    for module in (scan, convert, folder, finding, assemble):
+    for module in (scan, convert, adding, folder, finding, assemble):
         monkeypatch.setattr(module, "MODELS", (d.SPEC,))
 
 

@@ -63,7 +63,7 @@ def no_workers(*_: object) -> dict[str, Any]:
 def sources(tmp: Path, *, hubs: tuple[Hub, ...] = (), demo: Path = DEMO_FOLDER) -> Sources:
     """Nothing of this computer but what comes with the package."""
     return Sources(
-        places=Places(roots=(tmp / "models",), hub_cache=tmp / "hub", demo=demo),
+        places=Places(roots=(tmp / "models",), hub_cache=tmp / "hub", demo=demo, registry=tmp / "models.json"),
         hubs=hubs,
         library=LoraLibrary(folder=tmp / "loras", roots=(DEMO_FOLDER / "loras",)),
     )

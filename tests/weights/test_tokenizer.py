@@ -1,4 +1,6 @@
 import json
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -122,3 +124,21 @@ def test_a_configuration_that_does_not_fit_is_refused(folder: Path, config: dict
 def test_special_tokens_may_be_described_by_objects(folder: Path) -> None:
     edit_json(folder / "tokenizer_config.json", eos_token={"content": "</s>", "lstrip": False})
     assert PromptTokenizer.from_folder(folder).end_id == 1
+
+
+@given(prompt=st.text(max_size=60))
+def test_as_many_tokens_are_counted_as_are_encoded(counting: PromptTokenizer, prompt: str) -> None:
+    tokens = counting.encode([prompt])
+    assert counting.count(prompt) == int(tokens.mask.sum()) + tokens.cut[0]
+
+
+@pytest.fixture(scope="module")
+def counting(tmp_path_factory: pytest.TempPathFactory) -> PromptTokenizer:
+    folder = tmp_path_factory.mktemp("counting") / "tokenizer"
+    write_tokenizer(folder, model_max_length=16)
+    return PromptTokenizer.from_folder(folder)
+
+
+def test_counting_needs_no_torch() -> None:
+    program = "import sys; import wanvideo.weights.token_counts; sys.exit('torch' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", program], check=False).returncode == 0

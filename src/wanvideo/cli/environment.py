@@ -10,7 +10,7 @@ from wanvideo.pipelines.loras import usual_library
 from wanvideo.weights.download.hub import Hub, usual_hubs
 from wanvideo.weights.lora.library import LoraLibrary
 from wanvideo.weights.places import Places, hub_cache
-from wanvideo.weights.registry import read_registry, usual_registry
+from wanvideo.weights.registry import usual_registry
 
 MODELS_VARIABLE: Final = "WAN_MODELS"  # folders that hold one folder per model, separated like PATH
 LORAS_VARIABLE: Final = "WAN_LORAS"  # folders that hold LoRAs, such as ComfyUI's `models/loras`, separated like PATH
@@ -24,7 +24,7 @@ def places(environment: Mapping[str, str] = os.environ) -> Places:
     return Places(
         roots=tuple(Path(root).expanduser() for root in roots if root),
         hub_cache=hub_cache(environment, Path.home()),
-        added=read_registry(usual_registry()),
+        registry=usual_registry(),
     )
 
 

@@ -10,8 +10,8 @@ import typer
 from wanvideo.cli.environment import places
 from wanvideo.cli.models import size
 from wanvideo.cli.output import Output, UsageFault
-from wanvideo.errors import ModelMissing, WanVideoError
-from wanvideo.weights.assemble import undecided
+from wanvideo.errors import WanVideoError
+from wanvideo.weights.adding import look_at, needs_role
 from wanvideo.weights.catalog import MODELS, ModelSpec
 from wanvideo.weights.finding import find_all, survey_of
 from wanvideo.weights.folder import ModelFolder
@@ -46,8 +46,13 @@ def add(
     if not where.exists():
         raise UsageFault(f"{where} does not exist: give a file or a folder")
     added = Added(path=where, role=role)
-    found = survey_of(Places(added=(added,)))
-    _check_usable(where, found)
+    found = look_at(added)
+    if needs_role(added, found):
+        raise UsageFault(
+            f"{where} could be the high-noise or the low-noise expert of Wan 2.2, or a model of Wan 2.1, and its name "
+            "does not say: add --as high, --as low or --as only",
+            suggestions=[f"wan models add {where} --as {each}" for each in Role],
+        )
     if role is not None and len(found.transformers) != 1:
         raise UsageFault(
             f"--as is for one transformer, and {where} holds {len(found.transformers)}: add them one by one"
@@ -84,22 +89,6 @@ def _existing(path: str) -> Path:
     if not where.exists():
         raise UsageFault(f"{where} does not exist: give a file or a folder")
     return where
-
-
-def _check_usable(path: Path, found: Survey) -> None:
-    """Raises why nothing in `path` can be used, or what has to be said about it."""
-    if found.transformers or found.vaes or found.text_encoders or found.tokenizers or found.diffusers:
-        unclear = [paths[0] for spec in MODELS if (paths := undecided(spec, found))]
-        if path.is_file() and unclear:
-            raise UsageFault(
-                f"{path} could be the high-noise or the low-noise expert of Wan 2.2, or a model of Wan 2.1, and its "
-                "name does not say: add --as high, --as low or --as only",
-                suggestions=[f"wan models add {path} --as {role}" for role in Role],
-            )
-        return
-    if found.problems:
-        raise found.problems[0].error
-    raise ModelMissing(f"{path} holds no weights of Wan that we can read", facts={"path": str(path)})
 
 
 def _standings(where: Places, found: Survey) -> Iterator[Standing]:

@@ -11,7 +11,7 @@ from wanvideo.families.registry import Registry, installed_families
 from wanvideo.request import GenerationRequest
 from wanvideo.weights.entry import ModelEntry
 from wanvideo.weights.places import Places, hub_cache
-from wanvideo.weights.registry import read_registry, usual_registry
+from wanvideo.weights.registry import usual_registry
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -31,7 +31,7 @@ def usual_places(roots: Sequence[str | os.PathLike[str]] = ()) -> Places:
     return Places(
         roots=tuple(Path(root) for root in roots),
         hub_cache=hub_cache(os.environ, Path.home()),
-        added=read_registry(usual_registry()),
+        registry=usual_registry(),
     )
 
 

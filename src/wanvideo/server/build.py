@@ -33,6 +33,7 @@ from wanvideo.server.sandbox import Sandbox
 from wanvideo.server.settings import Settings
 from wanvideo.server.stores import database_of, folder_of
 from wanvideo.server.tidying import Tidying, remove_unused
+from wanvideo.server.tokens import TokenCounter
 from wanvideo.server.webhooks import Webhooks, body_of, key_of
 from wanvideo.server.workers import describe, workers_of
 
@@ -65,6 +66,8 @@ def build(settings: Settings, sources: Sources, *, workers: Workers = workers_of
         retention = Retention(queue, settings.retention)
         supervisor = Supervisor(queue, workers(settings, sources, folder), describe=describe, preparer=preparing)
         sandbox = Sandbox()
+        tokens = TokenCounter()
+        closing.callback(tokens.close)
         inputs = Inputs(folder.inputs, sandbox)
         parts = Parts(
             settings=settings,
@@ -87,6 +90,7 @@ def build(settings: Settings, sources: Sources, *, workers: Workers = workers_of
             webhooks=webhooks_of(
                 settings, queue, lambda job: task_view(parts, job).model_dump(mode="json", exclude_none=True)
             ),
+            tokens=tokens,
             closing=closing.pop_all(),
         )
     parts.closing.callback(queue.subscribe(lambda change: _tell_change(parts, change)))

@@ -44,6 +44,12 @@ class NotFound(WanVideoError):
     code = "NOT_FOUND"
 
 
+class Forbidden(WanVideoError):
+    """Not from there, or not by everybody."""
+
+    code = "FORBIDDEN"
+
+
 class Gone(WanVideoError):
     """It is known, and its file has been deleted."""
 
@@ -87,6 +93,7 @@ class Internal(WanVideoError):
 
 _STATUS: Final[Mapping[type[WanVideoError], int]] = {
     NotFound: 404,
+    Forbidden: 403,
     Gone: 410,
     Conflict: 409,
     AlreadyOver: 400,

@@ -37,6 +37,7 @@ from wanvideo.server.sandbox import Sandbox
 from wanvideo.server.schemas.system import Check
 from wanvideo.server.settings import Settings
 from wanvideo.server.tidying import Tidying
+from wanvideo.server.tokens import TokenCounter
 from wanvideo.server.webhooks import Webhooks
 from wanvideo.weights.download.hub import Hub as ModelHub
 from wanvideo.weights.download.plan import free_bytes
@@ -44,6 +45,7 @@ from wanvideo.weights.entry import ModelEntry
 from wanvideo.weights.lora.library import LoraLibrary
 from wanvideo.weights.pick import Hardware
 from wanvideo.weights.places import Places
+from wanvideo.weights.registry import known
 
 API_VERSION: Final = "2.2.0"  # of the contract that existing clients were written for
 
@@ -87,6 +89,7 @@ class Parts:
     hub: Hub
     enhancer: Enhancer | None
     webhooks: Webhooks
+    tokens: TokenCounter
     closing: ExitStack  # what is to be undone when the server stops
     started: float = field(default_factory=time.monotonic)
     # Plans by what was asked, and when they were made, in monotonic seconds: see `forecast`.
@@ -237,7 +240,7 @@ class Parts:
         """Whose places are nobody's business."""
         places, library = self.sources.places, self.sources.library
         found = (self.folder.root, places.hub_cache, *places.roots, places.demo, library.folder, *library.roots)
-        return tuple(each for each in (*found, *(added.path for added in places.added)) if each is not None)
+        return tuple(each for each in (*found, *(added.path for added in known(places))) if each is not None)
 
     @property
     def cache(self) -> Path:

@@ -34,6 +34,7 @@ class Places:
     hub_cache: Path | None = None  # of the Hugging Face hub
     demo: Path = DEMO_FOLDER
     added: tuple[Added, ...] = ()
+    registry: Path | None = None  # a file that names more of them; read each time, since it may grow meanwhile
 
 
 def hub_cache(environment: Mapping[str, str], home: Path) -> Path:

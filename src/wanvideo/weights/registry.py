@@ -10,7 +10,7 @@ import platformdirs
 
 from wanvideo.errors import ModelCorrupt, ModelIncomplete
 from wanvideo.weights.headers import read_json
-from wanvideo.weights.places import Added, Role
+from wanvideo.weights.places import Added, Places, Role
 
 _VERSION: Final = 1
 
@@ -30,6 +30,19 @@ def read_registry(path: Path) -> tuple[Added, ...]:
     if content.get("version") != _VERSION or not isinstance(entries, list):
         raise _damaged(path)
     return tuple(_entry(path, entry) for entry in entries)
+
+
+def registered(places: Places) -> tuple[Added, ...]:
+    """What was added to these places: named ones first, then those of the registry. Raises ModelCorrupt."""
+    return (*places.added, *(read_registry(places.registry) if places.registry is not None else ()))
+
+
+def known(places: Places) -> tuple[Added, ...]:
+    """The same, of which a damaged registry has none."""
+    try:
+        return registered(places)
+    except ModelCorrupt:
+        return places.added
 
 
 def register(path: Path, added: Added) -> None:

@@ -19,6 +19,7 @@ from wanvideo.weights.labels import Label, read_label
 from wanvideo.weights.layout import Config
 from wanvideo.weights.network import INDEX_SUFFIX, SHARD, AnyPart, NetworkPart, open_networks
 from wanvideo.weights.places import MODEL_INDEX, Places, Role, snapshots
+from wanvideo.weights.registry import registered
 from wanvideo.weights.stored import EMBEDDED
 
 log = logging.getLogger(__name__)
@@ -128,7 +129,7 @@ def _files(places: Places) -> Iterator[tuple[Path, Role | None]]:
 
 
 def _all_files(places: Places) -> Iterator[tuple[Path, Role | None]]:
-    for added in places.added:
+    for added in registered(places):
         found = _walk(added.path) if os.path.isdir(added.path) else [added.path]  # noqa: PTH112  # may be forbidden
         yield from ((path, added.role) for path in found)
     for root in places.roots:

@@ -1,4 +1,4 @@
-"""Prompts -> token ids of UMT5."""
+"""Prompts -> token ids of UMT5. Torch is imported only to make tensors of them."""
 
 import html
 import json
@@ -6,11 +6,9 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
-import torch
 from tokenizers import AddedToken, Tokenizer, models, normalizers, pre_tokenizers
-from torch import Tensor
 
 from wanvideo.errors import InvalidPrompt, ModelCorrupt, ModelMismatch
 from wanvideo.weights.gguf import MAGIC as GGUF
@@ -18,6 +16,9 @@ from wanvideo.weights.gguf import read_gguf_arrays
 from wanvideo.weights.headers import read_header, read_json, read_start
 from wanvideo.weights.sentencepiece import SPECIAL, UNKNOWN, SentencePieceModel, read_sentencepiece
 from wanvideo.weights.stored import EMBEDDED, StoredTensor, read_bytes
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 # The length that the transformers were trained with.
 _TEXT_TOKENS: Final = 512
@@ -39,8 +40,8 @@ def clean(prompt: str) -> str:
 class PromptTokens:
     """Prompts as the text encoder takes them."""
 
-    ids: Tensor  # [B, S] int64
-    mask: Tensor  # [B, S] bool; True: token, False: padding
+    ids: "Tensor"  # [B, S] int64
+    mask: "Tensor"  # [B, S] bool; True: token, False: padding
     cut: tuple[int, ...]  # tokens at the end of each prompt that were too many
 
 
@@ -102,15 +103,24 @@ class PromptTokenizer:
         """Number of tokens, ids from 0."""
         return self.tokenizer.get_vocab_size(with_added_tokens=True)
 
+    def count(self, prompt: str) -> int:
+        """Tokens of a prompt as it will be used, with the end token; more than `text_tokens` are cut."""
+        return len(self._ids(prompt)) + 1
+
+    def _ids(self, prompt: str) -> list[int]:
+        return self.tokenizer.encode(clean(prompt), add_special_tokens=False).ids
+
     def encode(self, prompts: Sequence[str]) -> PromptTokens:
         """Clean and tokenize B prompts; each ends with the end token, also where it had to be cut."""
+        import torch
+
         ids = torch.full((len(prompts), self.text_tokens), self.pad_id, dtype=torch.int64)
         mask = torch.zeros(ids.shape, dtype=torch.bool)
         cut: list[int] = []
         for row, prompt in enumerate(prompts):
             if not isinstance(prompt, str):
                 raise InvalidPrompt(f"the prompt is {prompt!r:.100}: it must be text")
-            tokens = self.tokenizer.encode(clean(prompt), add_special_tokens=False).ids
+            tokens = self._ids(prompt)
             kept = [*tokens[: self.text_tokens - 1], self.end_id]
             ids[row, : len(kept)] = torch.tensor(kept)
             mask[row, : len(kept)] = True

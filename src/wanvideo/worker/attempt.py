@@ -34,6 +34,7 @@ from wanvideo.pipelines.settings import parameters
 from wanvideo.pipelines.state import Checkpoint
 from wanvideo.pipelines.write import generate_to_file
 from wanvideo.request import Adjustment, GenerationRequest, Phase, Progress, ResolvedRequest, Tier
+from wanvideo.weights.registry import known
 from wanvideo.worker.candidates import Candidate, candidates
 from wanvideo.worker.device import Device
 from wanvideo.worker.frames import drop_frames
@@ -334,7 +335,7 @@ class Attempt:
         if self._model is not None:
             yield self._model.path
         yield from (self.folder, self.settings.data.root, self.settings.data.outputs, self.settings.data.inputs)
-        yield from (*places.roots, places.demo, *(added.path for added in places.added))
+        yield from (*places.roots, places.demo, *(added.path for added in known(places)))
         yield from filter(None, (places.hub_cache, library.folder, *library.roots))
 
     def _shown_text(self, text: str) -> str:

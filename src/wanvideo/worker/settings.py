@@ -31,6 +31,7 @@ class WorkerSettings:
             "hub_cache": None if places.hub_cache is None else str(places.hub_cache),
             "demo": str(places.demo),
             "added": [{"path": str(each.path), "role": each.role} for each in places.added],
+            "registry": None if places.registry is None else str(places.registry),
             "loras": str(self.library.folder),
             "lora_roots": [str(root) for root in self.library.roots],
             "device": self.device,
@@ -40,7 +41,7 @@ class WorkerSettings:
 
     @classmethod
     def from_json(cls, values: Mapping[str, Any]) -> "WorkerSettings":
-        cache, outputs = values["hub_cache"], values["outputs"]
+        cache, outputs, registry = values["hub_cache"], values["outputs"], values["registry"]
         return cls(
             data=DataFolder(Path(values["data"]), None if outputs is None else Path(outputs)),
             places=Places(
@@ -51,6 +52,7 @@ class WorkerSettings:
                     Added(path=Path(each["path"]), role=None if each["role"] is None else Role(each["role"]))
                     for each in values["added"]
                 ),
+                registry=None if registry is None else Path(registry),
             ),
             library=LoraLibrary(folder=Path(values["loras"]), roots=tuple(map(Path, values["lora_roots"]))),
             device=values["device"],

@@ -70,3 +70,24 @@ def test_what_is_not_ours_stays(idle: Serving) -> None:
     assert idle.client.request("DELETE", f"{LORA}/slanted").status_code == 422
     for name in ("nope", "..%2f..%2fetc%2fpasswd", "%2fetc%2fpasswd"):
         assert idle.client.get(f"{LORA}/{name}/memory-impact").status_code == 404
+
+
+def test_it_is_seen_which_keys_have_a_place(fresh: Serving) -> None:
+    upload(fresh, SLANTED, name="mine")
+    found = fresh.get(f"{LORA}/mine/keys", model_type="t2v-A14B-demo")
+    assert (found["fits"], found["unmatched"]) == (True, [])
+    assert all(layer.startswith("blocks.") for layer in found["matched"])
+    other = fresh.get(f"{LORA}/mine/keys", model_type="wan2.1-t2v-14B")
+    assert (other["fits"], other["matched"]) == (False, [])
+    assert "width" in other["problem"] or "made for" in other["problem"]
+
+
+def test_notes_and_trigger_words_are_kept_beside_the_file(fresh: Serving) -> None:
+    upload(fresh, SLANTED, name="mine")
+    said = fresh.client.patch(
+        f"{LORA}/mine", json={"trigger_words": [" slanted ", ""], "notes": "from my tests"}
+    ).json()
+    assert (said["trigger_words"], said["notes"]) == (["slanted"], "from my tests")
+    said = fresh.client.patch(f"{LORA}/mine", json={"notes": "other"}).json()
+    assert (said["trigger_words"], said["notes"]) == (["slanted"], "other")
+    assert fresh.client.patch(f"{LORA}/slanted", json={"notes": "x"}).status_code == 422

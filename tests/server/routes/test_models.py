@@ -6,6 +6,12 @@ from typing import Any
 import pytest
 
 from tests.server.serving import Serving, no_workers, serving
+from tests.weights import dialects as d
+from tests.weights.test_finding import comfy
+from wanvideo.weights import adding, assemble, finding, folder
+from wanvideo.weights.registry import read_registry
+
+__all__ = ["comfy"]  # a fixture
 
 MODELS = "/api/v1/models"
 WAN = "/api/v1/wan-models"
@@ -121,3 +127,29 @@ def test_what_a_plan_offers_instead_can_be_asked_for_as_it_is(idle: Serving) -> 
     again = idle.post("/api/v1/generation/plan", wish | other["patch"])
     assert (again["frames"], again["peak_mb"]) == (other["patch"]["frames"], other["peak_mb"])
     assert again["adjustments"] == []
+
+
+def test_files_of_this_computer_are_used_where_they_lie(
+    fresh: Serving, comfy: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for module in (adding, assemble, finding, folder):
+        monkeypatch.setattr(module, "MODELS", (d.SPEC,))
+    added = fresh.post(f"{MODELS}/add", {"path": f"'{comfy}'"})
+    assert [each.partition(",")[0] for each in added["found"]][:2] == ["transformer", "transformer"]
+    registry = fresh.parts.catalog.places.registry
+    assert registry is not None
+    assert [each.path for each in read_registry(registry)] == [comfy]
+
+
+@pytest.mark.parametrize(
+    ("path", "status", "said"),
+    [
+        ("models", 422, "whole path"),
+        ("/nowhere/at/all", 422, "nothing lies at"),
+        ("{tmp}", 409, "no weights of Wan"),
+    ],
+)
+def test_what_cannot_be_added_is_explained(fresh: Serving, tmp_path: Path, path: str, status: int, said: str) -> None:
+    answer = fresh.client.post(f"{MODELS}/add", json={"path": path.format(tmp=tmp_path)})
+    assert answer.status_code == status
+    assert said in answer.json()["message"]

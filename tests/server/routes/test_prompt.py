@@ -31,6 +31,16 @@ def test_the_other_questions(idle: Serving) -> None:
     assert idle.client.post(f"{PROMPT}/enhance", json={"prompt": ""}).status_code == 422
 
 
+def test_tokens_are_those_of_the_model(idle: Serving) -> None:
+    one, two = (
+        idle.post(f"{PROMPT}/tokens", {"prompt": prompt, "model_type": "t2v-A14B-demo"})
+        for prompt in ("a small red circle", "a small red circle moves\nleft")
+    )
+    assert 1 < one["tokens"] < two["tokens"] < one["limit"] == two["limit"]
+    none = idle.client.post(f"{PROMPT}/tokens", json={"prompt": "x", "model_type": "wan2.1-t2v-1.3B"})
+    assert (none.status_code, none.json()["code"]) == (409, "MODEL_MISSING")
+
+
 @contextmanager
 def language_model(answer: bytes) -> Iterator[tuple[str, list[dict[str, object]]]]:
     """An OpenAI-compatible server that says one thing; its address, and what it was asked."""

@@ -38,10 +38,30 @@ export const healthQuery = queryOptions({
   queryFn: ({ signal }) => unwrap(api.GET("/api/v1/system/health", { signal })),
 });
 
+/** Everything that happened to a job. */
+export const jobEventsQuery = (id: string) =>
+  queryOptions({
+    queryKey: [...keys.task(id), "events"] as const,
+    queryFn: ({ signal }) =>
+      unwrap(
+        api.GET("/api/v1/queue/{task_id}/events", {
+          params: { path: { task_id: id }, query: { limit: 1000 } },
+          signal,
+        }),
+      ),
+    staleTime: 0,
+  });
+
 /** What the computer does at the moment; told anew each second to who subscribes to system_stats. */
 export const statsQuery = queryOptions({
   queryKey: keys.stats,
   queryFn: ({ signal }) => unwrap(api.GET("/api/v1/system/stats", { signal })),
+});
+
+/** What the computer is, and what it is good for. */
+export const hardwareQuery = queryOptions({
+  queryKey: ["hardware"] as const,
+  queryFn: ({ signal }) => unwrap(api.GET("/api/v1/system/hardware/profile", { signal })),
 });
 
 /** What a video would take here. Answers stay good for as long as the free memory does. */
@@ -54,6 +74,32 @@ export const planQuery = (body: PlanBody | null) =>
         : ({ signal }) => unwrap(api.POST("/api/v1/generation/plan", { body, signal })),
     staleTime: 30_000,
     retry: false,
+  });
+
+/** What a video begins with, and what counts most. */
+export interface Use {
+  from: "text" | "image";
+  first: "quality" | "speed";
+}
+
+/** Which model this computer should make such videos with. */
+export const adviceQuery = ({ from, first }: Use) =>
+  queryOptions({
+    queryKey: [...keys.models, "advice", from, first] as const,
+    queryFn: ({ signal }) =>
+      unwrap(
+        api.GET("/api/v1/wan-models/recommend", {
+          params: {
+            query: {
+              use_case: from,
+              quality_priority: first === "quality" ? "high" : "low",
+              speed_priority: first === "speed" ? "high" : "low",
+            },
+          },
+          signal,
+        }),
+      ),
+    staleTime: 30_000,
   });
 
 /** What only the socket tells of a running job. */

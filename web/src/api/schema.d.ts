@@ -227,6 +227,30 @@ export type paths = {
     delete: operations["remove_lora"];
     options?: never;
     head?: never;
+    /**
+     * Describe Lora
+     * @description Say which words call for a LoRA of the library, and what else should be known.
+     */
+    patch: operations["describe_lora"];
+    trace?: never;
+  };
+  "/api/v1/lora/{name}/keys": {
+    parameters: {
+      query?: never;
+      header?: never;
+      path?: never;
+      cookie?: never;
+    };
+    /**
+     * Get Lora Keys
+     * @description Which layers of a model a LoRA changes, and which of its tensors have no place there.
+     */
+    get: operations["get_lora_keys"];
+    put?: never;
+    post?: never;
+    delete?: never;
+    options?: never;
+    head?: never;
     patch?: never;
     trace?: never;
   };
@@ -366,6 +390,26 @@ export type paths = {
      * @description Delete a model, or one variant of it, from the cache; what other models need stays.
      */
     delete: operations["remove_model"];
+    options?: never;
+    head?: never;
+    patch?: never;
+    trace?: never;
+  };
+  "/api/v1/models/add": {
+    parameters: {
+      query?: never;
+      header?: never;
+      path?: never;
+      cookie?: never;
+    };
+    get?: never;
+    put?: never;
+    /**
+     * Add Model
+     * @description Use files where they lie on the server's computer, which only that computer itself may ask for.
+     */
+    post: operations["add_model"];
+    delete?: never;
     options?: never;
     head?: never;
     patch?: never;
@@ -914,6 +958,26 @@ export type paths = {
     get: operations["list_prompt_styles"];
     put?: never;
     post?: never;
+    delete?: never;
+    options?: never;
+    head?: never;
+    patch?: never;
+    trace?: never;
+  };
+  "/api/v1/prompt/tokens": {
+    parameters: {
+      query?: never;
+      header?: never;
+      path?: never;
+      cookie?: never;
+    };
+    get?: never;
+    put?: never;
+    /**
+     * Count Prompt Tokens
+     * @description How long a prompt is in the tokens of a model that is here.
+     */
+    post: operations["count_prompt_tokens"];
     delete?: never;
     options?: never;
     head?: never;
@@ -2036,6 +2100,37 @@ export type components = {
       method: "POST";
       /** Path */
       path: string;
+    };
+    /**
+     * AddBody
+     * @description A model that is already on the server's computer.
+     */
+    AddBody: {
+      /**
+       * Path
+       * @description Of a weight file, a model's folder, or ComfyUI's `models`.
+       */
+      path: string;
+      /**
+       * Role
+       * @description What a transformer is, if its name does not say.
+       */
+      role?: ("high" | "low" | "only") | null;
+    };
+    /** AddedView */
+    AddedView: {
+      /**
+       * Found
+       * @description The networks that it holds, in words.
+       */
+      found: string[];
+      /** Message */
+      message: string;
+      /**
+       * Ready
+       * @description Models that could not be used before.
+       */
+      ready: string[];
     };
     /**
      * AdjustmentView
@@ -3299,6 +3394,43 @@ export type components = {
       strength: number;
       /** Strength Low */
       strength_low?: number | null;
+    };
+    /**
+     * LoraKeys
+     * @description How a LoRA goes together with a model, by the names of its tensors.
+     */
+    LoraKeys: {
+      /** Fits */
+      fits: boolean;
+      /** Lora Name */
+      lora_name: string;
+      /**
+       * Matched
+       * @description Layers of the model that it changes.
+       */
+      matched: string[];
+      /** Model Id */
+      model_id: string;
+      /**
+       * Problem
+       * @description Why nothing of it can be used.
+       */
+      problem?: string | null;
+      /**
+       * Unmatched
+       * @description Tensors that have no place in the model, and are left out.
+       */
+      unmatched: string[];
+    };
+    /**
+     * LoraNotes
+     * @description What people should know about a LoRA; what is left out stays as it is.
+     */
+    LoraNotes: {
+      /** Notes */
+      notes?: string | null;
+      /** Trigger Words */
+      trigger_words?: string[] | null;
     };
     /** LoraPreview */
     LoraPreview: {
@@ -5022,6 +5154,26 @@ export type components = {
       /** Start */
       start: string;
     };
+    /** Tokens */
+    Tokens: {
+      /**
+       * Limit
+       * @description That the model uses; the rest of the prompt is cut.
+       */
+      limit: number;
+      /**
+       * Tokens
+       * @description With the end token.
+       */
+      tokens: number;
+    };
+    /** TokensBody */
+    TokensBody: {
+      /** Model Type */
+      model_type: string;
+      /** Prompt */
+      prompt: string;
+    };
     /** TriggerBody */
     TriggerBody: {
       /** Context */
@@ -5327,6 +5479,8 @@ export type components = {
 };
 export type Action = components["schemas"]["Action"];
 export type ActionCall = components["schemas"]["ActionCall"];
+export type AddBody = components["schemas"]["AddBody"];
+export type AddedView = components["schemas"]["AddedView"];
 export type AdjustmentView = components["schemas"]["AdjustmentView"];
 export type Alert = components["schemas"]["Alert"];
 export type AlertFrame = components["schemas"]["AlertFrame"];
@@ -5394,6 +5548,8 @@ export type JobEventView = components["schemas"]["JobEventView"];
 export type LatentPreview = components["schemas"]["LatentPreview"];
 export type LimitsView = components["schemas"]["LimitsView"];
 export type LoraBody = components["schemas"]["LoraBody"];
+export type LoraKeys = components["schemas"]["LoraKeys"];
+export type LoraNotes = components["schemas"]["LoraNotes"];
 export type LoraPreview = components["schemas"]["LoraPreview"];
 export type LoraRemoved = components["schemas"]["LoraRemoved"];
 export type Loras = components["schemas"]["Loras"];
@@ -5482,6 +5638,8 @@ export type TaskUpdate = components["schemas"]["TaskUpdate"];
 export type TaskUpdateFrame = components["schemas"]["TaskUpdateFrame"];
 export type TaskView = components["schemas"]["TaskView"];
 export type TimeRange = components["schemas"]["TimeRange"];
+export type Tokens = components["schemas"]["Tokens"];
+export type TokensBody = components["schemas"]["TokensBody"];
 export type TriggerBody = components["schemas"]["TriggerBody"];
 export type Triggered = components["schemas"]["Triggered"];
 export type ValidateBody = components["schemas"]["ValidateBody"];
@@ -6331,6 +6489,74 @@ export interface operations {
       };
     };
   };
+  describe_lora: {
+    parameters: {
+      query?: never;
+      header?: never;
+      path: {
+        name: string;
+      };
+      cookie?: never;
+    };
+    requestBody: {
+      content: {
+        "application/json": components["schemas"]["LoraNotes"];
+      };
+    };
+    responses: {
+      /** @description Successful Response */
+      200: {
+        headers: {
+          [name: string]: unknown;
+        };
+        content: {
+          "application/json": components["schemas"]["LoraView"];
+        };
+      };
+      /** @description What went wrong. */
+      default: {
+        headers: {
+          [name: string]: unknown;
+        };
+        content: {
+          "application/json": components["schemas"]["Problem"];
+        };
+      };
+    };
+  };
+  get_lora_keys: {
+    parameters: {
+      query: {
+        model_type: string;
+      };
+      header?: never;
+      path: {
+        name: string;
+      };
+      cookie?: never;
+    };
+    requestBody?: never;
+    responses: {
+      /** @description Successful Response */
+      200: {
+        headers: {
+          [name: string]: unknown;
+        };
+        content: {
+          "application/json": components["schemas"]["LoraKeys"];
+        };
+      };
+      /** @description What went wrong. */
+      default: {
+        headers: {
+          [name: string]: unknown;
+        };
+        content: {
+          "application/json": components["schemas"]["Problem"];
+        };
+      };
+    };
+  };
   get_lora_memory_impact: {
     parameters: {
       query?: never;
@@ -6593,6 +6819,39 @@ export interface operations {
         };
         content: {
           "application/json": components["schemas"]["Removed"];
+        };
+      };
+      /** @description What went wrong. */
+      default: {
+        headers: {
+          [name: string]: unknown;
+        };
+        content: {
+          "application/json": components["schemas"]["Problem"];
+        };
+      };
+    };
+  };
+  add_model: {
+    parameters: {
+      query?: never;
+      header?: never;
+      path?: never;
+      cookie?: never;
+    };
+    requestBody: {
+      content: {
+        "application/json": components["schemas"]["AddBody"];
+      };
+    };
+    responses: {
+      /** @description Successful Response */
+      200: {
+        headers: {
+          [name: string]: unknown;
+        };
+        content: {
+          "application/json": components["schemas"]["AddedView"];
         };
       };
       /** @description What went wrong. */
@@ -7529,6 +7788,39 @@ export interface operations {
         };
         content: {
           "application/json": components["schemas"]["Styles"];
+        };
+      };
+      /** @description What went wrong. */
+      default: {
+        headers: {
+          [name: string]: unknown;
+        };
+        content: {
+          "application/json": components["schemas"]["Problem"];
+        };
+      };
+    };
+  };
+  count_prompt_tokens: {
+    parameters: {
+      query?: never;
+      header?: never;
+      path?: never;
+      cookie?: never;
+    };
+    requestBody: {
+      content: {
+        "application/json": components["schemas"]["TokensBody"];
+      };
+    };
+    responses: {
+      /** @description Successful Response */
+      200: {
+        headers: {
+          [name: string]: unknown;
+        };
+        content: {
+          "application/json": components["schemas"]["Tokens"];
         };
       };
       /** @description What went wrong. */

@@ -7,6 +7,7 @@ interface PanelProps extends PaperProps {
   children: ReactNode;
   /** What screen readers call it. */
   label?: string;
+  id?: string;
 }
 
 /** A surface that holds one thing. */

@@ -9,6 +9,8 @@ export interface Format {
   bytes: (count: number) => string;
   memory: (mib: number) => string;
   number: (value: number, digits?: number) => string;
+  /** Of the day, with seconds. */
+  time: (time: string) => string;
   ago: (time: string, now: number) => string;
 }
 
@@ -23,6 +25,7 @@ export function useFormat(): Format {
       bytes: (count) => format.bytes(count, language),
       memory: (mib) => format.memory(mib, language),
       number: (value, digits = 0) => format.number(value, language, digits),
+      time: (time) => new Date(time).toLocaleTimeString(language),
       ago: (time, now) => format.ago(time, now, language),
     }),
     [language],

@@ -1,10 +1,11 @@
 """The LoRA library: /lora."""
 
+from dataclasses import replace
 from pathlib import Path
-from typing import Final
+from typing import Annotated, Final
 
 from anyio import to_thread
-from fastapi import Request
+from fastapi import Query, Request
 
 from wanvideo.errors import InvalidRequest, LoraError, LoraUnsafeFormat
 from wanvideo.server import prompt as rules
@@ -17,6 +18,8 @@ from wanvideo.server.receiving import Upload, one_file
 from wanvideo.server.redact import without_folders
 from wanvideo.server.responses import group
 from wanvideo.server.schemas.lora import (
+    LoraKeys,
+    LoraNotes,
     LoraPreview,
     LoraPreviewBody,
     LoraRemoved,
@@ -156,6 +159,40 @@ async def preview_lora(name: str, request: Request, library: LibraryDep) -> Lora
         if about.trigger_words
         else "the LoRA names no trigger words: the prompt is used as it is",
     )
+
+
+@router.get("/{name:path}/keys")
+def get_lora_keys(
+    name: str, library: LibraryDep, catalog: CatalogDep, model_type: Annotated[str, Query(max_length=100)]
+) -> LoraKeys:
+    """Which layers of a model a LoRA changes, and which of its tensors have no place there."""
+    lora, model = entry_of(name, library), catalog.at(model_type)
+    if not isinstance(model, ModelSpec) or not model.takes_loras:
+        raise InvalidRequest(f"{model.id} takes no LoRAs: choose another model")
+    matched: dict[str, None] = {}
+    unmatched: list[str] = []
+    try:
+        for path in lora.files:
+            fitted = fit(read_lora(path), model.transformer)
+            matched |= dict.fromkeys(target.module for target in fitted.targets)
+            unmatched += [*fitted.misfits, *fitted.file.image_branch]
+    except LoraError as error:
+        problem = without_folders(error.message)
+        return LoraKeys(lora_name=lora.name, model_id=model.id, fits=False, problem=problem, matched=[], unmatched=[])
+    return LoraKeys(lora_name=lora.name, model_id=model.id, fits=True, matched=list(matched), unmatched=unmatched)
+
+
+@router.patch("/{name:path}")
+def describe_lora(name: str, body: LoraNotes, library: LibraryDep, catalog: CatalogDep, parts: PartsDep) -> LoraView:
+    """Say which words call for a LoRA of the library, and what else should be known."""
+    entry = entry_of(name, library)
+    about = entry.about()
+    if body.trigger_words is not None:
+        about = replace(about, trigger_words=tuple(filter(None, map(str.strip, body.trigger_words))))
+    if body.notes is not None:
+        about = replace(about, notes=body.notes.strip())
+    library.describe(entry.name, about)
+    return _view(entry, catalog, parts.loras_in_use())
 
 
 @router.delete("/{name:path}")

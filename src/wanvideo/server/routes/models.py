@@ -3,11 +3,12 @@
 from datetime import timedelta
 from typing import Annotated
 
-from fastapi import Body, Path, Query
+from fastapi import Body, Path, Query, Request
 
 from wanvideo.errors import InvalidRequest, ModelMissing
 from wanvideo.families.upkeep import USABLE, removal_of, reports
 from wanvideo.request import Tier
+from wanvideo.server.adding import add_files
 from wanvideo.server.deps import CatalogDep, DownloadsDep, PartsDep
 from wanvideo.server.forecast import Wish, forecast, plan_view
 from wanvideo.server.health import health_of, integration_of
@@ -19,6 +20,8 @@ from wanvideo.server.redact import without_folders
 from wanvideo.server.responses import group
 from wanvideo.server.schemas.common import Message
 from wanvideo.server.schemas.models import (
+    AddBody,
+    AddedView,
     Analytics,
     Cleanup,
     CleanupBody,
@@ -269,6 +272,12 @@ def suggest_fallback(body: SuggestBody, parts: PartsDep) -> Suggested:
 def plan_model(body: Annotated[PlanBody, Body()], parts: PartsDep) -> PlanView:
     """What a video will take here, before it is asked for."""
     return make_plan(parts, body)
+
+
+@router.post("/add")
+def add_model(body: AddBody, request: Request, parts: PartsDep) -> AddedView:
+    """Use files where they lie on the server's computer, which only that computer itself may ask for."""
+    return add_files(parts, request.client.host if request.client else "", body)
 
 
 @router.post("/refresh")

@@ -5,8 +5,9 @@ from typing import Annotated, Final
 
 from fastapi import Body
 
+from wanvideo.errors import ModelMissing
 from wanvideo.server import prompt as rules
-from wanvideo.server.deps import EnhancerDep, SettingsDep
+from wanvideo.server.deps import CatalogDep, EnhancerDep, PartsDep, SettingsDep
 from wanvideo.server.responses import group
 from wanvideo.server.schemas.prompt import (
     Enhanced,
@@ -16,6 +17,8 @@ from wanvideo.server.schemas.prompt import (
     PromptPreview,
     Styles,
     StyleView,
+    Tokens,
+    TokensBody,
     ValidateBody,
     Validated,
 )
@@ -83,6 +86,16 @@ def validate_prompt(body: ValidateBody, settings: SettingsDep) -> Validated:
         character_count=len(body.prompt),
         suggestions=[] if problem else rules.remarks(text),
     )
+
+
+@router.post("/tokens")
+def count_prompt_tokens(body: TokensBody, catalog: CatalogDep, parts: PartsDep) -> Tokens:
+    """How long a prompt is in the tokens of a model that is here."""
+    presence = catalog.presence(catalog.resolve(body.model_type))
+    if presence.model is None:
+        raise presence.problem or ModelMissing(f"{presence.spec.id} is not on disk, and so its tokenizer is not")
+    counted = parts.tokens.count(presence.model, body.prompt)
+    return Tokens(tokens=counted.tokens, limit=counted.limit)
 
 
 @router.get("/styles")

@@ -4,7 +4,7 @@ from typing import Literal
 
 from pydantic import Field
 
-from wanvideo.server.schemas.common import LenientBody, Time, Wire
+from wanvideo.server.schemas.common import Body, LenientBody, Time, Wire
 
 
 class LoraView(Wire):
@@ -83,6 +83,24 @@ class MemoryImpact(Wire):
 class LoraPreviewBody(LenientBody):
     base_prompt: str | None = Field(default=None, max_length=16 * 1024)
     prompt: str | None = Field(default=None, max_length=16 * 1024)
+
+
+class LoraNotes(Body):
+    """What people should know about a LoRA; what is left out stays as it is."""
+
+    trigger_words: list[str] | None = Field(default=None, max_length=50)
+    notes: str | None = Field(default=None, max_length=4000)
+
+
+class LoraKeys(Wire):
+    """How a LoRA goes together with a model, by the names of its tensors."""
+
+    lora_name: str
+    model_id: str
+    fits: bool
+    problem: str | None = Field(default=None, description="Why nothing of it can be used.")
+    matched: list[str] = Field(description="Layers of the model that it changes.")
+    unmatched: list[str] = Field(description="Tensors that have no place in the model, and are left out.")
 
 
 class LoraPreview(Wire):

@@ -151,6 +151,21 @@ class DownloadViews(Wire):
     timestamp: Time
 
 
+class AddBody(Body):
+    """A model that is already on the server's computer."""
+
+    path: str = Field(max_length=4096, description="Of a weight file, a model's folder, or ComfyUI's `models`.")
+    role: Literal["high", "low", "only"] | None = Field(
+        default=None, description="What a transformer is, if its name does not say."
+    )
+
+
+class AddedView(Wire):
+    message: str
+    found: list[str] = Field(description="The networks that it holds, in words.")
+    ready: list[str] = Field(description="Models that could not be used before.")
+
+
 class ManageBody(LenientBody):
     model_id: str = Field(max_length=100)
     action: Literal["pause", "resume", "cancel", "priority"]

@@ -66,6 +66,16 @@ class Validated(Wire):
     suggestions: list[str]
 
 
+class TokensBody(LenientBody):
+    prompt: str = Field(max_length=64 * 1024)
+    model_type: str = Field(max_length=100)
+
+
+class Tokens(Wire):
+    tokens: int = Field(description="With the end token.")
+    limit: int = Field(description="That the model uses; the rest of the prompt is cut.")
+
+
 class StyleView(Wire):
     name: str
     display_name: str

@@ -134,6 +134,18 @@ class LoraLibrary:
                 undo.pop_all()
         return LoraEntry(name=name, files=kept, own=True)
 
+    def describe(self, name: str, about: About) -> None:
+        """Write what is known of an entry of our folder beside it; the file itself stays as it is.
+
+        Raises LoraNotFound if there is none, InvalidRequest if it belongs to another program, DiskFull or
+        OutputNotWritable.
+        """
+        entry = self.find(name)
+        if not entry.own:
+            raise InvalidRequest(f"{entry.name} belongs to another program: add it here, and note it then")
+        with _changing(entry.files[0].parent):
+            _write_sidecar(_sidecar(entry.files[0]), about)
+
     def remove(self, name: str) -> tuple[LoraEntry, int]:
         """Delete the files of an entry of our folder; the entry, and how many bytes that frees.
 

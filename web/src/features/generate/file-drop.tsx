@@ -24,20 +24,27 @@ export function FileDrop({
   const [over, setOver] = useState(false);
 
   const take = async (file: File) => {
+    const id = notifications.show({ message: file.name, loading: true, autoClose: false });
+    const told = (percent: number) => {
+      const message = t("drop.sending", { name: file.name, percent });
+      notifications.update({ id, message, loading: true, autoClose: false });
+    };
     try {
       if (file.type.startsWith("video/")) {
-        const draft = await settingsOf(file, models);
+        const draft = await settingsOf(file, models, told);
         if (draft === null) throw new Error(t("drop.noSettings"));
         useDraft.getState().replace(draft);
         notifications.show({ color: "teal", message: t("drop.restored") });
       } else {
-        const kept = await upload(file);
+        const kept = await upload(file, told);
         const { draft, change } = useDraft.getState();
         change(draft.image === null ? { image: kept } : { endImage: kept });
       }
     } catch (error) {
       const message = error instanceof Error ? error.message : String(error);
       notifications.show({ color: "red", title: t("drop.failed"), message });
+    } finally {
+      notifications.hide(id);
     }
   };
 

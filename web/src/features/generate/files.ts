@@ -1,5 +1,4 @@
-import { api, unwrap } from "@/api/client";
-import { asForm } from "@/api/files";
+import { sendFile, type Told } from "@/api/files";
 import type { ModelView } from "@/api/types";
 import { fromRequest, type Draft } from "@/lib/draft";
 
@@ -7,8 +6,9 @@ import { fromRequest, type Draft } from "@/lib/draft";
 export async function settingsOf(
   file: Blob,
   models: readonly ModelView[],
+  told?: Told,
 ): Promise<Partial<Draft> | null> {
-  const found = await unwrap(api.POST("/api/v1/outputs/settings", asForm(file)));
+  const found = await sendFile("/api/v1/outputs/settings", file, told);
   return found.request ? fromRequest(found.request, models) : null;
 }
 

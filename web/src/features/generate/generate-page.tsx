@@ -1,3 +1,4 @@
+import { lazy, Suspense } from "react";
 import { useTranslation } from "react-i18next";
 
 import { Page } from "@/components/page";
@@ -6,13 +7,32 @@ import { QueryView } from "@/components/query-view";
 import { CreateForm } from "./create-form";
 import { StartOver } from "./start-over";
 import { useModelsQuery } from "./use-model";
+import { useWelcome } from "./use-welcome";
+import { WelcomeButton } from "./welcome-button";
+
+const Welcome = lazy(() => import("./welcome").then(({ Welcome: each }) => ({ default: each })));
 
 /** Where videos are thought up. */
 export function GeneratePage() {
   const { t } = useTranslation("generate");
   const models = useModelsQuery();
+  const welcome = useWelcome(({ shown }) => shown);
   return (
-    <Page title={t("title")} about={t("about")} actions={<StartOver />}>
+    <Page
+      title={t("title")}
+      about={t("about")}
+      actions={
+        <>
+          <WelcomeButton />
+          <StartOver />
+        </>
+      }
+    >
+      {welcome && (
+        <Suspense>
+          <Welcome />
+        </Suspense>
+      )}
       <QueryView query={models}>{(all) => <CreateForm models={all} />}</QueryView>
     </Page>
   );

@@ -23,7 +23,12 @@ interface PictureSlotProps {
 export function PictureSlot({ label, picture, onChange }: PictureSlotProps) {
   const { t } = useTranslation("generate");
   const [cropping, setCropping] = useState(false);
-  const send = useMutation({ mutationFn: upload, onSuccess: onChange });
+  const [percent, setPercent] = useState(0);
+  const send = useMutation({
+    mutationFn: (file: Blob) => upload(file, setPercent),
+    onMutate: () => setPercent(0),
+    onSuccess: onChange,
+  });
   if (picture === null) {
     return (
       <FileButton
@@ -45,7 +50,8 @@ export function PictureSlot({ label, picture, onChange }: PictureSlotProps) {
               {label}
             </Text>
             <Text size="xs" role={send.isError ? "alert" : undefined}>
-              {send.error?.message ?? t("pictures.hint")}
+              {send.error?.message ??
+                t(send.isPending ? "pictures.sending" : "pictures.hint", { percent })}
             </Text>
           </UnstyledButton>
         )}

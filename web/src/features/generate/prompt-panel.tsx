@@ -1,13 +1,13 @@
-import { Button, Group, Stack, Text, Textarea } from "@mantine/core";
+import { Button, Group, Stack, Textarea } from "@mantine/core";
 import { Ban } from "lucide-react";
 import { useTranslation } from "react-i18next";
 
 import { Panel } from "@/components/panel";
 import { useDraftField } from "@/lib/draft";
-import { useFormat } from "@/lib/use-format";
 
 import { Enhancer } from "./enhancer";
 import { PromptExamples } from "./prompt-examples";
+import { PromptLength } from "./prompt-length";
 import { StylesMenu } from "./styles-menu";
 import { useModel } from "./use-model";
 
@@ -16,7 +16,6 @@ import classes from "./prompt-panel.module.css";
 /** What the video shows, and what it does not. */
 export function PromptPanel() {
   const { t } = useTranslation("generate");
-  const format = useFormat();
   const model = useModel();
   const [prompt, setPrompt] = useDraftField("prompt");
   const [negative, setNegative] = useDraftField("negative");
@@ -53,9 +52,7 @@ export function PromptPanel() {
               {t(negative === null ? "negative.add" : "negative.reset")}
             </Button>
           </Group>
-          <Text size="xs" c="dimmed" className="numbers">
-            {t("prompt.count", { count: prompt.length, shown: format.number(prompt.length) })}
-          </Text>
+          <PromptLength />
         </Group>
         {negative !== null && (
           <Textarea

@@ -9,6 +9,7 @@ import { useFormat } from "@/lib/use-format";
 import { ShapePicker } from "./shape-picker";
 import { TierPicker } from "./tier-picker";
 import { useModel } from "./use-model";
+import { VariantPicker } from "./variant-picker";
 
 /** How large, how long, how carefully. */
 export function ShapePanel() {
@@ -23,6 +24,7 @@ export function ShapePanel() {
           <Length />
           <TierPicker />
         </SimpleGrid>
+        <VariantPicker model={model} />
       </Stack>
     </Panel>
   );

@@ -10,6 +10,8 @@ import { ConfirmDialog } from "@/components/confirm-dialog";
 import { Panel } from "@/components/panel";
 import { useFormat } from "@/lib/use-format";
 
+import { KeysButton } from "./keys-button";
+import { NotesButton } from "./notes-button";
 import { impactQuery, useRemove } from "./use-loras";
 
 import classes from "./loras.module.css";
@@ -39,8 +41,10 @@ export function LoraCard({ lora }: { lora: LoraView }) {
           </Text>
         )}
         <About lora={lora} />
-        {lora.removable && (
-          <Group mt="auto">
+        <Group mt="auto" gap="xs">
+          <KeysButton lora={lora} />
+          {lora.removable && <NotesButton lora={lora} />}
+          {lora.removable && (
             <Button
               size="xs"
               variant="subtle"
@@ -51,8 +55,8 @@ export function LoraCard({ lora }: { lora: LoraView }) {
             >
               {t("delete.button")}
             </Button>
-          </Group>
-        )}
+          )}
+        </Group>
       </Stack>
       {leaving && <Leaving lora={lora} close={() => setLeaving(false)} />}
     </Panel>

@@ -4,6 +4,7 @@ import { useState, type DragEvent } from "react";
 import { useTranslation } from "react-i18next";
 
 import { ProblemNote } from "@/components/problem-note";
+import { Sending } from "@/components/sending";
 
 import { useUpload } from "./use-loras";
 
@@ -14,8 +15,11 @@ export function UploadArea() {
   const { t } = useTranslation("loras");
   const upload = useUpload();
   const [over, setOver] = useState(false);
+  const [percent, setPercent] = useState(0);
   const take = (file: File | null | undefined) => {
-    if (file && !upload.isPending) upload.mutate(file);
+    if (!file || upload.isPending) return;
+    setPercent(0);
+    upload.mutate({ file, told: setPercent });
   };
   const onDrop = (event: DragEvent) => {
     event.preventDefault();
@@ -50,6 +54,7 @@ export function UploadArea() {
           </FileButton>
         </Group>
       </div>
+      {upload.isPending && <Sending percent={percent} />}
       {upload.data && (
         <Text size="sm" role="status">
           {t("upload.done", { name: upload.data.name })}

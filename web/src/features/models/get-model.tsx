@@ -4,10 +4,9 @@ import { useState } from "react";
 import { useTranslation } from "react-i18next";
 
 import type { ModelView } from "@/api/types";
+import { useDownload } from "@/api/use-download";
 import { ProblemNote } from "@/components/problem-note";
 import { useFormat } from "@/lib/use-format";
-
-import { useDownload } from "./use-models";
 
 /** Which form of a model to download, and how large it is. What suits the computer is chosen already. */
 export function GetModel({ model }: { model: ModelView }) {

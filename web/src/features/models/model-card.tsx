@@ -8,6 +8,7 @@ import { DemoBadge } from "@/components/demo-badge";
 import { Panel } from "@/components/panel";
 import { useFormat } from "@/lib/use-format";
 
+import { anchorOf } from "./anchor";
 import { Care } from "./care";
 import { DownloadProgress } from "./download-progress";
 import { GetModel } from "./get-model";
@@ -34,7 +35,7 @@ export function ModelCard({ model, download }: ModelCardProps) {
   const going = download !== null && download.status !== "done" && download.status !== "cancelled";
   const files = model.variants.length > 0; // others are part of the program
   return (
-    <Panel label={model.title} className={classes.card}>
+    <Panel label={model.title} id={anchorOf(model.id)} className={classes.card}>
       <Stack gap="sm" h="100%">
         <Group gap={8}>
           <Title order={3}>{model.title}</Title>
@@ -46,7 +47,7 @@ export function ModelCard({ model, download }: ModelCardProps) {
         <Text size="sm" c="dimmed" lang="en">
           {model.good_at}
         </Text>
-        {model.problem != null && (
+        {model.problem != null && model.state === "unusable" && (
           <Text size="sm" c="var(--bad)" lang="en">
             {model.problem}
           </Text>

@@ -11,6 +11,9 @@ import { QueryView } from "@/components/query-view";
 import { Section } from "@/components/section";
 import { useTopic } from "@/lib/live";
 
+import { AddFiles } from "./add-files";
+import { Advice } from "./advice";
+import { CompareTable } from "./compare-table";
 import { ModelCard } from "./model-card";
 import { downloadsQuery } from "./use-models";
 
@@ -38,8 +41,17 @@ function Catalog({ models }: { models: Models }) {
         </Alert>
       ))}
       {models.models.length === 0 && <EmptyState icon={Boxes} title={t("empty")} />}
+      {models.models.length > 0 && (
+        <Section title={t("advice.title")}>
+          <Advice models={models.models} />
+          <CompareTable models={models.models} />
+        </Section>
+      )}
       {here.length > 0 && <Cards title={t("here")} models={here} />}
       {missing.length > 0 && <Cards title={t("missing")} models={missing} />}
+      <Section title={t("add.title")}>
+        <AddFiles />
+      </Section>
     </>
   );
 }

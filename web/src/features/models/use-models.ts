@@ -1,8 +1,9 @@
-import { queryOptions, useMutation, useQueryClient } from "@tanstack/react-query";
+import { queryOptions, useMutation } from "@tanstack/react-query";
 
 import { api, unwrap } from "@/api/client";
 import { keys } from "@/api/queries";
-import type { ManageBody } from "@/api/types";
+import { useModelsChanged } from "@/api/use-download";
+import type { AddBody, ManageBody } from "@/api/types";
 
 const at = (id: string) => ({ path: { model_type: id } });
 
@@ -36,32 +37,25 @@ export const removalQuery = (id: string) =>
     retry: false,
   });
 
-function useRefresh(): () => Promise<void> {
-  const client = useQueryClient();
-  return async () => {
-    await Promise.all(
-      [keys.models, keys.downloads, ["plan"]].map((queryKey) =>
-        client.invalidateQueries({ queryKey }),
-      ),
-    );
-  };
+export function useAddFiles() {
+  const onSettled = useModelsChanged();
+  return useMutation({
+    mutationFn: (body: AddBody) => unwrap(api.POST("/api/v1/models/add", { body })),
+    onSettled,
+  });
 }
 
-export function useDownload(id: string) {
-  const onSettled = useRefresh();
+/** Files have come or gone by other ways than through the server. */
+export function useLookAgain() {
+  const onSettled = useModelsChanged();
   return useMutation({
-    mutationFn: (variant: string | null) =>
-      unwrap(
-        api.POST("/api/v1/models/download", {
-          body: { model_type: id, variant, priority: 0, force_redownload: false },
-        }),
-      ),
+    mutationFn: () => unwrap(api.POST("/api/v1/models/refresh")),
     onSettled,
   });
 }
 
 export function useManage(id: string) {
-  const onSettled = useRefresh();
+  const onSettled = useModelsChanged();
   return useMutation({
     mutationFn: (action: ManageBody["action"]) =>
       unwrap(api.POST("/api/v1/models/download/manage", { body: { model_id: id, action } })),
@@ -71,7 +65,7 @@ export function useManage(id: string) {
 
 /** Hashes every file, which takes a while. */
 export function useVerify(id: string) {
-  const onSettled = useRefresh();
+  const onSettled = useModelsChanged();
   return useMutation({
     mutationFn: () =>
       unwrap(
@@ -84,7 +78,7 @@ export function useVerify(id: string) {
 }
 
 export function useRepair(id: string) {
-  const onSettled = useRefresh();
+  const onSettled = useModelsChanged();
   return useMutation({
     mutationFn: () => unwrap(api.POST("/api/v1/models/repair/{model_type}", { params: at(id) })),
     onSettled,
@@ -92,7 +86,7 @@ export function useRepair(id: string) {
 }
 
 export function useRemove(id: string) {
-  const onSettled = useRefresh();
+  const onSettled = useModelsChanged();
   return useMutation({
     mutationFn: () =>
       unwrap(

@@ -3,6 +3,7 @@ import { Copy, RotateCcw, Trash2 } from "lucide-react";
 import { useTranslation } from "react-i18next";
 
 import type { TaskView } from "@/api/types";
+import { LogButton } from "@/components/log-button";
 import { useFormat } from "@/lib/use-format";
 import { useNow } from "@/lib/use-now";
 
@@ -47,6 +48,7 @@ export function EndedRow({ task }: { task: TaskView }) {
           {format.ago(task.completed_at ?? task.created_at, now)}
         </Text>
         {!done && <Badge color="gray">{t("common:state.cancelled")}</Badge>}
+        <LogButton task={task} />
         {done ? (
           <Act
             label={t("again")}

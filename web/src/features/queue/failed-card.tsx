@@ -3,6 +3,7 @@ import { CircleCheck, RotateCcw, Trash2, TriangleAlert } from "lucide-react";
 import { useTranslation } from "react-i18next";
 
 import type { TaskView } from "@/api/types";
+import { LogButton } from "@/components/log-button";
 import { Panel } from "@/components/panel";
 import { ProblemNote } from "@/components/problem-note";
 
@@ -94,6 +95,7 @@ export function FailedCard({ task }: { task: TaskView }) {
           >
             {t("remove")}
           </Button>
+          <LogButton task={task} />
         </Group>
       </Stack>
     </Panel>

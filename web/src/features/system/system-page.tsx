@@ -8,9 +8,12 @@ import { QueryView } from "@/components/query-view";
 import { Section } from "@/components/section";
 
 import { Checks, Hardware, Versions } from "./diagnosis";
+import { AtWork } from "./at-work";
 import { GpuList } from "./gpu-list";
 import { Limits } from "./limits";
+import { JobLogs } from "./job-logs";
 import { Load } from "./load";
+import { Speeds } from "./speeds";
 import { diagnosticsQuery } from "./use-system";
 
 /** How the computer does, what it is, and what jobs may take of it. */
@@ -37,6 +40,15 @@ export function SystemPage() {
       </Section>
       <Section title={t("gpu.title")}>
         <GpuList />
+      </Section>
+      <Section title={t("work.title")}>
+        <AtWork />
+      </Section>
+      <Section title={t("speeds.title")}>
+        <Speeds />
+      </Section>
+      <Section title={t("logs.title")}>
+        <JobLogs />
       </Section>
       <Section title={t("limits.title")}>
         <Limits />

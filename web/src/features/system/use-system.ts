@@ -28,6 +28,15 @@ export const diagnosticsQuery = queryOptions({
   queryFn: ({ signal }) => unwrap(api.GET("/api/v1/system/diagnostics", { signal })),
 });
 
+/** What was measured here in a quarter of a year. */
+export const speedsQuery = queryOptions({
+  queryKey: [...keys.models, "analytics"] as const,
+  queryFn: ({ signal }) =>
+    unwrap(
+      api.GET("/api/v1/models/analytics", { params: { query: { time_period_days: 90 } }, signal }),
+    ),
+});
+
 /** The limits that every plan obeys. */
 export const limitsQuery = queryOptions({
   queryKey: limitsKey,
