@@ -1,3 +1,4 @@
+import { stopwatch } from "./budget";
 import { expect, test } from "./fixtures";
 import { scrollThrough } from "./scroll";
 
@@ -17,17 +18,28 @@ test("ten thousand videos scroll, and none is lost @long", async ({ page, server
   const opened = Date.now() - start;
   await expect(page.getByText(`${MANY.toLocaleString("en")} videos`)).toBeVisible();
 
+  const spent = await stopwatch(page);
+  const worked = await spent();
   const seen = await scrollThrough(page, MANY, 400);
+  const busy = ((await spent()) - worked) / seen.frames;
   const { numbers, ...figures } = seen;
+  expect(seen.empty).toBe(0);
   expect(numbers).toEqual(Array.from({ length: MANY }, (_, place) => MANY - place));
   const cards = await page.locator("article").count();
   const before = asked;
 
   // Something is made meanwhile: the gallery learns of it, and stays where it is.
   const { y } = await page.evaluate(() => ({ y: window.scrollY }));
-  const body = { model_type: "T2V-A14B", prompt: `video ${MANY + 1}: a circle`, steps: 2, frames: 5 };
+  const body = {
+    model_type: "T2V-A14B",
+    prompt: `video ${MANY + 1}: a circle`,
+    steps: 2,
+    frames: 5,
+  };
   await server.post("/api/v1/generation/submit", body);
-  await expect(page.getByText(`${(MANY + 1).toLocaleString("en")} videos`)).toBeVisible({ timeout: 60_000 });
+  await expect(page.getByText(`${(MANY + 1).toLocaleString("en")} videos`)).toBeVisible({
+    timeout: 60_000,
+  });
   expect(await page.evaluate(() => window.scrollY)).toBe(y);
   await page.waitForLoadState("networkidle");
   const renewed = asked - before;
@@ -40,7 +52,14 @@ test("ten thousand videos scroll, and none is lost @long", async ({ page, server
   const found = Date.now() - search;
   info.annotations.push({
     type: "figures",
-    description: JSON.stringify({ ...figures, opened, cards, requests: before, renewed, found }),
+    description: JSON.stringify({
+      ...figures,
+      busy,
+      opened,
+      cards,
+      requests: before,
+      renewed,
+      found,
+    }),
   });
-  console.log(info.annotations.at(-1)?.description);
 });
