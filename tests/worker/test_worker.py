@@ -17,6 +17,8 @@ from wanvideo.jobs.folder import DataFolder
 from wanvideo.jobs.spec import Fallback
 from wanvideo.media.naming import NameTemplate
 from wanvideo.media.video import read_video
+from wanvideo.runtime.calibration import load_calibration, usual_calibration_file
+from wanvideo.runtime.hardware import this_machine
 from wanvideo.worker.attempt import STATE
 from wanvideo.worker.settings import WorkerSettings
 
@@ -122,6 +124,19 @@ def test_models_stay_warm_until_they_are_unloaded(worker: Worker) -> None:
     worker.until("heartbeat", enough=lambda message: message["loaded"] == [])
     worker.handle.send({"type": "probe"})
     assert worker.until("probed")["ok"]
+
+
+def test_a_worker_measures_its_device_for_plans(
+    start: Callable[..., Worker], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path / "home"))
+    file, worker = usual_calibration_file(), start()
+    worker.handle.send({"type": "calibrate"})
+    worker.handle.send({"type": "probe"})
+    assert worker.until("probed")["ok"]
+    measured = load_calibration(file, this_machine("cpu"))
+    assert measured is not None
+    assert measured.measured
 
 
 def test_a_job_that_was_killed_goes_on_and_gives_the_same_bits(worker: Worker, start: Callable[..., Worker]) -> None:

@@ -9,8 +9,8 @@ Message = Mapping[str, Any]  # JSON values; "type" says what it is
 class Executor(Protocol):
     """A process that runs one job at a time. It may die at any moment.
 
-    It is told `run`, `cancel`, `unload`, `probe` and `stop`, and says `ready`, `heartbeat`, `event`, `done`, `failed`
-    and `cancelled`; what is in these messages stands in `wanvideo.worker.protocol`.
+    It is told `run`, `cancel`, `unload`, `calibrate`, `probe` and `stop`, and says `ready`, `heartbeat`, `event`,
+    `done`, `failed` and `cancelled`; what is in these messages stands in `wanvideo.worker.protocol`.
     """
 
     @property

@@ -138,7 +138,13 @@ class Supervisor:
     def unload(self) -> None:
         """Let idle workers give back the memory of their models; a busy one does it after its job."""
         for lane in self._lanes:
-            lane.unload = True
+            lane.errands.add("unload")
+        self.queue.wake()
+
+    def calibrate(self) -> None:
+        """Let idle workers measure how fast their device is; a busy one does it after its job."""
+        for lane in self._lanes:
+            lane.errands.add("calibrate")
         self.queue.wake()
 
     def workers(self) -> tuple[WorkerView, ...]:
@@ -201,7 +207,7 @@ class _Lane:
         self.thread = threading.Thread(target=self.run, name=f"worker {name}", daemon=True)
         self.queue, self.leases = supervisor.queue, supervisor.leases
         self.executor: Executor = make()
-        self.unload = False
+        self.errands: set[str] = set()  # to be told between two jobs
         self._state, self._job, self._problem = "starting", None, None  # type: tuple[str, Job | None, str | None]
         self._about: Message = {}
         self._beat: Message = {}
@@ -230,9 +236,8 @@ class _Lane:
                 if not self.executor.alive and not self._is_up():
                     continue
                 self._state = "idle"
-                if self.unload:
-                    self.unload = False
-                    self.executor.send({"type": "unload"})
+                while self.errands:
+                    self.executor.send({"type": self.errands.pop()})
                 job = self.supervisor.take(self.name)
                 if job is None:
                     self._idle()

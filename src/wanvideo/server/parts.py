@@ -212,6 +212,12 @@ class Parts:
         self.supervisor.unload()
         return self.workers()
 
+    def calibrate(self) -> int:
+        """Have it measured how fast the computer is; how many workers were asked."""
+        self.forecasts.clear()
+        self.supervisor.calibrate()
+        return self.workers()
+
     def is_loaded(self, model: str) -> bool:
         """Whether a worker holds it, as it last said."""
         return any(model in (each.beat.get("loaded") or ()) for each in self.supervisor.workers())

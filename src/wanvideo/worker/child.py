@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any, BinaryIO, Final
 
 from wanvideo.errors import Cancelled, InvalidRequest
 from wanvideo.failure import failure_of, is_sticky
+from wanvideo.runtime.calibration import measure_calibration, save_calibration, usual_calibration_file
+from wanvideo.runtime.hardware import this_machine
 from wanvideo.worker.frames import drop_frames
 from wanvideo.worker.protocol import BrokenPipe, read_message, write_message
 from wanvideo.worker.settings import WorkerSettings
@@ -110,6 +112,8 @@ class _Work:
                     self.job = None
                 case "unload":
                     self.models.free()
+                case "calibrate":
+                    works = self._calibrate()
                 case "probe":
                     works = self._probe()
                 case "stop":
@@ -133,6 +137,20 @@ class _Work:
             self.mailbox.say({"type": "probed", "ok": False, "failure": failure_of(error).to_json()})
             return not is_sticky(error)
         self.mailbox.say({"type": "probed", "ok": True, "seconds": seconds})
+        return True
+
+    def _calibrate(self) -> bool:
+        """Measure the device, with the memory of the models given back first."""
+        self.models.free()
+        machine = this_machine(str(self.device.device))
+        try:
+            measured = measure_calibration(machine)
+        except Exception as error:  # a device that fails while it is measured may still make videos
+            log.exception("the device could not be measured")
+            return not is_sticky(error)
+        if measured.measured:
+            save_calibration(usual_calibration_file(), machine, measured)
+        log.info("the device was %s", measured.origin)
         return True
 
     def _run(self, order: Mapping[str, Any]) -> bool:

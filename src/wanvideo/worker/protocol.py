@@ -5,6 +5,7 @@ To the worker:
     run {job, attempt, spec, created, folder, resume}  make a video; one at a time
     cancel {job, attempt}                     give it up at the next step
     unload {}                                 give back the memory of models
+    calibrate {}                              measure how fast the device is, and keep it for plans
     probe {}                                  use the device, and say so
     stop {}                                   end
 

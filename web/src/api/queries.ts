@@ -14,6 +14,7 @@ export const keys = {
   downloads: ["downloads"] as const,
   health: ["health"] as const,
   stats: ["stats"] as const,
+  hardware: ["hardware"] as const,
 };
 
 /** What runs, waits and was done lately; kept up to date by the socket. */
@@ -60,7 +61,7 @@ export const statsQuery = queryOptions({
 
 /** What the computer is, and what it is good for. */
 export const hardwareQuery = queryOptions({
-  queryKey: ["hardware"] as const,
+  queryKey: keys.hardware,
   queryFn: ({ signal }) => unwrap(api.GET("/api/v1/system/hardware/profile", { signal })),
 });
 

@@ -1434,6 +1434,26 @@ export type paths = {
     patch?: never;
     trace?: never;
   };
+  "/api/v1/system/calibration": {
+    parameters: {
+      query?: never;
+      header?: never;
+      path?: never;
+      cookie?: never;
+    };
+    get?: never;
+    put?: never;
+    /**
+     * Calibrate
+     * @description Measure how fast this computer is, by workers that are free; plans tell times by it from then on.
+     */
+    post: operations["calibrate"];
+    delete?: never;
+    options?: never;
+    head?: never;
+    patch?: never;
+    trace?: never;
+  };
   "/api/v1/system/cors/test": {
     parameters: {
       query?: never;
@@ -8640,6 +8660,35 @@ export interface operations {
         };
         content: {
           "application/json": components["schemas"]["Triggered"];
+        };
+      };
+      /** @description What went wrong. */
+      default: {
+        headers: {
+          [name: string]: unknown;
+        };
+        content: {
+          "application/json": components["schemas"]["Problem"];
+        };
+      };
+    };
+  };
+  calibrate: {
+    parameters: {
+      query?: never;
+      header?: never;
+      path?: never;
+      cookie?: never;
+    };
+    requestBody?: never;
+    responses: {
+      /** @description Successful Response */
+      200: {
+        headers: {
+          [name: string]: unknown;
+        };
+        content: {
+          "application/json": components["schemas"]["Released"];
         };
       };
       /** @description What went wrong. */

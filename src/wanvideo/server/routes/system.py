@@ -232,6 +232,13 @@ def release_memory(parts: PartsDep) -> Released:
     return Released(message=f"{count} workers give their models' memory back", workers=count)
 
 
+@router.post("/calibration")
+def calibrate(parts: PartsDep) -> Released:
+    """Measure how fast this computer is, by workers that are free; plans tell times by it from then on."""
+    count = parts.calibrate()
+    return Released(message=f"{count} workers measure, which takes a few seconds", workers=count)
+
+
 @router.get("/cors/validate")
 def validate_cors(settings: SettingsDep, origin: Annotated[str | None, Header()] = None) -> CorsView:
     """Whether the page that asks is one that this server knows."""

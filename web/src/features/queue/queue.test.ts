@@ -1,33 +1,11 @@
 import { expect, test } from "vitest";
 
 import type { QueueView, TaskView } from "@/api/types";
+import { task } from "@/lib/tasks.fixture";
 
 import { changesOf } from "./edit-dialog";
 import { groupsOf } from "./groups";
 import { inOrder } from "./use-queue";
-
-const task = (id: string, changes: Partial<TaskView>): TaskView => ({
-  id,
-  model_type: "T2V-A14B",
-  prompt: id,
-  resolution: "128x128",
-  steps: 4,
-  lora_strength: 1,
-  status: "pending",
-  progress: 0,
-  created_at: "2026-01-01T00:00:00Z",
-  state: "queued",
-  model: "t2v-A14B-demo",
-  demo: true,
-  priority: 0,
-  attempt: 0,
-  tier: "exact",
-  fallback: "auto",
-  loras: [],
-  adjustments: [],
-  warnings: [],
-  ...changes,
-});
 
 const tasks = [
   task("c", { position: 3 }),

@@ -1,13 +1,16 @@
-import { Table, Text } from "@mantine/core";
+import { Button, Group, Table, Text } from "@mantine/core";
 import { useQuery } from "@tanstack/react-query";
+import { Timer } from "lucide-react";
 import { useTranslation } from "react-i18next";
 
+import { hardwareQuery } from "@/api/queries";
 import { Panel } from "@/components/panel";
+import { ProblemNote } from "@/components/problem-note";
 import { QueryView } from "@/components/query-view";
 import type { Performance } from "@/api/types";
 import { useFormat } from "@/lib/use-format";
 
-import { speedsQuery } from "./use-system";
+import { speedsQuery, useCalibrate } from "./use-system";
 
 /** What was measured here, by model: from the videos themselves. */
 export function Speeds() {
@@ -19,11 +22,39 @@ export function Speeds() {
         const used = Object.values(models).filter(({ runs }) => runs > 0);
         return (
           <Panel label={t("speeds.title")}>
+            <Rates />
             {used.length === 0 ? <Text size="sm">{t("speeds.none")}</Text> : <Rows of={used} />}
           </Panel>
         );
       }}
     </QueryView>
+  );
+}
+
+/** What the times of plans rest on, and how to have it measured. */
+function Rates() {
+  const { t } = useTranslation("system");
+  const rates = useQuery(hardwareQuery).data?.rates;
+  const calibrate = useCalibrate();
+  return (
+    <>
+      <Group justify="space-between" mb="sm">
+        <Text size="sm" role="status">
+          {t("speeds.rates")} <span lang="en">{rates ?? "…"}</span>
+          {calibrate.isSuccess && ` · ${t("speeds.measuring")}`}
+        </Text>
+        <Button
+          size="xs"
+          variant="default"
+          leftSection={<Timer size={14} aria-hidden />}
+          loading={calibrate.isPending}
+          onClick={() => calibrate.mutate()}
+        >
+          {t("speeds.measure")}
+        </Button>
+      </Group>
+      {calibrate.error && <ProblemNote error={calibrate.error} />}
+    </>
   );
 }
 

@@ -53,6 +53,24 @@ export function useSetLimits() {
   });
 }
 
+const MEASURING = [4000, 8000, 16_000]; // milliseconds after which it is looked whether the workers are done
+
+/** Have workers that wait measure how fast the computer is; plans tell times by it. */
+export function useCalibrate() {
+  const client = useQueryClient();
+  return useMutation({
+    mutationFn: () => unwrap(api.POST("/api/v1/system/calibration")),
+    onSuccess: () => {
+      for (const after of MEASURING) {
+        setTimeout(() => {
+          for (const queryKey of [["diagnostics"], keys.hardware, ["plan"]])
+            void client.invalidateQueries({ queryKey });
+        }, after);
+      }
+    },
+  });
+}
+
 /** Have workers that wait give their GPU memory back. */
 export function useRelease() {
   const client = useQueryClient();
