@@ -131,6 +131,7 @@ test("a prompt is made longer only if its author likes it", async ({ page }) => 
   await page.keyboard.press("Escape");
   await expect(prompt(page)).toHaveValue("a heron on a lake");
   await page.getByRole("button", { name: "Enhance" }).click();
+  await expect(dialog.getByLabel("Enhanced")).toHaveValue(/a heron on a lake, .*light/);
   await dialog.getByRole("button", { name: "Use it" }).click();
   await expect(prompt(page)).toHaveValue(/a heron on a lake, .*light/);
 });
