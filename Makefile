@@ -18,6 +18,7 @@ make imports   who may import whom
 make web       the web app: format, lint, types, tests, build and its size; needs Node 20.19 or later
 make web-types the types of the web app, from the API as it is
 make e2e       drive the web app in a browser (Debian's chromium), with a real server and worker
+make e2e-long  the same with what takes longer: a gallery of 10,000 videos
 make unit      the tests; ARGS="-k vae -x" goes to pytest
 make long      the tests that take minutes and an idle machine
 make judge     score the demo models on the full set of prompts
@@ -30,7 +31,7 @@ make setup     only the environment, in .venv; PYTHON=/path/to/python3.12 choose
 make clean     remove caches, packages and demo.mp4; .venv and build/ stay
 endef
 
-.PHONY: help setup demo serve test format lint types imports unit web web-if-node web-types e2e long judge judge-lora quality clean bench proof
+.PHONY: help setup demo serve test format lint types imports unit web web-if-node web-types e2e e2e-long long judge judge-lora quality clean bench proof
 
 help:
 	$(info $(HELP))
@@ -84,6 +85,9 @@ web-types: $(READY) $(NPM)
 
 e2e: $(READY) $(NPM) $(BUILT)
 	npm --prefix web run --silent e2e -- $(ARGS)
+
+e2e-long: export LONG = yes
+e2e-long: e2e
 
 long: $(READY)
 	$(PY) -m pytest -m long $(ARGS)

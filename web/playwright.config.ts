@@ -7,6 +7,7 @@ export default defineConfig({
   workers: 1,
   timeout: 180_000,
   expect: { timeout: 20_000 },
+  grepInvert: process.env.LONG === undefined ? /@long/ : [],
   reporter: [["list"]],
   use: {
     viewport: { width: 1280, height: 800 },

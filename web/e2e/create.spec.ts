@@ -1,4 +1,5 @@
 import { drawn } from "./drawn";
+import { drop } from "./files";
 import { expect, make, prompt, test } from "./fixtures";
 import { watch } from "./watch";
 
@@ -53,21 +54,28 @@ test("a picture moves, and ends where another one says", async ({ page, server }
   );
 });
 
-test("a picture is dropped and cut to a shape", async ({ page, server }) => {
+test("a picture that is dropped moves", async ({ page, server }) => {
   const [first] = drawn(server.data);
   await page.goto("/");
-  const bytes = await import("node:fs").then(({ readFileSync }) =>
-    readFileSync(first).toString("base64"),
-  );
-  const files = await page.evaluateHandle((data) => {
-    const transfer = new DataTransfer();
-    const content = Uint8Array.from(atob(data), (char) => char.charCodeAt(0));
-    transfer.items.add(new File([content], "first.png", { type: "image/png" }));
-    return transfer;
-  }, bytes);
-  await prompt(page).dispatchEvent("dragover", { dataTransfer: files });
-  await prompt(page).dispatchEvent("drop", { dataTransfer: files });
+  await drop(prompt(page), first, "image/png");
   await expect(page.getByText("First frame · 128×128")).toBeVisible();
+  await expect(page.getByRole("radio", { name: /Demo of Wan 2.2 I2V A14B/ })).toBeChecked();
+  await prompt(page).fill("a large yellow square moves right on a brown background, dropped");
+  await make(page).click();
+  const video = page.locator('video[aria-label$="dropped"]');
+  await expect(video).toBeVisible({ timeout: 90_000 });
+  expect(await watch(video, FPS)).toMatchObject({
+    colour: "yellow",
+    shape: "square",
+    motion: "moves right",
+    background: "brown",
+  });
+});
+
+test("a picture is cut to a shape", async ({ page, server }) => {
+  const [first] = drawn(server.data);
+  await page.goto("/");
+  await drop(prompt(page), first, "image/png");
   await page.getByRole("button", { name: "First frame: crop" }).click();
   const dialog = page.getByRole("dialog");
   await dialog.getByText("Wide").click();
@@ -77,13 +85,20 @@ test("a picture is dropped and cut to a shape", async ({ page, server }) => {
 
 test("a LoRA changes the video, and the job says so", async ({ page, server }) => {
   await page.goto("/");
-  await prompt(page).fill("a large white square stays still on a black background");
+  await prompt(page).fill("a large white square moves left on a black background");
   await page.getByRole("combobox", { name: "Add a LoRA" }).click();
   await page.getByRole("option", { name: "slanted" }).click();
   await page.getByRole("button", { name: "slanted: a strength for each expert" }).click();
   await page.getByRole("slider", { name: "Low-noise expert" }).press("ArrowLeft");
-  await page.getByRole("button", { name: "Add, but hold" }).click();
-  await expect(page.getByText("The video is in the queue")).toBeVisible();
+  await make(page).click();
+  const video = page.locator('video[aria-label*="white square"]');
+  await expect(video).toBeVisible({ timeout: 90_000 });
+  expect(await watch(video, FPS)).toMatchObject({
+    style: "slanted",
+    colour: "white",
+    motion: "moves left",
+    background: "black",
+  });
   const { tasks } = await server.get<{ tasks: { loras: object[]; prompt: string }[] }>(
     "/api/v1/queue",
   );
@@ -116,6 +131,7 @@ test("a prompt is made longer only if its author likes it", async ({ page }) => 
   await page.keyboard.press("Escape");
   await expect(prompt(page)).toHaveValue("a heron on a lake");
   await page.getByRole("button", { name: "Enhance" }).click();
+  await expect(dialog.getByLabel("Enhanced")).toHaveValue(/a heron on a lake, .*light/);
   await dialog.getByRole("button", { name: "Use it" }).click();
   await expect(prompt(page)).toHaveValue(/a heron on a lake, .*light/);
 });

@@ -1,6 +1,7 @@
 import AxeBuilder from "@axe-core/playwright";
 import { expect, test as base, type Page } from "@playwright/test";
 
+import { Hub } from "./hub";
 import { Server } from "./server";
 
 interface Options {
@@ -8,17 +9,36 @@ interface Options {
   outage: boolean;
 }
 
-/** Every test has a page that may complain of nothing, and all tests of a file share a server. */
-export const test = base.extend<Options, { server: Server }>({
+interface World {
+  /** Whether there is a hub to download models from. */
+  online: boolean;
+  hub: Hub | null;
+  /** In the gallery, at the start. */
+  videos: number;
+  server: Server;
+}
+
+/** Every test has a page that may complain of nothing; those of a world share its server. */
+export const test = base.extend<Options, World>({
   outage: [false, { option: true }],
+  online: [false, { option: true, scope: "worker" }],
+  videos: [0, { option: true, scope: "worker" }],
+  hub: [
+    async ({ online }, use) => {
+      const hub = online ? await Hub.start() : null;
+      await use(hub);
+      hub?.close();
+    },
+    { scope: "worker" },
+  ],
   server: [
-    async ({}, use) => {
-      const server = new Server();
+    async ({ hub, videos }, use) => {
+      const server = new Server({ hub: hub?.url ?? null, videos });
       await server.start();
       await use(server);
       await server.close();
     },
-    { scope: "worker", timeout: 120_000 },
+    { scope: "worker", timeout: 600_000 },
   ],
   baseURL: async ({ server }, use) => use(server.url),
   page: async ({ page, outage }, use) => {

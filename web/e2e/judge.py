@@ -6,10 +6,11 @@ import sys
 import numpy as np
 
 from benchmarks.judge.judge import judge
+from benchmarks.judge.style import slant, straightened, style
 
 frames, height, width = map(int, sys.argv[1:])
 clip = np.frombuffer(sys.stdin.buffer.read(), np.uint8).reshape(frames, height, width, 3)
-seen = judge(clip)
+lean = slant(clip)
+seen = judge(straightened(clip) if style(lean) == "slanted" else clip)
 names = ("background", "colour", "shape", "motion", "size")
-first = clip[0].reshape(-1, 3).mean(0)
-json.dump({name: getattr(seen, name) for name in names} | {"frames": frames, "mean": first.tolist()}, sys.stdout)
+json.dump({name: getattr(seen, name) for name in names} | {"frames": frames, "style": style(lean)}, sys.stdout)

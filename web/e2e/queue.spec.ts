@@ -168,6 +168,7 @@ test("a failure says what happened, and is tried again with what would help", as
     timeout: 60_000,
   });
   await expect(failed).toContainText(/picture|image/, { timeout: 60_000 });
+  await expect(failed).toContainText("Upload the picture again");
   await failed.getByRole("button", { name: "Remove" }).click();
   await expect(failed).toHaveCount(0);
   expect((await server.get<Task>(`/api/v1/queue/${id}`)).state).toBe("succeeded");

@@ -1,8 +1,9 @@
-import { spawn, type ChildProcess } from "node:child_process";
+import { execFile, spawn, type ChildProcess } from "node:child_process";
 import { mkdtempSync, rmSync } from "node:fs";
 import { createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
+import { promisify } from "node:util";
 
 const ROOT = resolve(import.meta.dirname, "../..");
 export const PYTHON = process.env.PYTHON ?? join(ROOT, ".venv/bin/python");
@@ -20,18 +21,34 @@ async function freePort(): Promise<number> {
   return address.port;
 }
 
+interface Options {
+  /** Where models are downloaded from; null: nowhere. */
+  hub: string | null;
+  /** Finished ones that are there at the start. */
+  videos: number;
+}
+
 /** `wan serve --demo`, as a user starts it, with a folder of its own. */
 export class Server {
   readonly data = mkdtempSync(join(tmpdir(), "wanvideo-e2e-"));
+  readonly #options: Options;
   #process: ChildProcess | null = null;
   #port = 0;
+
+  constructor(options: Options) {
+    this.#options = options;
+  }
 
   get url(): string {
     return `http://127.0.0.1:${this.#port}`;
   }
 
   async start(): Promise<void> {
-    if (this.#port === 0) this.#port = await freePort();
+    if (this.#port === 0) {
+      this.#port = await freePort();
+      await this.#fill();
+    }
+    const { hub } = this.#options;
     const options = ["--demo", "--data-dir", this.data, "--port", String(this.#port)];
     const env = {
       ...ENV,
@@ -40,6 +57,7 @@ export class Server {
       HF_HOME: join(this.data, "hub"),
       XDG_DATA_HOME: join(this.data, "share"),
       WANVIDEO_MIN_FREE_BYTES: "0",
+      ...(hub === null ? { HF_HUB_OFFLINE: "1" } : { HF_ENDPOINT: hub, HF_HUB_OFFLINE: "0" }),
     };
     const child = spawn(PYTHON, ["-c", PROGRAM, "serve", ...options], { env, stdio: "ignore" });
     this.#process = child;
@@ -51,6 +69,13 @@ export class Server {
     }
     await this.kill();
     throw new Error("the server does not answer");
+  }
+
+  async #fill(): Promise<void> {
+    const { videos } = this.#options;
+    if (videos === 0) return;
+    const program = join(import.meta.dirname, "fill.py");
+    await promisify(execFile)(PYTHON, [program, this.data, String(videos)], { env: ENV });
   }
 
   /** As a power cut does it. */

@@ -11,6 +11,8 @@ export interface Seen {
   shape: string | null;
   motion: string | null;
   size: string | null;
+  /** "upright" or "slanted". */
+  style: string | null;
   frames: number;
 }
 

@@ -53,10 +53,17 @@ class Catalog:
         entry = self.families.resolve(_SHORT.get(key(name), name))
         return self._demo_of(entry) if self.demo else entry
 
+    def listed(self, name: str) -> ModelEntry:
+        """The model whose files are meant: of exactly this id, for which no demo stands; else as `resolve`.
+
+        So real models can be downloaded while a server shows the demo, and clients that name types get what they make.
+        """
+        return self.entry(name) or self.resolve(name)
+
     def at(self, name: str) -> ModelEntry:
-        """The model that an address names. Raises NotFound."""
+        """The listed model that an address names. Raises NotFound."""
         try:
-            return self.resolve(name)
+            return self.listed(name)
         except UnknownModel as error:
             raise NotFound(error.message, suggestions=error.suggestions, facts=error.facts) from None
 

@@ -91,6 +91,15 @@ def test_what_comes_with_the_package_needs_no_download(idle: Serving) -> None:
     assert idle.post(f"{MODELS}/cleanup")["models"] == []
 
 
+def test_a_demo_does_not_stand_for_the_files_of_a_model(idle: Serving) -> None:
+    assert idle.get(f"{MODELS}/ti2v-5B")["state"] == "missing"
+    started = idle.post(f"{MODELS}/download", {"model_type": "ti2v-5B", "variant": "fp32"})
+    assert (started["status"], started["variant"]) == ("download_started", "fp32")
+    managed = idle.post(f"{MODELS}/download/manage", {"model_id": "ti2v-5B", "action": "cancel"})
+    assert managed["model_id"] == "ti2v-5B"
+    assert idle.post(f"{MODELS}/validate/ti2v-5B")["integrity_status"] == "not_available"
+
+
 @pytest.mark.parametrize(
     ("method", "path", "body", "status"),
     [

@@ -105,7 +105,9 @@ export function applyFrame(client: QueryClient, frame: ServerFrame): void {
       refresh(client, keys.queue, ...(frame.type === "task_deleted" ? [keys.outputs] : []));
       break;
     case "connection_established":
-      if (!frame.data.replayed) void client.invalidateQueries();
+      void client.invalidateQueries(
+        frame.data.replayed ? { predicate: ({ state }) => state.status === "error" } : {},
+      );
       break;
     case "download_progress_update": {
       const download = frame.data;

@@ -110,6 +110,7 @@ export const theme = createTheme({
       defaultProps: { openDelay: 350, withArrow: true, multiline: true, maw: 320 },
     }),
     Modal: Modal.extend({ defaultProps: { radius: "lg", centered: true } }),
+    ModalHeader: { defaultProps: { role: "presentation" } }, // else it would be a second banner of the page
     InputWrapper: Input.Wrapper.extend({
       defaultProps: { inputWrapperOrder: ["label", "input", "description", "error"] },
     }),

@@ -5,7 +5,7 @@ import classes from "./panel.module.css";
 
 interface PanelProps extends PaperProps {
   children: ReactNode;
-  /** What screen readers call it. */
+  /** What screen readers call it, unless it is all that stands under a heading, which does that. */
   label?: string;
   id?: string;
 }

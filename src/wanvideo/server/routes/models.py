@@ -94,7 +94,7 @@ def get_model_status(model_type: ModelType, parts: PartsDep) -> ModelStatus:
 @router.post("/download")
 def download_model(body: DownloadBody, parts: PartsDep) -> DownloadStarted:
     """Begin to download a model, or go on with it."""
-    entry = parts.catalog.resolve(body.model_type)
+    entry = parts.catalog.listed(body.model_type)
     presence = parts.catalog.presence(entry)
     if not entry.variants or (presence.ready and body.variant is None and not body.force_redownload):
         return DownloadStarted(message=f"{entry.id} is here", model_type=body.model_type, status="already_available")
@@ -133,7 +133,7 @@ def manage_download(body: ManageBody, downloads: DownloadsDep, catalog: CatalogD
     """Pause, resume, cancel, or say which goes first. What has arrived is always kept."""
     if body.bandwidth_limit_mbps is not None:
         raise InvalidRequest("bandwidth_limit_mbps is not supported: pause the download while the line is needed")
-    entry = catalog.resolve(body.model_id)
+    entry = catalog.listed(body.model_id)
     if body.action == "priority":
         if body.priority is None:
             raise InvalidRequest("priority is missing: give a number, more goes first")

@@ -2,7 +2,7 @@ import { Button } from "@mantine/core";
 import { useInfiniteQuery } from "@tanstack/react-query";
 import { getRouteApi, Link } from "@tanstack/react-router";
 import { Film, SearchX } from "lucide-react";
-import { useState } from "react";
+import { useCallback, useState } from "react";
 import { useTranslation } from "react-i18next";
 
 import type { VideoView } from "@/api/types";
@@ -31,12 +31,15 @@ export function GalleryPage() {
   const shown = (videos.data?.pages ?? [])
     .flatMap((page) => page.videos)
     .filter((video) => !leaving.has(video.id));
-  const choose = (video: VideoView) =>
-    setChosen((before) =>
-      before.some((each) => each.id === video.id)
-        ? before.filter((each) => each.id !== video.id)
-        : [...before.slice(-1), video],
-    );
+  const choose = useCallback(
+    (video: VideoView) =>
+      setChosen((before) =>
+        before.some((each) => each.id === video.id)
+          ? before.filter((each) => each.id !== video.id)
+          : [...before.slice(-1), video],
+      ),
+    [],
+  );
   return (
     <Page
       title={t("title")}

@@ -11,7 +11,8 @@ import { keys } from "@/api/queries";
 
 import type { Search } from "./search";
 
-const PAGE = 60;
+const FIRST = 60; // videos, which are there at once
+const MORE = 500; // with each further question: what changes has all of them asked again
 const at = (id: string) => ({ params: { path: { task_id: id } } });
 
 /** Finished videos, newest first. */
@@ -23,7 +24,7 @@ export const videosQuery = ({ text, model, favourite }: Search) =>
         api.GET("/api/v1/outputs", {
           params: {
             query: {
-              limit: PAGE,
+              limit: pageParam === null ? FIRST : MORE,
               ...(pageParam !== null && { cursor: pageParam }),
               ...(text !== undefined && { text }),
               ...(model !== undefined && { model }),

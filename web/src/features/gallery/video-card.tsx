@@ -2,7 +2,7 @@ import { ActionIcon, Checkbox, Text } from "@mantine/core";
 import { useReducedMotion } from "@mantine/hooks";
 import { Link } from "@tanstack/react-router";
 import { Heart } from "lucide-react";
-import { useState } from "react";
+import { memo, useState } from "react";
 import { useTranslation } from "react-i18next";
 
 import type { VideoView } from "@/api/types";
@@ -16,11 +16,11 @@ import classes from "./gallery.module.css";
 interface VideoCardProps {
   video: VideoView;
   chosen: boolean;
-  onChoose: () => void;
+  onChoose: (video: VideoView) => void;
 }
 
-/** One video; it plays as long as one points at it. */
-export function VideoCard({ video, chosen, onChoose }: VideoCardProps) {
+/** One video; it plays as long as one points at it. Drawn again only if it changes, however far one scrolls. */
+export const VideoCard = memo(function VideoCard({ video, chosen, onChoose }: VideoCardProps) {
   const { t } = useTranslation(["gallery", "common"]);
   const format = useFormat();
   const now = useNow(30_000);
@@ -51,7 +51,7 @@ export function VideoCard({ video, chosen, onChoose }: VideoCardProps) {
         className={classes.choose}
         data-on={chosen || undefined}
         checked={chosen}
-        onChange={onChoose}
+        onChange={() => onChoose(video)}
         aria-label={t("compare.choose", { prompt: video.prompt })}
       />
       <ActionIcon
@@ -75,4 +75,4 @@ export function VideoCard({ video, chosen, onChoose }: VideoCardProps) {
       </Text>
     </article>
   );
-}
+});

@@ -57,7 +57,7 @@ export function VideoGrid({ videos, chosen, onChoose, onEnd }: VideoGridProps) {
                 key={video.id}
                 video={video}
                 chosen={chosen.some((each) => each.id === video.id)}
-                onChoose={() => onChoose(video)}
+                onChoose={onChoose}
               />
             ))}
           </div>

@@ -1,4 +1,3 @@
-import { lazy, Suspense } from "react";
 import { useTranslation } from "react-i18next";
 
 import { Page } from "@/components/page";
@@ -8,9 +7,8 @@ import { CreateForm } from "./create-form";
 import { StartOver } from "./start-over";
 import { useModelsQuery } from "./use-model";
 import { useWelcome } from "./use-welcome";
+import { Welcome } from "./welcome"; // not lazily: the page has to open while the server is away
 import { WelcomeButton } from "./welcome-button";
-
-const Welcome = lazy(() => import("./welcome").then(({ Welcome: each }) => ({ default: each })));
 
 /** Where videos are thought up. */
 export function GeneratePage() {
@@ -28,11 +26,7 @@ export function GeneratePage() {
         </>
       }
     >
-      {welcome && (
-        <Suspense>
-          <Welcome />
-        </Suspense>
-      )}
+      {welcome && <Welcome />}
       <QueryView query={models}>{(all) => <CreateForm models={all} />}</QueryView>
     </Page>
   );

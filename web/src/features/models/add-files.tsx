@@ -22,7 +22,7 @@ export function AddFiles() {
   const [role, setRole] = useState<Role | null>(null);
   const body: AddBody = { path, ...(role !== null && { role }) };
   return (
-    <Panel label={t("add.title")}>
+    <Panel>
       <form
         onSubmit={(event) => {
           event.preventDefault();

@@ -18,7 +18,7 @@ export function Advice({ models }: { models: readonly ModelView[] }) {
   const [first, setFirst] = useState<Use["first"]>("quality");
   const advice = useQuery({ ...adviceQuery({ from, first }), placeholderData: keepPreviousData });
   return (
-    <Panel label={t("advice.title")}>
+    <Panel>
       <Stack gap="md">
         <Group gap="xl">
           <Choice

@@ -9,8 +9,14 @@ import { useFormat } from "@/lib/use-format";
 
 import { useManage } from "./use-models";
 
+interface DownloadProgressProps {
+  /** Of the model. */
+  title: string;
+  download: DownloadView;
+}
+
 /** How far a download is, and how to stop it. What has arrived is kept in any case. */
-export function DownloadProgress({ download }: { download: DownloadView }) {
+export function DownloadProgress({ title, download }: DownloadProgressProps) {
   const { t } = useTranslation(["models", "common"]);
   const manage = useManage(download.model_id);
   const busy = manage.isPending;
@@ -26,7 +32,7 @@ export function DownloadProgress({ download }: { download: DownloadView }) {
       </Group>
       <FilmProgress
         percent={download.progress}
-        label={t("download.of", { model: download.title })}
+        label={t("download.of", { model: title })}
         waiting={download.status === "waiting" || download.status === "verifying"}
       />
       <Figures download={download} />

@@ -55,7 +55,7 @@ export function ModelCard({ model, download }: ModelCardProps) {
         <About model={model} />
         {model.state === "ready" && <Measured id={model.id} />}
         <Stack gap="sm" mt="auto">
-          {going && <DownloadProgress download={download} />}
+          {going && <DownloadProgress title={model.title} download={download} />}
           {!going && files && model.state === "missing" && <GetModel model={model} />}
           {files && model.state !== "missing" && <Care model={model} />}
         </Stack>

@@ -52,7 +52,7 @@ const advice: Recommendation = {
 };
 
 test("a download shows how far it is, how fast, and what can be done", () => {
-  draw(<DownloadProgress download={download} />, english);
+  draw(<DownloadProgress title="Wan" download={download} />, english);
   expect(screen.getByText("25 %")).toBeTruthy();
   expect(screen.getByText(/9 GB of 36 GB · 90 MB a second · about 5 min left/)).toBeTruthy();
   expect(screen.getAllByRole("button").map(({ textContent }) => textContent)).toEqual([

@@ -20,7 +20,7 @@ export function AtWork() {
   return (
     <QueryView query={health}>
       {({ workers, active_tasks: jobs, queue_paused: paused, uptime, version }) => (
-        <Panel label={t("work.title")}>
+        <Panel>
           <Facts
             rows={[
               [t("work.workers"), format.number(workers)],

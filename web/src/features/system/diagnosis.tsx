@@ -14,7 +14,7 @@ export function Checks({ checks }: { checks: readonly Check[] }) {
   const { t } = useTranslation("system");
   const sorted = checks.toSorted((a, b) => Number(a.ok) - Number(b.ok));
   return (
-    <Panel label={t("checks.title")}>
+    <Panel>
       <Stack gap="sm" component="ul" className={classes.checks}>
         {sorted.map(({ name, ok, detail }) => (
           <Group key={name} component="li" gap="sm" wrap="nowrap" align="start">
@@ -60,7 +60,7 @@ export function Hardware({ hardware }: { hardware: HardwareProfile }) {
     [t("hardware.rates"), hardware.rates],
   ];
   return (
-    <Panel label={t("hardware.title")}>
+    <Panel>
       <Facts rows={rows} />
       {hardware.optimization_recommendations.length > 0 && (
         <List size="sm" mt="md" lang="en">
@@ -74,9 +74,8 @@ export function Hardware({ hardware }: { hardware: HardwareProfile }) {
 }
 
 export function Versions({ versions }: { versions: Diagnostics["versions"] }) {
-  const { t } = useTranslation("system");
   return (
-    <Panel label={t("versions")}>
+    <Panel>
       <Facts rows={Object.entries(versions)} />
     </Panel>
   );

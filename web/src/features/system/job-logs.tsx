@@ -37,7 +37,7 @@ export function JobLogs() {
   return (
     <QueryView query={tasks}>
       {(all) => (
-        <Panel label={t("logs.title")}>
+        <Panel>
           {all.length === 0 && <Text size="sm">{t("logs.none")}</Text>}
           <Stack gap={4} component="ul" className={classes.checks}>
             {all.map((task) => (

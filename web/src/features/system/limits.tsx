@@ -37,7 +37,7 @@ function Form({ limits }: { limits: Optimization }) {
   };
   const number = (value: string | number) => (typeof value === "number" ? value : "");
   return (
-    <Panel label={t("limits.title")}>
+    <Panel>
       <form
         onSubmit={(event) => {
           event.preventDefault();

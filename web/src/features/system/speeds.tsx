@@ -21,7 +21,7 @@ export function Speeds() {
       {({ models }) => {
         const used = Object.values(models).filter(({ runs }) => runs > 0);
         return (
-          <Panel label={t("speeds.title")}>
+          <Panel>
             <Rates />
             {used.length === 0 ? <Text size="sm">{t("speeds.none")}</Text> : <Rows of={used} />}
           </Panel>
