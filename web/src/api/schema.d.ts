@@ -5714,6 +5714,16 @@ export interface operations {
             /** Variant */
             variant?: string | null;
             /**
+             * Webhook Events
+             * @description Of which it is told. Default: all.
+             */
+            webhook_events?: ("job.succeeded" | "job.failed" | "job.cancelled")[] | null;
+            /**
+             * Webhook Url
+             * @description An address of `WANVIDEO_WEBHOOK_ALLOWED`, which is told when the job has ended.
+             */
+            webhook_url?: string | null;
+            /**
              * Width
              * @description Without the height: the shape of the picture, so wide.
              */
@@ -5827,6 +5837,16 @@ export interface operations {
             tier?: ("exact" | "fast") | null;
             /** Variant */
             variant?: string | null;
+            /**
+             * Webhook Events
+             * @description Of which it is told. Default: all.
+             */
+            webhook_events?: ("job.succeeded" | "job.failed" | "job.cancelled")[] | null;
+            /**
+             * Webhook Url
+             * @description An address of `WANVIDEO_WEBHOOK_ALLOWED`, which is told when the job has ended.
+             */
+            webhook_url?: string | null;
             /**
              * Width
              * @description Without the height: the shape of the picture, so wide.
@@ -6067,6 +6087,16 @@ export interface operations {
           /** Variant */
           variant?: string | null;
           /**
+           * Webhook Events
+           * @description Of which it is told. Default: all.
+           */
+          webhook_events?: ("job.succeeded" | "job.failed" | "job.cancelled")[] | null;
+          /**
+           * Webhook Url
+           * @description An address of `WANVIDEO_WEBHOOK_ALLOWED`, which is told when the job has ended.
+           */
+          webhook_url?: string | null;
+          /**
            * Width
            * @description Without the height: the shape of the picture, so wide.
            */
@@ -6178,6 +6208,16 @@ export interface operations {
           tier?: ("exact" | "fast") | null;
           /** Variant */
           variant?: string | null;
+          /**
+           * Webhook Events
+           * @description Of which it is told. Default: all.
+           */
+          webhook_events?: ("job.succeeded" | "job.failed" | "job.cancelled")[] | null;
+          /**
+           * Webhook Url
+           * @description An address of `WANVIDEO_WEBHOOK_ALLOWED`, which is told when the job has ended.
+           */
+          webhook_url?: string | null;
           /**
            * Width
            * @description Without the height: the shape of the picture, so wide.
