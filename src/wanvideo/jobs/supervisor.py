@@ -178,11 +178,14 @@ class Supervisor:
             self.leases.fail(job, self.describe(job, "error", {"error": error}))
             return
         with self._lock:
-            if self.queue.get(job.id).state is State.RUNNING:  # else it is done already
+            found = self.queue.find(job.id)
+            if found is not None and found.state is State.RUNNING:  # else it is done already
                 self._fetching[job.id] = job, stop
+        if found is None:  # it was deleted before there was anything to stop
+            stop(False)
 
     def _on_change(self, change: Change) -> None:
-        if change.kind != "cancelling":
+        if change.kind not in ("cancelling", "deleted") or change.job.state is not State.RUNNING:
             return
         with self._lock:
             job, stop = self._fetching.pop(change.job.id, (None, None))
@@ -303,6 +306,8 @@ class _Lane:
         try:
             attempt = _Attempt(self, job)
             attempt.run()
+            if job.id in self._cancelled and self.queue.find(job.id) is None:
+                self.queue.remove_files(attempt.job)  # of a job that was deleted meanwhile
         finally:
             self._job = None
             self._cancelled.discard(job.id)
@@ -355,7 +360,8 @@ class _Attempt:
                 self._event(message["event"])
                 return False
             case "done":
-                self.leases.succeed(self.job, message["result"])
+                if not self.leases.succeed(self.job, message["result"]):
+                    self.job = replace(self.job, result=message["result"])
             case "failed":
                 self._failed(message["failure"])
             case "cancelled":
