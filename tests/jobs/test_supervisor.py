@@ -88,10 +88,10 @@ class Files:
 
     def prepare(
         self, job: Job, progress: Callable[[int, int], None], done: Callable[[Mapping[str, Any] | None], None]
-    ) -> Callable[[], None]:
+    ) -> Callable[[bool], None]:
         progress(25, 100)
         self.asked[job.id] = done
-        return lambda: self.stopped.append(job.id)
+        return lambda wanted: self.stopped.append(job.id)
 
 
 def describe(job: Job, how: str, known: Mapping[str, Any]) -> Mapping[str, Any]:

@@ -59,8 +59,8 @@ class Preparer(Protocol):
 
     def prepare(
         self, job: Job, progress: Callable[[int, int], None], done: Callable[[Mapping[str, Any] | None], None]
-    ) -> Callable[[], None]:
-        """Begin to fetch it, and return at once what stops that.
+    ) -> Callable[[bool], None]:
+        """Begin to fetch it, and return at once what ends the waiting for it; False: the job wants it no more.
 
         `progress` is told bytes received of bytes wanted, `done` a failure, or None when all is there; on any thread.
         """
@@ -104,7 +104,7 @@ class Supervisor:
         self.deadlines, self.now, self.start_again_after = deadlines, now, start_again_after
         self.stopping = threading.Event()
         self._lock = threading.Lock()
-        self._fetching: dict[str, tuple[Job, Callable[[], None]]] = {}
+        self._fetching: dict[str, tuple[Job, Callable[[bool], None]]] = {}
         self._lanes = [_Lane(self, name, make) for name, make in workers.items()]
         self._unsubscribe: Callable[[], None] = lambda: None
 
@@ -122,7 +122,7 @@ class Supervisor:
         with self._lock:
             fetching = list(self._fetching.values())
         for job, stop in fetching:
-            stop()
+            stop(True)
             self.leases.requeue(job, "the server stops")
         until = time.monotonic() + seconds
         for lane in self._lanes:
@@ -178,16 +178,19 @@ class Supervisor:
             self.leases.fail(job, self.describe(job, "error", {"error": error}))
             return
         with self._lock:
-            if self.queue.get(job.id).state is State.RUNNING:  # else it is done already
+            found = self.queue.find(job.id)
+            if found is not None and found.state is State.RUNNING:  # else it is done already
                 self._fetching[job.id] = job, stop
+        if found is None:  # it was deleted before there was anything to stop
+            stop(False)
 
     def _on_change(self, change: Change) -> None:
-        if change.kind != "cancelling":
+        if change.kind not in ("cancelling", "deleted") or change.job.state is not State.RUNNING:
             return
         with self._lock:
             job, stop = self._fetching.pop(change.job.id, (None, None))
         if job is not None and stop is not None:
-            stop()
+            stop(False)
             self.leases.confirm_cancelled(job)
         for lane in self._lanes:
             lane.cancel(change.job.id)
@@ -303,6 +306,8 @@ class _Lane:
         try:
             attempt = _Attempt(self, job)
             attempt.run()
+            if job.id in self._cancelled and self.queue.find(job.id) is None:
+                self.queue.remove_files(attempt.job)  # of a job that was deleted meanwhile
         finally:
             self._job = None
             self._cancelled.discard(job.id)
@@ -355,7 +360,8 @@ class _Attempt:
                 self._event(message["event"])
                 return False
             case "done":
-                self.leases.succeed(self.job, message["result"])
+                if not self.leases.succeed(self.job, message["result"]):
+                    self.job = replace(self.job, result=message["result"])
             case "failed":
                 self._failed(message["failure"])
             case "cancelled":

@@ -48,7 +48,7 @@ class Settings(BaseSettings):
     # --- what --------------------------------------------------------------------------------------------------------
     demo: bool = False  # the three model types mean the demo models
     fallback: Literal["auto", "demo", "off"] = "auto"
-    device: str = "auto"
+    device: str = "auto"  # or several with commas: a worker for each
     embed_settings: bool = True  # files say what they were made with, unless a job says otherwise
     enhancer_url: str | None = None  # of an OpenAI-compatible server, such as http://localhost:11434/v1
     enhancer_model: str | None = None
@@ -76,6 +76,11 @@ class Settings(BaseSettings):
     body_seconds: float = Field(default=60.0, gt=0)  # for a request to arrive; uploads get longer, by their size
     drain_seconds: float = Field(default=10.0, gt=0)
     webhook_seconds: float = Field(default=5.0, gt=0)  # between the first two tries; four times as long each time
+
+    @property
+    def first_device(self) -> str:
+        """What plans and reports of memory are about."""
+        return self.device.partition(",")[0].strip()
 
     @field_validator("allowed_hosts", "compat_origin", "webhooks", "webhook_allowed", mode="before")
     @classmethod

@@ -95,7 +95,6 @@ def prepare(parts: Parts, asked: Submit, image: str | None, end_image: str | Non
         fallback=fallback,
         memory_limit=limits.memory_limit,
         tile=limits.tile,
-        device=None if parts.settings.device == "auto" else parts.settings.device,
         embed=parts.settings.embed_settings if asked.embed_settings is None else asked.embed_settings,
         webhook=asked.webhook_url,
         webhook_ends=None
