@@ -63,7 +63,13 @@ def build(settings: Settings, sources: Sources, *, workers: Workers = workers_of
         )
         preparing = Preparing(catalog, downloads)
         retention = Retention(queue, settings.retention)
-        supervisor = Supervisor(queue, workers(settings, sources, folder), describe=describe, preparer=preparing)
+        supervisor = Supervisor(
+            queue,
+            workers(settings, sources, folder),
+            describe=describe,
+            preparer=preparing,
+            lending=settings.gpus_per_job == "auto",
+        )
         sandbox = Sandbox()
         inputs = Inputs(folder.inputs, sandbox)
         parts = Parts(

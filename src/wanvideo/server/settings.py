@@ -49,6 +49,8 @@ class Settings(BaseSettings):
     demo: bool = False  # the three model types mean the demo models
     fallback: Literal["auto", "demo", "off"] = "auto"
     device: str = "auto"  # or several with commas: a worker for each
+    # Devices that make a video together: so many for each worker, or all that are idle, shared by the jobs that wait.
+    gpus_per_job: Literal["auto"] | Annotated[int, Field(ge=1, le=16)] = 1
     embed_settings: bool = True  # files say what they were made with, unless a job says otherwise
     enhancer_url: str | None = None  # of an OpenAI-compatible server, such as http://localhost:11434/v1
     enhancer_model: str | None = None

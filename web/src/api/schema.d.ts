@@ -4026,6 +4026,11 @@ export type components = {
       fits: boolean;
       /** Frames */
       frames: number;
+      /**
+       * Gpus
+       * @description How many would make it together if it began now; memory is that of each.
+       */
+      gpus: number;
       /** Height */
       height: number;
       /** Host Mb */
