@@ -44,6 +44,7 @@ def build(settings: Settings, sources: Sources, *, workers: Workers = workers_of
     with ExitStack() as closing:
         folder = folder_of(settings)
         closing.enter_context(locked(folder))
+        folder.note_outputs()
         database = database_of(settings)
         closing.callback(database.close)
         closing.enter_context(database.alone())
