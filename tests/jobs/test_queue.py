@@ -2,6 +2,7 @@ import threading
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
+from sqlalchemy import select
 
 from tests.jobs.conftest import spec
 from wanvideo.errors import IdempotencyConflict, InvalidRequest, JobConflict, JobNotFound, QueueFull
@@ -12,6 +13,7 @@ from wanvideo.jobs.leases import Leases
 from wanvideo.jobs.ledger import Change
 from wanvideo.jobs.queries import Filter
 from wanvideo.jobs.queue import Queue
+from wanvideo.jobs.tables import JOBS
 
 
 def started(queue: Queue, job: Job) -> Job:
@@ -251,3 +253,27 @@ def test_waiting_ends_when_something_changes(queue: Queue) -> None:
     queue.wait(20)
     timer.join()
     assert Leases(queue).next() is not None
+
+
+def test_jobs_are_counted_as_they_change(queue: Queue, database: Database) -> None:
+    def counted() -> tuple[dict[State, int], int]:
+        """By looking at every row."""
+        with database.read() as connection:
+            rows = connection.execute(select(JOBS.c.state, JOBS.c.bytes)).all()
+        return {state: [row.state for row in rows].count(state) for state in State}, sum(row.bytes or 0 for row in rows)
+
+    first, second, third, _ = queue.submit(spec(), count=4)
+    queue.hold(third.id)
+    with ThreadPoolExecutor(4) as pool:  # each with a connection of its own, where the store has several
+        list(pool.map(lambda job: started(queue, job), (first, second)))
+    Leases(queue).succeed(queue.get(first.id), {"file": "v.mp4", "bytes": 100})
+    Leases(queue).fail(queue.get(second.id), {"code": "X"})
+    assert (queue.counts(), queue.stored_bytes()) == counted()
+    assert queue.counts()[State.SUCCEEDED] == 1
+    queue.gather_totals()
+    queue.delete(first.id)
+    queue.retry(second.id)
+    assert (queue.counts(), queue.stored_bytes()) == counted()
+    queue.clear()
+    assert (queue.counts(), queue.stored_bytes()) == counted()
+    assert queue.counts(Filter(model="t2v-A14B-demo")) == queue.counts()

@@ -12,6 +12,8 @@ from typing import Any
 import pytest
 
 from tests.jobs.conftest import spec
+from tests.postgres import Postgres
+from wanvideo.errors import DiskFull
 from wanvideo.jobs.executor import Message
 from wanvideo.jobs.job import Job, State
 from wanvideo.jobs.ledger import Change
@@ -256,3 +258,38 @@ def test_a_worker_that_does_not_start_is_tried_again_and_said_so(queue: Queue) -
         time.sleep(0.02)
     assert supervisor.workers()[0].problem == "it could not be started: no such program"
     assert supervisor.drain(5)
+
+
+def test_a_job_goes_on_when_the_database_was_away(
+    supervisor: Supervisor, queue: Queue, request: pytest.FixtureRequest
+) -> None:
+    if queue.database.is_sqlite:
+        pytest.skip("SQLite has no server that could be away")
+    postgres: Postgres = request.getfixturevalue("postgres")
+    jobs = [queue.submit(spec("steps 20"))[0] for _ in range(3)]
+    for _ in range(3):
+        time.sleep(0.4)
+        postgres.restart()
+    assert [ended(queue, job, 60).state for job in jobs] == [State.SUCCEEDED] * 3
+    assert [len([event for event in queue.events(job.id) if event.kind == "succeeded"]) for job in jobs] == [1, 1, 1]
+    assert supervisor.workers()[0].problem is None
+
+
+def test_a_job_goes_on_when_the_disk_was_full(supervisor: Supervisor, queue: Queue) -> None:
+    if not queue.database.is_sqlite:
+        pytest.skip("a limit of SQLite's stands for the disk")
+    jobs = [queue.submit(spec("steps 20"))[0]]
+    with queue.database.write() as connection:
+        pages = connection.exec_driver_sql("PRAGMA page_count").scalar()
+        connection.exec_driver_sql(f"PRAGMA max_page_count = {pages}")
+    with contextlib.suppress(DiskFull):
+        while True:
+            jobs += queue.submit(spec("steps 2"))
+    until = time.monotonic() + 30
+    while supervisor.workers()[0].state != "waiting" and time.monotonic() < until:
+        time.sleep(0.02)
+    assert "disk of the database is full" in str(supervisor.workers()[0].problem)
+    with queue.database.write() as connection:
+        connection.exec_driver_sql("PRAGMA max_page_count = 100000")
+    assert {ended(queue, job, 60).state for job in jobs} == {State.SUCCEEDED}
+    assert supervisor.workers()[0].problem is None

@@ -40,7 +40,8 @@ class Database:
             self._reader = _sqlite(url, readers=True)
         else:
             self._writer = _postgres(url)
-            self._reader = self._writer.execution_options(postgresql_readonly=True)
+            # Reads are one statement, or several that need not agree: to begin and end transactions would take longer.
+            self._reader = self._writer.execution_options(isolation_level="AUTOCOMMIT")
 
     def migrate(self, revision: str = HEAD) -> None:
         """Bring the tables to what this version works with, or to another `revision`."""

@@ -41,7 +41,8 @@ class Leases:
         lacks: whether files have to be fetched first; then the job goes to the downloader, and is in that phase. Where
         many claim from PostgreSQL at the same time, each gets another job, and nobody waits.
         """
-        if self.next() is None:  # so that those who find nothing to do keep nobody from writing
+        # Where one writes at a time, those who find nothing to do look first, and keep nobody from writing.
+        if self.next() is None if self.ledger.database.is_sqlite else self.ledger.paused:
             return None
         with self.ledger.database.write() as connection:
             row = connection.execute(next_queued().with_for_update(skip_locked=True)).first()
@@ -110,16 +111,22 @@ class Leases:
         self.ledger.tell(change)
         return True
 
-    def recover(self) -> list[Job]:
-        """At the start of a server: what the last one left running waits again, or is cancelled if that was asked."""
+    def recover(self, worker: str | None = None) -> list[Job]:
+        """What nobody works on any more waits again, or is cancelled if that was asked: all that a former server left
+        running, or a worker.
+        """
+        query = select(JOBS).where(JOBS.c.state == str(State.RUNNING))
+        if worker is not None:
+            query = query.where(JOBS.c.worker == worker)
+        reason = "the server was stopped" if worker is None else "the database was away or full"
         with self.ledger.database.read() as connection:
-            rows = connection.execute(select(JOBS).where(JOBS.c.state == str(State.RUNNING)))
+            rows = connection.execute(query)
             left = [self.ledger.job(row) for row in rows]
         for job in left:
             if job.cancelling:
                 self.confirm_cancelled(job)
             else:
-                self.requeue(job, "the server was stopped")
+                self.requeue(job, reason)
         return left
 
     def is_cancelling(self, job: Job) -> bool:

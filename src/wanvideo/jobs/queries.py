@@ -9,7 +9,7 @@ from sqlalchemy import Connection, Select, func, select, tuple_
 
 from wanvideo.errors import InvalidRequest
 from wanvideo.jobs.job import Job, State
-from wanvideo.jobs.tables import JOBS
+from wanvideo.jobs.tables import JOBS, TOTALS
 
 # Those that wait, in the order in which they will run.
 TURN: Final = (JOBS.c.priority.desc(), JOBS.c.rank, JOBS.c.created, JOBS.c.id)
@@ -79,7 +79,16 @@ def newest(which: Filter, limit: int, cursor: str | None) -> Select[Any]:
 
 def stored_bytes(connection: Connection) -> int:
     """Of all videos."""
-    return int(connection.execute(select(func.coalesce(func.sum(JOBS.c.bytes), 0)).where(MADE)).scalar_one())
+    query = select(func.coalesce(func.sum(TOTALS.c.bytes), 0)).where(TOTALS.c.state == str(State.SUCCEEDED))
+    return int(connection.execute(query).scalar_one())
+
+
+def counted(which: Filter) -> Select[Any]:
+    """States and how many jobs are in them: looked up, unless more than states is asked for."""
+    if which != Filter(states=which.states):
+        return filtered(select(JOBS.c.state, func.count()), which).group_by(JOBS.c.state)
+    query = select(TOTALS.c.state, func.sum(TOTALS.c.jobs)).group_by(TOTALS.c.state)
+    return query.where(TOTALS.c.state.in_([str(state) for state in which.states])) if which.states else query
 
 
 def cursor_of(job: Job) -> str:

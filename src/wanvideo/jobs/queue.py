@@ -26,15 +26,15 @@ from wanvideo.jobs.queries import (
     Filter,
     Page,
     chunks,
+    counted,
     cursor_of,
-    filtered,
     newest,
     stored_bytes,
     with_pictures,
 )
 from wanvideo.jobs.rows import dumped, event_of, spec_row
 from wanvideo.jobs.spec import JobSpec
-from wanvideo.jobs.tables import EVENTS, JOBS, RUNS, SETTINGS
+from wanvideo.jobs.tables import EVENTS, JOBS, RUNS, SETTINGS, TOTALS
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -123,9 +123,8 @@ class Queue(Ledger):
 
     def counts(self, which: Filter = ALL) -> dict[State, int]:
         """How many there are in every state."""
-        query = filtered(select(JOBS.c.state, func.count()), which).group_by(JOBS.c.state)
         with self.database.read() as connection:
-            found = {State(state): count for state, count in connection.execute(query)}
+            found = {State(state): int(count) for state, count in connection.execute(counted(which))}
         return {state: found.get(state, 0) for state in State}
 
     def pictures(self) -> frozenset[str]:
@@ -166,6 +165,17 @@ class Queue(Ledger):
             with self.database.write() as connection:
                 connection.execute(delete(EVENTS).where(EVENTS.c.seq.in_(some)))
         return len(numbers)
+
+    def gather_totals(self) -> None:
+        """Add up what the connections of earlier servers have counted."""
+        with self.database.write() as connection:
+            sums: dict[str, dict[str, Any]] = {}
+            for row in connection.execute(delete(TOTALS).returning(*TOTALS.c)):
+                total = sums.setdefault(row.state, {"state": row.state, "shard": 0, "jobs": 0, "bytes": 0})
+                total["jobs"] += row.jobs
+                total["bytes"] += row.bytes
+            if sums:
+                connection.execute(insert(TOTALS), list(sums.values()))
 
     def last_seq(self) -> int:
         """The number of the newest event."""

@@ -29,6 +29,7 @@ class Found:
 
 def reconcile(queue: Queue) -> Found:
     """Remove half files and folders that nobody needs; name the jobs whose videos are gone."""
+    queue.gather_totals()
     folder = queue.folder
     half = [path for place in (folder.thumbnails, folder.inputs) for path in place.glob("*.part")]
     half += [path for path in folder.outputs.glob(HALF_VIDEO) if _is_ours(folder, path)]

@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Final, Protocol
 
-from wanvideo.errors import StorageFailed, WanVideoError
+from wanvideo.errors import DiskFull, StorageFailed, WanVideoError
 from wanvideo.jobs.eta import Eta, scaled
 from wanvideo.jobs.executor import Executor, MakeExecutor, Message
 from wanvideo.jobs.folder import DataFolder
@@ -160,11 +160,15 @@ class Supervisor:
     def place(self, lane: "_Lane") -> "tuple[Job, tuple[_Lane, ...]] | None":
         """The next job for a worker, and who lends it a device meanwhile."""
         with self._placing:
-            job = None if lane.lent else self.take(lane.name)
+            if lane.lent:
+                return None
+            lenders = self._lenders(lane) if self.lending else ()
+            job = self.take(lane.name)
             if job is None:
                 return None
             lane.begin(job)
-            lenders = self._lenders(lane) if self.lending and job.spec.device is None else ()
+            if job.spec.device is not None:
+                lenders = ()
             for each in lenders:
                 each.lent = each.unload = True  # its models make room
         return job, lenders
@@ -182,7 +186,8 @@ class Supervisor:
 
     def _lenders(self, lane: "_Lane") -> "tuple[_Lane, ...]":
         others = [each for each in self._lanes if each is not lane and each.is_free and each.kind == lane.kind]
-        return tuple(others[: share(1 + len(others), self.queue.counts().get(State.QUEUED, 0)) - 1])
+        waiting = self.queue.counts().get(State.QUEUED, 0)  # with the one that begins
+        return tuple(others[: share(1 + len(others), max(0, waiting - 1)) - 1])
 
     # --- what has to be fetched first --------------------------------------------------------------------------------
 
@@ -287,17 +292,14 @@ class _Lane:
     def run(self) -> None:
         try:
             while not self.supervisor.stopping.is_set():
-                if not self.executor.alive and not self._is_up():
-                    continue
-                self._state = "lent" if self.lent else "idle"
-                if self.unload:
-                    self.unload = False
-                    self.executor.send({"type": "unload"})
-                placed = self.supervisor.place(self)
-                if placed is None:
-                    self._idle()
-                else:
-                    self._follow(*placed)
+                try:
+                    self._turn()
+                except DiskFull as error:
+                    self._wait_for_database(error)
+                except StorageFailed as error:
+                    if self.queue.database.is_sqlite:  # which says so for good: it has to be opened anew
+                        raise
+                    self._wait_for_database(error)
         except StorageFailed:
             log.exception("the database failed, and no job is started any more")
             self._problem = "the database failed"
@@ -305,6 +307,35 @@ class _Lane:
             self.executor.send({"type": "stop"})
             self.executor.kill()
             self._state = "stopped"
+
+    def _turn(self) -> None:
+        if not self.executor.alive and not self._is_up():
+            return
+        self._state = "lent" if self.lent else "idle"
+        if self.unload:
+            self.unload = False
+            self.executor.send({"type": "unload"})
+        placed = self.supervisor.place(self)
+        if placed is None:
+            self._idle()
+        else:
+            self._follow(*placed)
+
+    def _wait_for_database(self, error: DiskFull | StorageFailed) -> None:
+        """Until it takes what is written.
+
+        What its worker did meanwhile nobody knows: the job goes on from what was kept.
+        """
+        log.warning("the worker %s waits for the database: %s", self.name, error.message)
+        self._state, self._problem = "waiting", error.message
+        self.executor.kill()
+        while not self.supervisor.stopping.wait(self.supervisor.start_again_after):
+            try:
+                self.leases.recover(self.name)
+            except (DiskFull, StorageFailed):
+                continue
+            self._problem = None
+            return
 
     # --- the process -------------------------------------------------------------------------------------------------
 

@@ -43,6 +43,16 @@ JOBS: Final = Table(
     Index("jobs_expiring", "expires"),
 )
 
+# Kept up to date by triggers: how many jobs are in a state, and the bytes of their videos, as a sum over the shards.
+TOTALS: Final = Table(
+    "totals",
+    METADATA,
+    Column("state", String(16), primary_key=True),
+    Column("shard", BigInteger, primary_key=True, autoincrement=False),  # of PostgreSQL, a connection; 0: of all
+    Column("jobs", BigInteger, nullable=False),
+    Column("bytes", BigInteger, nullable=False),
+)
+
 EVENTS: Final = Table(
     "events",
     METADATA,
