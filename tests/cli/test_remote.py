@@ -5,7 +5,9 @@ import signal
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Iterator
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +21,9 @@ from tests.hub.loopback import LoopbackHub
 from tests.hub.scene import SMALL_5B, SMALL_5B_REPO, SMALL_5B_VARIANT
 from tests.server.serving import Serving, no_workers, serving
 from wanvideo import read_video
+from wanvideo.cli.downloads import EVENT_SECONDS
+from wanvideo.cli.output import Output
+from wanvideo.cli.remote import _watch
 from wanvideo.client import Client
 from wanvideo.client.find import DATA_VARIABLE, URL_VARIABLE
 from wanvideo.jobs.job import State
@@ -213,19 +218,35 @@ def test_ctrl_c_before_the_answer_leaves_no_job(waiting: Serving) -> None:
 
 
 def test_a_download_that_a_job_waits_for_is_shown_as_one(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, loopback: LoopbackHub
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], loopback: LoopbackHub
 ) -> None:
+    """Of a real model, which only `force` lets a computer without a GPU have: the command would not ask for it."""
     loopback.add(SMALL_5B_REPO, SMALL_5B)
     loopback.bytes_per_second = 200_000
-    with serving(tmp_path, demo=False, device="cpu", hubs=(Hub(endpoint=loopback.endpoint),)) as server:
-        monkeypatch.setenv(URL_VARIABLE, server.url)
-        asked = ("generate", CIRCLE, "--model", "ti2v-5B", "--variant", SMALL_5B_VARIANT, "--yes", "--json")
-        process = subprocess.Popen((*WAN, *asked), stdout=subprocess.PIPE, text=True)
-        assert process.stdout is not None
-        events = (json.loads(line) for line in process.stdout)
-        shown = next(event for event in events if event.get("fetched_bytes"))
-        process.send_signal(signal.SIGINT)
-        process.communicate(timeout=60)
+    with (
+        serving(tmp_path, demo=False, device="cpu", hubs=(Hub(endpoint=loopback.endpoint),)) as server,
+        Client(server.url) as client,
+        ExitStack() as displays,
+    ):
+        came = threading.Event()
+
+        def look(change: Change) -> None:
+            if change.job.progress.received_bytes:
+                came.set()
+
+        def cancel_later() -> None:
+            if came.wait(60):
+                time.sleep(2 * EVENT_SECONDS)
+            server.parts.queue.cancel(job)
+
+        server.parts.queue.subscribe(look)
+        job = server.submit(model_type="ti2v-5B", variant=SMALL_5B_VARIANT, force=True)["task_id"]
+        later = threading.Thread(target=cancel_later)
+        later.start()
+        assert _watch(Output(json=True), client, job, displays).done
+        later.join()
+    events = map(json.loads, capsys.readouterr().out.splitlines())
+    shown = next(event for event in events if event.get("fetched_bytes"))
     assert 0 < shown["done_bytes"] < shown["total_bytes"]
     assert shown["bytes_per_second"] > 0
     assert shown["seconds_left"] > 0
