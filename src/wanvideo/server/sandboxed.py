@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from wanvideo.errors import InvalidMedia, WanVideoError
+from wanvideo.errors import WanVideoError
 
 # From <sched.h> and <sys/prctl.h> of Linux.
 _NEW_USERS: Final = 0x10000000
@@ -73,13 +73,16 @@ def confine(limits: Limits) -> bool:
 
 
 def keep_to(source: Path, *written: Path) -> bool:
-    """Give up all other files; called when the decoders are loaded, wherever they are. Whether the kernel does this."""
+    """Give up all other files; called when the decoders of pictures are loaded. Whether the kernel does this."""
     import sysconfig
+    from importlib.util import find_spec
 
     from wanvideo.server.landlock import restrict
 
     code = [sysconfig.get_path(name) for name in ("stdlib", "platstdlib", "purelib", "platlib")]
     code += [path for module in list(sys.modules.values()) for path in getattr(module, "__path__", ())]
+    videos = find_spec("av")  # which is loaded when there is a video to read
+    code += [] if videos is None else videos.submodule_search_locations or ()
     return restrict(read=[source, *map(Path, code), *map(Path, _SYSTEM)], write=written)
 
 
@@ -94,10 +97,7 @@ def _reencode(source: Path, target: Path) -> dict[str, object]:
 
 def _read(source: Path) -> dict[str, object]:
     from wanvideo.media.info import read_settings
-    from wanvideo.media.kinds import MP4, file_kind
 
-    if file_kind(source, InvalidMedia) == MP4:
-        import av  # noqa: F401 - the decoder, from wherever it is
     keep_to(source)
     info = read_settings(source)
     return {
