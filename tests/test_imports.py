@@ -1,8 +1,12 @@
 """What may be missing: modules import without the libraries that they do not, or only sometimes, need."""
 
+import os
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
+
+import pytest
 
 SRC = Path(__file__).parents[1] / "src"
 NEED_TRITON = {
@@ -94,3 +98,45 @@ def test_light_modules_import_with_the_base_install_alone() -> None:
 def test_every_module_imports_without_pyav_and_the_reference_implementations() -> None:
     done = import_without(("av", *REFERENCES), *MODULES)
     assert done.returncode == 0, done.stderr
+
+
+POSIX = ("fcntl", "resource", "termios", "pwd", "grp")  # modules that Windows has not
+
+
+def without_posix(
+    tmp_path: Path, *arguments: str, missing: Sequence[str] = POSIX
+) -> "subprocess.CompletedProcess[str]":
+    """The command line where those modules are missing."""
+    code = f"""if True:
+        import sys, warnings
+        sys.modules.update(dict.fromkeys({tuple(missing)}))
+        warnings.simplefilter("ignore")
+        from wanvideo.cli.main import main
+        sys.exit(main({list(arguments)}))
+    """
+    environment = {**os.environ, "XDG_DATA_HOME": str(tmp_path), "HF_HOME": str(tmp_path)}
+    environment.pop("WANVIDEO_URL", None)
+    return subprocess.run(
+        [sys.executable, "-c", code], cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=120,
+        check=False,
+    )  # fmt: skip
+
+
+def test_videos_are_made_without_posix(tmp_path: Path) -> None:
+    words = ("--model", "t2v-A14B-demo", "--steps", "1", "--frames", "5", "--out", "x.mp4")
+    made = without_posix(tmp_path, "generate", "a red circle", *words)
+    assert made.returncode == 0, made.stderr
+    assert (tmp_path / "x.mp4").stat().st_size > 0
+
+
+@pytest.mark.parametrize("command", [["models"], ["plan", "t2v-A14B-demo"], ["lora"], ["info", "t2v-A14B-demo"]])
+def test_questions_are_answered_without_posix(tmp_path: Path, command: list[str]) -> None:
+    asked = without_posix(tmp_path, *command)
+    assert asked.returncode == 0, asked.stderr
+
+
+@pytest.mark.parametrize(("command", "said"), [(["serve", "--port", "0"], "WSL2"), (["queue"], "wan serve")])
+def test_what_needs_posix_says_so(tmp_path: Path, command: list[str], said: str) -> None:
+    missing = [name for name in POSIX if name != "resource"]  # which psutil needs on Linux
+    asked = without_posix(tmp_path, *command, missing=missing)
+    assert (asked.returncode, said in asked.stderr) == (1, True), asked.stderr

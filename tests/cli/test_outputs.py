@@ -30,9 +30,9 @@ def data(tmp_path: Path) -> Path:
 def test_it_says_what_rules_would_remove_and_removes_nothing(data: Path, wan: Wan) -> None:
     plain = wan("outputs", "--data-dir", data, "--quota", "1GiB")
     assert plain.code == 0
-    assert plain.out.startswith("2.00 GiB of videos\n")
+    assert plain.out.startswith("2.0 GiB of videos\n")
     assert "quota_bytes  not announced yet" in plain.out
-    assert "1 finished jobs with 1.00 GiB would go" in plain.out
+    assert "1 finished job with 1.0 GiB would go" in plain.out
     events = [
         json.loads(line) for line in wan("outputs", "--data-dir", data, "--quota", "0GiB", "--json").out.splitlines()
     ]

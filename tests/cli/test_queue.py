@@ -57,6 +57,15 @@ def test_jobs_are_cancelled_tried_again_and_cleared(server: Serving, wan: Wan) -
     assert wan("queue", "list", "--status", "pending").out.startswith(one[:8])
 
 
+def test_favourites_are_made_and_unmade(server: Serving, wan: Wan) -> None:
+    one, two = server.submit(count=2)["task_ids"]
+    (event,) = wan("queue", "favour", one[:8], "--json").events
+    assert (event["job"], event["favourite"]) == (one, True)
+    assert [task["id"] for task in server.get("/api/v1/queue", favourite=True)["tasks"]] == [one]
+    assert wan("queue", "favour", one, two, "--off").code == 0
+    assert server.get("/api/v1/queue", favourite=True)["tasks"] == []
+
+
 def test_the_queue_is_paused_and_goes_on(server: Serving, wan: Wan) -> None:
     assert wan("queue", "pause", "--json").events == [{"event": "paused", "paused": True}]
     assert "paused" in wan("queue").err

@@ -4,7 +4,10 @@ import json
 import signal
 import subprocess
 import sys
+import threading
+import time
 from collections.abc import Iterator
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -14,11 +17,19 @@ from PIL import Image
 
 from tests.cli.conftest import Ended, Wan
 from tests.cli.test_serve import served
+from tests.hub.loopback import LoopbackHub
+from tests.hub.scene import SMALL_5B, SMALL_5B_REPO, SMALL_5B_VARIANT
 from tests.server.serving import Serving, no_workers, serving
 from wanvideo import read_video
+from wanvideo.cli.downloads import EVENT_SECONDS
+from wanvideo.cli.output import Output
+from wanvideo.cli.remote import _watch
 from wanvideo.client import Client
 from wanvideo.client.find import DATA_VARIABLE, URL_VARIABLE
+from wanvideo.jobs.job import State
+from wanvideo.jobs.ledger import Change
 from wanvideo.media.info import read_settings
+from wanvideo.weights.download.hub import Hub
 
 WAN = (sys.executable, "-c", "from wanvideo.cli.main import main; raise SystemExit(main())")
 CIRCLE = "a small red circle moves left"
@@ -184,6 +195,61 @@ def test_ctrl_c_cancels_the_job(number: signal.Signals, waiting: Serving) -> Non
         assert json.loads(out.splitlines()[-1])["error"]["code"] == "CANCELLED_USER"
         assert client.get(job).state == "cancelled"
     assert not list(Path().iterdir())
+
+
+def test_ctrl_c_before_the_answer_leaves_no_job(waiting: Serving) -> None:
+    stored, cancelling = threading.Event(), threading.Event()
+
+    def answer_late(change: Change) -> None:
+        if change.kind == "submitted":
+            stored.set()
+            cancelling.wait(60)
+
+    waiting.parts.queue.subscribe(answer_late)
+    process = subprocess.Popen((*WAN, "generate", CIRCLE, *SMALL), stderr=subprocess.PIPE, text=True)
+    assert process.stderr is not None
+    assert stored.wait(60)
+    process.send_signal(signal.SIGINT)
+    assert any(line.startswith("cancelling") for line in process.stderr)
+    cancelling.set()
+    process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert [job.state for job in waiting.parts.queue.page().jobs] == [State.CANCELLED]
+
+
+def test_a_download_that_a_job_waits_for_is_shown_as_one(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], loopback: LoopbackHub
+) -> None:
+    """Of a real model, which only `force` lets a computer without a GPU have: the command would not ask for it."""
+    loopback.add(SMALL_5B_REPO, SMALL_5B)
+    loopback.bytes_per_second = 200_000
+    with (
+        serving(tmp_path, demo=False, device="cpu", hubs=(Hub(endpoint=loopback.endpoint),)) as server,
+        Client(server.url) as client,
+        ExitStack() as displays,
+    ):
+        came = threading.Event()
+
+        def look(change: Change) -> None:
+            if change.job.progress.received_bytes:
+                came.set()
+
+        def cancel_later() -> None:
+            if came.wait(60):
+                time.sleep(2 * EVENT_SECONDS)
+            server.parts.queue.cancel(job)
+
+        server.parts.queue.subscribe(look)
+        job = server.submit(model_type="ti2v-5B", variant=SMALL_5B_VARIANT, force=True)["task_id"]
+        later = threading.Thread(target=cancel_later)
+        later.start()
+        assert _watch(Output(json=True), client, job, displays).done
+        later.join()
+    events = map(json.loads, capsys.readouterr().out.splitlines())
+    shown = next(event for event in events if event.get("fetched_bytes"))
+    assert 0 < shown["done_bytes"] < shown["total_bytes"]
+    assert shown["bytes_per_second"] > 0
+    assert shown["seconds_left"] > 0
 
 
 def test_a_job_that_was_cancelled_there_ends_here(waiting: Serving) -> None:

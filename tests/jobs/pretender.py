@@ -43,6 +43,10 @@ def work(message: dict[str, Any]) -> None:
     if what == "sticky" and message["attempt"] == 1:
         say(type="failed", **mine, failure={"code": "CUDA_FATAL", "message": "an illegal memory access"})
         time.sleep(600)
+    if what == "rank":
+        failure = {"code": "RANK_FAILED", "message": "rank 1 of 2 died"}
+        say(type="failed", **mine, failure=failure, again=message["attempt"] <= int(rest))
+        return
     if what == "fail":
         say(type="failed", **mine, failure={"code": "VRAM_OOM_VAE", "message": "too large"})
         return

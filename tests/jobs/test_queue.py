@@ -35,6 +35,11 @@ def test_jobs_of_a_batch_have_seeds_that_follow_one_another(queue: Queue) -> Non
     assert len({job.batch for job in jobs}) == 1
 
 
+def test_pages_list_jobs_of_a_batch_in_the_order_of_their_seeds(queue: Queue) -> None:
+    jobs = queue.submit(spec(), count=20)
+    assert [job.id for job in reversed(queue.page().jobs)] == [job.id for job in jobs]
+
+
 def test_a_seed_is_drawn_before_a_job_is_stored(queue: Queue) -> None:
     assert queue.submit(spec(seed=None))[0].spec.request.seed is not None
 
@@ -178,6 +183,16 @@ def test_deleting_removes_files_and_leaves_what_was_measured(queue: Queue, folde
     assert queue.runs()[0].numbers == {"phases": {"denoise": 3.0}}
     with pytest.raises(JobNotFound):
         queue.get(job.id)
+
+
+def test_a_discarded_job_is_gone_in_any_state_and_its_attempt_ends_without_a_trace(queue: Queue) -> None:
+    for job in (queue.submit(spec())[0], started(queue, queue.submit(spec())[0])):
+        assert queue.discard(job.id).state is job.state
+        assert queue.find(job.id) is None
+    assert not Leases(queue).succeed(job, {"file": "x.mp4"})
+    assert not Leases(queue).requeue(job, "it goes on")
+    assert not queue.update_live(job.id, Progress())
+    assert sum(queue.counts().values()) == 0
 
 
 def test_clearing_leaves_what_is_not_done(queue: Queue) -> None:

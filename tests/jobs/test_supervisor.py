@@ -19,7 +19,7 @@ from wanvideo.jobs.job import Job, State
 from wanvideo.jobs.ledger import Change
 from wanvideo.jobs.queue import Queue
 from wanvideo.jobs.spec import JobSpec
-from wanvideo.jobs.supervisor import Deadlines, Supervisor
+from wanvideo.jobs.supervisor import Deadlines, Supervisor, share
 
 
 class Pretender:
@@ -177,6 +177,23 @@ def test_a_sticky_error_takes_the_process_and_not_the_job(queue: Queue, supervis
     found = ended(queue, queue.submit(spec("sticky 1"))[0])
     assert (found.state, found.attempt) == (State.SUCCEEDED, 2)
     assert supervisor.workers()[0].starts == 2
+
+
+def test_a_rank_that_fails_costs_an_attempt_and_the_third_one_the_job(queue: Queue, supervisor: Supervisor) -> None:
+    (job,) = queue.submit(spec("rank 9"))
+    failed = ended(queue, job)
+    assert (failed.state, failed.attempt, failed.deaths) == (State.FAILED, 3, 2)
+    assert failed.failure is not None
+    assert failed.failure["message"] == "rank 1 of 2 died"
+    assert supervisor.workers()[0].starts == 1, "the worker itself has nothing to do with it"
+
+
+@pytest.mark.parametrize("free", range(1, 9))
+def test_a_job_gets_its_even_share_of_what_is_free(free: int) -> None:
+    assert share(free, 0) == free
+    for waiting in range(12):
+        assert share(free, waiting) * (1 + waiting) <= free or share(free, waiting) == 1
+        assert share(free, waiting) >= share(free, waiting + 1) >= 1
 
 
 def test_a_failure_is_kept_with_its_words(queue: Queue, supervisor: Supervisor) -> None:

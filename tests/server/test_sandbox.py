@@ -13,10 +13,11 @@ import psutil
 import pytest
 from PIL import Image
 
+from tests.server.serving import Serving
 from wanvideo.errors import InvalidImage, InvalidMedia
 from wanvideo.media.image import to_array
 from wanvideo.media.still import save_image
-from wanvideo.server import sandboxed
+from wanvideo.server import landlock, sandboxed
 from wanvideo.server.errors import NotReady
 from wanvideo.server.sandbox import CHILDREN, Sandbox
 from wanvideo.server.sandboxed import Limits
@@ -114,6 +115,78 @@ def test_what_a_child_gave_up_it_cannot_get_back(deed: str, said: str) -> None:
         pytest.skip("an ordinary user cannot leave the network here")
     assert done.returncode == 1
     assert said in done.stderr
+
+
+needs_landlock = pytest.mark.skipif(not landlock.version(), reason="this kernel has no Landlock")
+
+
+@needs_landlock
+@pytest.mark.parametrize(
+    "deed",
+    [
+        "open({user!r} + '/secret')",
+        "open({user!r} + '/in.png', 'r+b')",
+        "open({user!r} + '/new', 'w')",
+        "os.listdir({user!r})",
+        "os.unlink({user!r} + '/secret')",
+        "os.rename({user!r} + '/out.png', {user!r} + '/secret')",
+        "os.symlink('/', {user!r} + '/link')",
+        "open('/etc/passwd')",
+        "open('/proc/self/environ')",
+        "open('/proc/{server}/environ')",
+        "os.listdir(os.path.expanduser('~'))",
+        "os.kill({server}, 0)",
+    ],
+)
+def test_a_child_has_no_file_of_the_user_but_its_own(deed: str, tmp_path: Path) -> None:
+    if "os.kill" in deed and landlock.version() < 6:
+        pytest.skip("this kernel's Landlock does not keep signals in")
+    for name in ("secret", "in.png", "out.png"):
+        (tmp_path / name).write_text(name)
+    code = f"""if True:
+        import os
+        from pathlib import Path
+        from wanvideo.server.sandboxed import Limits, confine, keep_to
+        source, target = Path({str(tmp_path)!r}, "in.png"), Path({str(tmp_path)!r}, "out.png")
+        confine(Limits())
+        assert keep_to(source, target)
+        assert source.read_text() == "in.png"
+        target.write_text("written")
+        try:
+            {deed.format(user=str(tmp_path), server=os.getpid())}
+        except PermissionError:
+            print("refused")
+        """
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=False)
+    assert done.stdout == "refused\n", done.stderr
+    assert {path.name: path.read_text() for path in tmp_path.iterdir()} == {
+        "secret": "secret", "in.png": "in.png", "out.png": "written"
+    }  # fmt: skip
+
+
+@needs_landlock
+def test_the_child_that_decodes_has_given_up_files(tmp_path: Path) -> None:
+    """The one that the server starts, seen by what it can no longer do: make a file."""
+    Image.new("RGB", (64, 64)).save(tmp_path / "in.png")
+    paths = [str(tmp_path / name) for name in ("in.png", "out.png")]
+    command = [sys.executable, "-m", sandboxed.__name__, "{}", "image", *paths]
+    refused = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    assert refused.returncode != 0
+    assert "PermissionError" in refused.stderr
+    Path(paths[1]).touch()
+    assert subprocess.run(command, timeout=60, check=False).returncode == 0
+    with Image.open(paths[1]) as picture:
+        assert picture.size == (64, 64)
+
+
+def test_a_kernel_without_landlock_is_said_and_changes_nothing(monkeypatch: pytest.MonkeyPatch, fresh: Serving) -> None:
+    def said() -> bool:
+        return any("Landlock" in each for each in fresh.get("/api/v1/system/health")["system_info"]["warnings"])
+
+    assert said() == (landlock.version() == 0)
+    monkeypatch.setattr(sys, "platform", "darwin")
+    assert not landlock.restrict(read=[])
+    assert said()
 
 
 def test_a_child_loads_nothing_of_the_server() -> None:

@@ -78,11 +78,18 @@ def test_no_address_is_fetched_for_a_client(server: Serving) -> None:
     assert "no other address is fetched" in answer.json()["error"]["message"]
 
 
-def test_a_running_video_is_deleted_when_it_has_stopped(client: OpenAI, server: Serving) -> None:
+def test_a_running_video_is_deleted_at_once_and_nothing_of_it_stays(client: OpenAI, server: Serving) -> None:
     video = client.videos.create(model="t2v-A14B", prompt=PROMPT, extra_body={"num_inference_steps": 90})
-    server.until(video.id.removeprefix("video_"), "processing")
+    job = video.id.removeprefix("video_")
+    server.until(job, "processing")
+    before = set(server.parts.folder.outputs.iterdir())
     assert client.videos.delete(video.id).deleted
+    with pytest.raises(openai.NotFoundError):
+        client.videos.retrieve(video.id)
+    # The worker is free again after a step.
     assert client.videos.create_and_poll(model="t2v-A14B", prompt=PROMPT, extra_body=SHORT).status == "completed"
+    assert len(set(server.parts.folder.outputs.iterdir()) - before) == 1
+    assert not server.parts.folder.job(job).exists()
 
 
 def test_a_cancelled_video_has_failed(client: OpenAI, server: Serving) -> None:

@@ -1,5 +1,6 @@
 """Other servers are told when jobs end."""
 
+import base64
 import json
 import time
 from pathlib import Path
@@ -10,9 +11,10 @@ from pydantic import ValidationError
 
 from tests.server.receiver import Received, Receiver
 from tests.server.serving import Serving, no_workers, serving
+from wanvideo.jobs.job import State
 from wanvideo.jobs.leases import Leases
 from wanvideo.server.settings import Settings
-from wanvideo.server.webhooks import LONGEST, TRIES, NotAllowed, key_of, pause, pinned, signature
+from wanvideo.server.webhooks import LONGEST, TRIES, NotAllowed, key_of, pause, pinned, signatures, target_of
 
 SECRET = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
 
@@ -28,17 +30,25 @@ def cancelled(server: Serving) -> str:
     return job
 
 
-def is_genuine(received: Received) -> bool:
-    key, timestamp = key_of(SECRET), int(received.headers["webhook-timestamp"])
+def is_genuine(received: Received, secret: str = SECRET) -> bool:
+    """As the specification tells receivers to check: one of the signatures is that of the secret they know."""
+    timestamp = int(received.headers["webhook-timestamp"])
     assert abs(timestamp - time.time()) < 300
-    expected = signature(key, received.headers["webhook-id"], timestamp, received.body)
-    return received.headers["webhook-signature"] == expected
+    expected = signatures([key_of(secret)], received.headers["webhook-id"], timestamp, received.body)
+    return expected in received.headers["webhook-signature"].split(" ")
 
 
 def test_signatures_are_those_of_the_specification() -> None:
     """Its example: https://docs.svix.com/receiving/verifying-payloads/how-manual."""
-    signed = signature(key_of(SECRET), "msg_p5jXN8AQM9LWM0D4loKWxJek", 1614265330, b'{"test": 2432232314}')
+    signed = signatures([key_of(SECRET)], "msg_p5jXN8AQM9LWM0D4loKWxJek", 1614265330, b'{"test": 2432232314}')
     assert signed == "v1,g0hM9SsE+OTPJTGt/tmIKtSyZlE3uFJELVlNIOLJ1OE="
+
+
+def fail(server: Serving, job: str) -> None:
+    leases = Leases(server.parts.queue)
+    lease = leases.start(job, "worker")
+    assert lease is not None
+    leases.fail(lease, {"category": "gpu", "code": "GPU_OOM", "title": "x", "message": "x"})
 
 
 def test_every_end_is_told_to_every_target_with_the_job(tmp_path: Path) -> None:
@@ -123,6 +133,83 @@ def test_targets_learn_nothing_of_what_was_before_them(tmp_path: Path) -> None:
             assert server.parts.webhooks.outbox.waiting() == 0
 
 
+def test_a_target_gets_the_types_it_asked_for(tmp_path: Path) -> None:
+    with Receiver() as failures, Receiver() as all_ends:
+        with telling(tmp_path, f"{failures.url} job.failed", all_ends.url) as server:
+            cancelled(server)
+            failed = str(server.submit()["task_id"])
+            fail(server, failed)
+            all_ends.wait(2)
+            (told,) = failures.wait(1)
+            until_empty(server)
+        assert json.loads(told.body)["data"]["id"] == failed
+        assert len(failures.received) == 1
+
+
+def test_a_request_may_name_a_target_that_the_operator_allows(tmp_path: Path) -> None:
+    with Receiver() as receiver, telling(tmp_path, webhook_allowed=(receiver.url,)) as server:
+        cancelled(server)  # names none
+        all_ends = server.submit(webhook_url=receiver.url)["task_id"]
+        failures = server.submit(webhook_url=receiver.url, webhook_events=["job.failed"])["task_id"]
+        server.parts.queue.cancel(failures)
+        server.parts.queue.cancel(all_ends)
+        (told,) = receiver.wait(1)
+        until_empty(server)
+        assert json.loads(told.body)["data"]["id"] == all_ends
+        assert is_genuine(told)
+        assert len(receiver.received) == 1
+
+
+def test_a_target_that_gets_everything_is_told_once(tmp_path: Path) -> None:
+    with Receiver() as receiver, telling(tmp_path, receiver.url, webhook_allowed=(receiver.url,)) as server:
+        server.parts.queue.cancel(server.submit(webhook_url=receiver.url)["task_id"])
+        receiver.wait(1)
+        until_empty(server)
+        assert len(receiver.received) == 1
+
+
+def test_other_targets_of_a_request_are_refused_before_anything_is_stored(tmp_path: Path) -> None:
+    allowed = "https://example.org/hook"
+    with telling(tmp_path, webhook_allowed=(allowed,)) as server:
+        for url in ("http://127.0.0.1:1/", f"{allowed}?x", f"{allowed}/../other", "https://example.org:443/hook"):
+            refused = server.client.post(
+                "/api/v1/generation/submit", json={"prompt": "a red circle", "webhook_url": url}
+            )
+            assert refused.status_code == 422, url
+            assert "WANVIDEO_WEBHOOK_ALLOWED" in refused.json()["detail"]
+            assert allowed not in refused.json()["detail"].replace(url, "")
+        assert server.parts.queue.counts().get(State.QUEUED, 0) == 0
+
+
+def test_a_target_that_is_no_longer_allowed_is_not_told(tmp_path: Path) -> None:
+    with Receiver() as receiver:
+        with telling(tmp_path, webhook_allowed=(receiver.url,)) as server:
+            job = server.submit(webhook_url=receiver.url)["task_id"]
+        with telling(tmp_path, webhook_allowed=("http://127.0.0.1:9/other",)) as server:
+            server.parts.queue.cancel(job)
+            until_empty(server)
+        assert not receiver.received
+
+
+def test_while_a_secret_is_changed_receivers_may_know_either(tmp_path: Path) -> None:
+    new = "whsec_" + base64.b64encode(bytes(range(32))).decode()
+    with Receiver() as receiver:
+        with telling(tmp_path, receiver.url, webhook_secret=new, webhook_secret_old=SECRET) as server:
+            cancelled(server)
+            (told,) = receiver.wait(1)
+        assert is_genuine(told, SECRET)
+        assert is_genuine(told, new)
+        assert told.headers["webhook-signature"].count("v1,") == 2
+
+
+@pytest.mark.parametrize(
+    ("text", "said"), [("https://example.org/a job.started", "no type of message"), ("file:///etc", "no target")]
+)
+def test_what_is_no_target_is_said(text: str, said: str) -> None:
+    with pytest.raises(ValueError, match=said):
+        target_of(text)
+
+
 def test_names_that_lead_to_private_addresses_are_not_called() -> None:
     for name in ("2130706433", "127.1", "0x7f000001"):  # names to whoever looks only at their form
         with pytest.raises(NotAllowed, match=r"leads to 127\.0\.0\.1"):
@@ -148,6 +235,9 @@ def test_pauses_grow_and_end() -> None:
         ({"webhooks": "https://example.org/a"}, "WEBHOOK_SECRET"),
         ({"webhooks": "ftp://example.org/a", "webhook_secret": SECRET}, "no target"),
         ({"webhooks": "https://me:secret@example.org", "webhook_secret": SECRET}, "no target"),
+        ({"webhook_allowed": "https://example.org/a"}, "WEBHOOK_SECRET"),
+        ({"webhook_secret_old": SECRET}, "WEBHOOK_SECRET"),
+        ({"webhooks": "https://a.org job.failed,https://a.org", "webhook_secret": SECRET}, "twice"),
         ({"webhook_secret": "whsec_short"}, "makes one"),
     ],
 )

@@ -84,7 +84,7 @@ def settings_in(folder: Path, **more: Any) -> WorkerSettings:
     data = DataFolder(folder / "data")
     data.make()
     places = Places(roots=(folder / "models",), hub_cache=folder / "hub", **more)
-    return WorkerSettings(data=data, places=places, library=LoraLibrary(folder=folder / "loras"), device="cpu")
+    return WorkerSettings(data=data, places=places, library=LoraLibrary(folder=folder / "loras"), devices=("cpu",))
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -266,7 +266,7 @@ def test_a_disk_that_is_full_costs_only_what_was_not_kept(start: Callable[..., W
 def test_a_worker_without_its_device_says_why_it_does_not_start(tmp_path: Path) -> None:
     from wanvideo.worker.handle import WorkerHandle
 
-    settings = replace(settings_in(tmp_path), device="cuda:7")
+    settings = replace(settings_in(tmp_path), devices=("cuda:7",))
     handle = WorkerHandle(settings)
     handle.start()
     try:

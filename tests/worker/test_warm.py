@@ -25,7 +25,7 @@ def models() -> dict[str, InstalledModel]:
 def wanted(model: InstalledModel, **more: int) -> Wanted:
     return Wanted(
         model=model.entry.id, path=str(model.path), precision=model.precision, tier=Tier.EXACT, memory_limit=None,
-        tile=more.get("tile"), device="cpu",
+        tile=more.get("tile"), devices=("cpu",),
     )  # fmt: skip
 
 

@@ -6,11 +6,14 @@ from typing import Annotated
 
 import typer
 
+from wanvideo.cli.models import size
 from wanvideo.cli.output import Output, UsageFault
 from wanvideo.cli.serve import settings_of
 
 DataDir = Annotated[Path | None, typer.Option(metavar="FOLDER", help="Of the server.")]
-OutputsDir = Annotated[Path | None, typer.Option(metavar="FOLDER", help="Of its videos, if they are elsewhere.")]
+OutputsDir = Annotated[
+    Path | None, typer.Option(metavar="FOLDER", help="Of its videos. Default: where the server has them.")
+]
 
 
 def backup(
@@ -25,7 +28,7 @@ def backup(
     Every file is recorded with its SHA-256. Models, LoRAs and logs are not copied.
     """
     from wanvideo.jobs import backup as backups
-    from wanvideo.server.stores import folder_of
+    from wanvideo.server.stores import folder_left_by
 
     output = Output(json=json)
     settings = settings_of({"data_dir": data_dir, "outputs_dir": outputs_dir})
@@ -33,12 +36,12 @@ def backup(
         raise UsageFault(
             "the queue lies in PostgreSQL: back that up with pg_dump, and this folder by copying its files"
         )
-    made = backups.backup(folder_of(settings), target, videos=videos)
+    made = backups.backup(folder_left_by(settings), target, videos=videos)
     for name in made.missing:
         output.say(f"warning: the video {name} is gone, and is not in the backup")
     for name in made.changed:
         output.say(f"warning: the video {name} is not what the server made, and is backed up as it is")
-    output.say(f"{len(made.files)} files, {made.bytes / 2**30:.2f} GiB{'' if videos else ', without the videos'}")
+    output.say(f"{len(made.files)} files, {size(made.bytes)}{'' if videos else ', without the videos'}")
     output.event("backup", path=target.absolute(), **{**asdict(made), "files": len(made.files), "bytes": made.bytes})
     output.result(str(target))
 
@@ -46,7 +49,9 @@ def backup(
 def restore(
     source: Annotated[Path, typer.Argument(metavar="FILE.tar|FOLDER", help="What `wan backup` made.")],
     data_dir: DataDir = None,
-    outputs_dir: OutputsDir = None,
+    outputs_dir: Annotated[
+        Path | None, typer.Option(metavar="FOLDER", help="For the videos. Default: in the data folder.")
+    ] = None,
     json: Annotated[bool, typer.Option("--json", help="Print one JSON event.")] = False,
 ) -> None:
     """Make a server's data folder of a backup. The folder must be new or empty; every file is verified first.
@@ -59,9 +64,7 @@ def restore(
     output = Output(json=json)
     folder = folder_of(settings_of({"data_dir": data_dir, "outputs_dir": outputs_dir}))
     found = backups.restore(source, folder)
-    output.say(
-        f"{len(found.files)} files, {found.bytes / 2**30:.2f} GiB{'' if found.videos else ', without the videos'}"
-    )
+    output.say(f"{len(found.files)} files, {size(found.bytes)}{'' if found.videos else ', without the videos'}")
     output.event(
         "restored", path=folder.root.absolute(), files=len(found.files), bytes=found.bytes, videos=found.videos
     )

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from wanvideo.cli.models import size
 from wanvideo.cli.output import Output
 from wanvideo.cli.serve import settings_of
 from wanvideo.cli.values import number, parse_bytes
@@ -47,7 +48,7 @@ def outputs(
         due = Retention(queue, settings.retention).due()
         stored = queue.stored_bytes()
     output.event("stored", bytes=stored)
-    output.result(f"{_gib(stored)} of videos")
+    output.result(f"{size(stored)} of videos")
     if not settings.retention.any:
         output.say("no rule removes any: set WANVIDEO_KEEP_DAYS or WANVIDEO_QUOTA_BYTES, or try --keep-days or --quota")
         return
@@ -59,17 +60,14 @@ def _show(output: Output, due: "tuple[Due, ...]", rules: "Rules") -> None:
         output.event("due", **{name: getattr(each, name) for name in ("job", "bytes", "finished", "reason", "expires")})
     for each in due[:_SHOWN]:
         when = "not announced yet" if each.expires is None else f"goes {_date(each.expires)}"
-        output.result(f"{each.job}  {_date(each.finished)}  {_gib(each.bytes)}  {each.reason}  {when}")
+        output.result(f"{each.job}  {_date(each.finished)}  {size(each.bytes)}  {each.reason}  {when}")
     if len(due) > _SHOWN:
         output.result(f"and {len(due) - _SHOWN} more")
     total = sum(each.bytes for each in due)
-    output.result(f"{len(due)} finished jobs with {_gib(total)} would go, {rules.notice_seconds / 3600:g} h after the "
+    count = f"{len(due)} finished {'job' if len(due) == 1 else 'jobs'}"
+    output.result(f"{count} with {size(total)} would go, {rules.notice_seconds / 3600:g} h after the "
                   "server has announced it; favourites stay")  # fmt: skip
 
 
 def _date(seconds: float) -> str:
     return datetime.fromtimestamp(seconds).strftime("%Y-%m-%d %H:%M")
-
-
-def _gib(size: int) -> str:
-    return f"{size / 2**30:.2f} GiB"

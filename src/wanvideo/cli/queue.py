@@ -116,6 +116,23 @@ def release(jobs: JobIds, json: Json = False) -> None:
 
 
 @app.command()
+def favour(
+    jobs: JobIds,
+    off: Annotated[bool, typer.Option("--off", help="They are favourites no more.")] = False,
+    json: Json = False,
+) -> None:
+    """Make jobs favourites: no rule ever removes their videos."""
+    from wanvideo.cli.board import short
+
+    output = Output(json=json)
+    with _client() as client:
+        for found in [_found(client, job) for job in jobs]:
+            client.favour(found.id, not off)
+            output.event("favoured", job=found.id, favourite=not off)
+            output.result(f"{short(found)}  {'is a favourite no more' if off else 'is a favourite'}")
+
+
+@app.command()
 def move(
     job: JobId,
     to: Annotated[Where, typer.Argument()],

@@ -2,14 +2,17 @@
 
 import os
 import time
-from collections.abc import Mapping, Sequence
-from contextlib import suppress
+import uuid
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from datetime import datetime
+from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
-from wanvideo.cli.downloads import duration, somebody_there
+from wanvideo.cli.downloads import Show as ShowDownload
+from wanvideo.cli.downloads import duration, showing_download, somebody_there
 from wanvideo.cli.interrupt import catching_interruptions
 from wanvideo.cli.job import Job, say_which
 from wanvideo.cli.output import Output
@@ -20,9 +23,12 @@ from wanvideo.client import JobCancelled, JobEvent, JobFailed, NotInTime, Option
 from wanvideo.client.client import Client
 from wanvideo.client.watching import with_video
 from wanvideo.errors import Cancelled, JobConflict, ModelMissing, OutputNotWritable, WanVideoError
+from wanvideo.jobs.job import DOWNLOAD
 from wanvideo.media.naming import NameTemplate
 from wanvideo.media.output import check_name
 from wanvideo.request import Phase, Progress
+from wanvideo.weights.download.events import DownloadProgress
+from wanvideo.weights.download.events import State as DownloadState
 
 CANCEL_SECONDS: Final = 60.0  # for a job to end that was cancelled
 _PHASES: Final = frozenset(phase.value for phase in Phase)
@@ -35,10 +41,11 @@ def run_there(output: Output, job: Job, server: Server) -> None:
     failed: list[JobFailed] = []
     with catching_interruptions(output), Client(server.url, server.token) as client:
         _check_download(output, client, job, options)
-        left: list[ServerJob] = []
+        key = uuid.uuid4().hex
+        left: list[ServerJob] | None = None
         try:
-            said = _asked(client, job, options)
-            left += [each.job for each in said]
+            said = _asked(client, job, options, key)
+            left = [each.job for each in said]
             _announce(output, said)
             for number, asked in enumerate(tuple(left), 1):
                 say_which(output, number, job)
@@ -49,7 +56,9 @@ def run_there(output: Output, job: Job, server: Server) -> None:
                     _say_failed(output, error, last=number == len(job.requests))
                 left.remove(asked)
         except KeyboardInterrupt:
-            raise Cancelled(_cancel(output, server, [each.id for each in left])) from None
+            # Without an answer, the request may have been heard: to ask again with its key tells which jobs it made.
+            again = partial(_asked, job=job, options=options, key=key) if left is None else None
+            raise Cancelled(_cancel(output, server, left or (), again)) from None
     if failed:
         raise failed[0]
 
@@ -100,11 +109,11 @@ def _check_download(output: Output, client: Client, job: Job, options: Options) 
         raise Cancelled("nothing was asked for")
 
 
-def _asked(client: Client, job: Job, options: Options) -> Sequence[Submission]:
-    """What came of the requests, each of which is for one job."""
+def _asked(client: Client, job: Job, options: Options, key: str) -> Sequence[Submission]:
+    """What came of the requests, each of which is for one job. Under the same key, it comes of them once."""
     if len(job.requests) == 1:
-        return [client.submit(job.request, options)]
-    return client.submit_all(job.requests, options).requests
+        return [client.submit(job.request, options, key=key)]
+    return client.submit_all(job.requests, options, key=key).requests
 
 
 def _announce(output: Output, said: Sequence[Submission]) -> None:
@@ -130,8 +139,8 @@ def _say_plan(output: Output, plan: Plan) -> None:
 def _followed(output: Output, client: Client, job: ServerJob) -> ServerJob:
     """Show how far it is, to its end. Raises Cancelled, JobFailed."""
     try:
-        with showing(output) as show:
-            return with_video(_watch(output, client, job.id, show))
+        with ExitStack() as displays:
+            return with_video(_watch(output, client, job.id, displays))
     except JobCancelled as error:
         raise Cancelled(f"job {error.job.id} was cancelled at the server: no file was written") from None
 
@@ -144,23 +153,61 @@ def _say_failed(output: Output, error: JobFailed, *, last: bool) -> None:
     output.say(f"{kept}`wan queue retry {error.job.id[:8]}` tries again")
 
 
-def _watch(output: Output, client: Client, job: str, show: Show) -> ServerJob:
-    steps = _Steps(show)
+def _watch(output: Output, client: Client, job: str, displays: ExitStack) -> ServerJob:
+    """displays: has the one that is shown, of which there is one at a time."""
+    steps: _Steps | None = None
+    fetching: _Fetching | None = None
     waits: str | None = None
     for said in client.watch(job):
         if isinstance(said, JobEvent):
             _tell(output, said)
-            continue
-        if said.state is State.RUNNING:
+        elif said.state is State.RUNNING and said.phase == DOWNLOAD:
+            if fetching is None:
+                fetching = _Fetching(displays.enter_context(showing_download(output)))
+            fetching.update(said)
+        elif said.state is State.RUNNING:
+            if steps is None:
+                displays.close()
+                steps = _Steps(displays.enter_context(showing(output)))
             steps.update(said)
         elif (now := _waiting(said)) != waits and now is not None:
             waits = now
             output.say(now)
             output.event("waiting", position=said.position, state=said.state, message=said.message)
-        if said.done:
-            steps.finish()
+        if isinstance(said, ServerJob) and said.done:
+            if steps is not None:
+                steps.finish()
             return said
     raise AssertionError("watching ends with the end of the job")
+
+
+class _Fetching:
+    """What a job says of the download that it waits for, as what the downloader would have said in this process."""
+
+    def __init__(self, show: ShowDownload) -> None:
+        self._show = show
+        self._began: float | None = None
+        self._before = 0  # bytes that were there then
+
+    def update(self, job: ServerJob) -> None:
+        if job.total_bytes is None:
+            return
+        now, received = time.monotonic(), job.received_bytes or 0
+        if self._began is None:
+            self._began, self._before = now, received
+        fetched, seconds = received - self._before, now - self._began
+        per_second = fetched / seconds if seconds else 0.0
+        self._show(
+            DownloadProgress(
+                state=DownloadState.DOWNLOADING,
+                files=(),
+                done_bytes=received,
+                total_bytes=job.total_bytes,
+                fetched_bytes=fetched,
+                bytes_per_second=per_second,
+                seconds_left=(job.total_bytes - received) / per_second if per_second else None,
+            )
+        )
 
 
 class _Steps:
@@ -236,23 +283,32 @@ def _made(params: Mapping[str, Any]) -> str:
     )
 
 
-def _cancel(output: Output, server: Server, jobs: Sequence[str]) -> str:
-    """Cancel them and wait for their ends; what there is to say then. Another Ctrl-C ends the process at once."""
+def _cancel(
+    output: Output, server: Server, left: Sequence[ServerJob], again: Callable[[Client], Sequence[Submission]] | None
+) -> str:
+    """Cancel them and wait for their ends; what there is to say then. Another Ctrl-C ends the process at once.
+
+    again: what tells which they are, where nobody knows.
+    """
     output.say("cancelling at the server; press Ctrl-C again to leave at once")
-    with Client(
-        server.url, server.token
-    ) as client:  # the other one may have been interrupted in the middle of a request
-        for job in jobs:
+    # The other client may have been interrupted in the middle of a request.
+    with Client(server.url, server.token) as client:
+        if again is not None:
+            try:
+                left = [each.job for each in again(client)]
+            except WanVideoError:
+                return "interrupted: the server has taken no job"
+        for job in left:
             with suppress(WanVideoError):  # it has just ended
-                client.cancel(job)
-        for job in jobs:
+                client.cancel(job.id)
+        for job in left:
             with suppress(JobCancelled, JobFailed):
                 try:
-                    client.wait(job, timeout=CANCEL_SECONDS)
+                    client.wait(job.id, timeout=CANCEL_SECONDS)
                 except NotInTime:
-                    return f"interrupted: job {job} is being cancelled at the server"
-                return f"interrupted, but job {job} had just ended: its video is at the server"
-    what = "the job was" if len(jobs) == 1 else f"{len(jobs)} jobs were"
+                    return f"interrupted: job {job.id} is being cancelled at the server"
+                return f"interrupted, but job {job.id} had just ended: its video is at the server"
+    what = "the job was" if len(left) == 1 else f"{len(left)} jobs were"
     return f"interrupted: {what} cancelled at the server, and no file was written"
 
 

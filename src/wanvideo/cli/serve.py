@@ -48,6 +48,16 @@ def serve(
             "{id}.",
         ),
     ] = None,
+    device: Annotated[
+        str | None, typer.Option(metavar="NAMES", help="auto, cpu, cuda:N, or several with commas. Default: all GPUs.")
+    ] = None,
+    gpus_per_job: Annotated[
+        str | None,
+        typer.Option(
+            metavar="N|auto",
+            help="GPUs that make one video together. auto: all that are idle, shared by those that wait. Default: 1.",
+        ),
+    ] = None,
     token: Annotated[
         str | None,
         typer.Option(metavar="TEXT", help="Needed for other addresses; better set WANVIDEO_TOKEN, which nobody sees."),
@@ -85,6 +95,8 @@ def serve(
         "database": database,
         "outputs_dir": outputs_dir,
         "name_template": name_template,
+        "device": device,
+        "gpus_per_job": gpus_per_job,
         "token": token,
         "insecure": insecure or None,
         "demo": demo or None,

@@ -89,6 +89,8 @@ class Job:
     step_count: int | None = None
     seconds_per_step: float | None = None
     eta_seconds: float | None = None
+    received_bytes: int | None = None  # of a download of its model
+    total_bytes: int | None = None
     message: str | None = None  # what it is doing, or waits for
     position: int | None = None  # in the queue; 1 is next
     negative_prompt: str | None = None

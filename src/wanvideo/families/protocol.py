@@ -67,6 +67,7 @@ class LoadOptions:
     memory_limit: int | None = None  # bytes of GPU memory to use at most; None: all that is free
     batch_guidance: bool = False  # both prompts in one call of the transformer
     gpus: int = 1  # that make one video together; with the device "cpu", as many processes
+    devices: tuple[str, ...] = ()  # just these together, instead of the first `gpus`; `device` is one of them
     library: LoraLibrary | None = None  # where the names of LoRAs are looked up; None: only in what the package brings
 
 

@@ -75,7 +75,7 @@ class WanModel:
 
     def load(self, options: LoadOptions) -> VideoPipeline:
         from wanvideo.pipelines.pipeline import Pipeline
-        from wanvideo.pipelines.ranked import ranked
+        from wanvideo.pipelines.ranked import ranked, ranked_on
         from wanvideo.pipelines.recipe import Recipe
 
         recipe = Recipe(
@@ -90,6 +90,8 @@ class WanModel:
             library=options.library,
             loras=tuple(use for one in self.loras for use in one.uses),
         )
+        if len(options.devices) > 1:
+            return ranked_on(recipe, options.devices)
         if options.gpus != 1:
             return ranked(recipe, options.device, options.gpus)
         return Pipeline(**recipe.arguments, device=options.device)

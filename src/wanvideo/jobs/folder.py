@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Final
 
 ID: Final = re.compile(r"[0-9a-z]{8,40}")
+_OUTPUTS_NOTE: Final = "outputs-folder"  # name of a file
 
 
 @dataclass(frozen=True, slots=True)
@@ -14,6 +15,12 @@ class DataFolder:
 
     root: Path
     chosen_outputs: Path | None = None  # None: inside
+
+    @classmethod
+    def as_left(cls, root: Path) -> "DataFolder":
+        """With the outputs that the last server there had."""
+        note = root / _OUTPUTS_NOTE
+        return cls(root, Path(note.read_text("utf-8")) if note.is_file() else None)
 
     @property
     def database(self) -> Path:
@@ -64,6 +71,15 @@ class DataFolder:
 
     def thumbnail(self, job: str) -> Path:
         return self.thumbnails / f"{self.job(job).name}_thumb.jpg"
+
+    def note_outputs(self) -> None:
+        """Write down which were chosen, for programs that are not told, such as those that make backups."""
+        note = self.root / _OUTPUTS_NOTE
+        if self.chosen_outputs is None:
+            note.unlink(missing_ok=True)
+        else:
+            note.touch(0o600)
+            note.write_text(str(self.chosen_outputs), "utf-8")
 
     def make(self) -> None:
         """Make what is missing, for nobody but this user. Raises OSError."""

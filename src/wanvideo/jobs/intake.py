@@ -21,6 +21,7 @@ from wanvideo.jobs.tables import EVENTS, JOBS
 
 SEEDS: Final = 2**32
 STEP: Final = 1024.0  # between the ranks of two jobs
+_TICK: Final = 1e-6  # seconds between the times of two jobs that come together, so that pages list them in order
 # Made once: to build a statement takes longer than to run it.
 _WAITING: Final = select(func.count()).where(JOBS.c.state.in_([str(state) for state in WAITING]))
 _LAST_RANK: Final = select(func.max(JOBS.c.rank)).where(
@@ -114,6 +115,7 @@ class _Batch:
         self.connection, self.now, self.most_waiting, self.new_id = connection, now, most_waiting, new_id
         self._there = waiting(connection)
         self._rank = last_rank(connection)
+        self._created = now - _TICK
         self._jobs: list[Job] = []
         self._rows: list[dict[str, Any]] = []
         self._keys: dict[str, tuple[str, tuple[Job, ...]]] = {}  # of this batch
@@ -142,11 +144,12 @@ class _Batch:
         seed = secrets.randbelow(SEEDS) if spec.request.seed is None else spec.request.seed
         for number in range(submission.count):
             self._rank += STEP
+            self._created += _TICK
             # Seeds of more than 63 bits cannot be; those that follow one stay in range.
             own = replace(spec, request=replace(spec.request, seed=(seed + number) % 2**63))
             yield Job(
                 id=self.new_id(), spec=own, state=State.HELD if submission.held else State.QUEUED, batch=batch,
-                origin=submission.origin, priority=submission.priority, rank=self._rank, created=self.now,
+                origin=submission.origin, priority=submission.priority, rank=self._rank, created=self._created,
             )  # fmt: skip
 
     def write(self) -> list[tuple[Job, JobEvent]]:

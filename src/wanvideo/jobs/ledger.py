@@ -92,8 +92,7 @@ class Ledger:
         connection.execute(update(JOBS).where(JOBS.c.id == job.id).values(state=str(state), **stored))
         event = self.keep(connection, job, kind, data)
         if state is not State.RUNNING:
-            with self._lock:
-                self._live.pop(job.id, None)
+            self.drop_live(job.id)
         return Change(job=self.load(connection, job.id), kind=kind, data=event.data, event=event)
 
     # --- how far the running ones are, which nobody stores -----------------------------------------------------------
@@ -119,6 +118,10 @@ class Ledger:
                 return False
             self._live[job] = progress
             return True
+
+    def drop_live(self, job: str) -> None:
+        with self._lock:
+            self._live.pop(job, None)
 
     # --- those who listen --------------------------------------------------------------------------------------------
 

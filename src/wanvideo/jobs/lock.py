@@ -1,6 +1,5 @@
 """One server for each data folder, and where the others find it."""
 
-import fcntl
 import json
 import os
 import time
@@ -9,8 +8,15 @@ from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
 from typing import Final
 
-from wanvideo.errors import DataFolderInUse
+from wanvideo.errors import DataFolderInUse, StorageFailed
 from wanvideo.jobs.folder import DataFolder
+
+try:
+    import fcntl
+except ModuleNotFoundError:  # native Windows, where no server runs, and so none is there
+    POSIX = False
+else:
+    POSIX = True
 
 _PATIENCE: Final = 0.5  # seconds; whoever asks whether a server is there holds the lock for an instant
 
@@ -25,7 +31,9 @@ class Address:
 
 @contextmanager
 def locked(folder: DataFolder) -> Iterator[None]:
-    """Keep other servers out of the data folder. Raises DataFolderInUse, which says whose it is."""
+    """Keep other servers out of the data folder. Raises DataFolderInUse, which says whose it is, or StorageFailed."""
+    if not POSIX:
+        raise StorageFailed("the server needs Linux: on Windows, run it under WSL2, as docs/operations.md says")
     folder.make()
     with folder.lock.open("a+") as file:
         if not _taken(file.fileno(), fcntl.LOCK_EX, _PATIENCE):
@@ -68,6 +76,8 @@ def address_of(folder: DataFolder) -> Address | None:
 
 def is_locked(folder: DataFolder) -> bool:
     """Whether a server works in the folder."""
+    if not POSIX:
+        return False
     try:
         with folder.lock.open() as file:
             return not _taken(file.fileno(), fcntl.LOCK_SH, 0.0)

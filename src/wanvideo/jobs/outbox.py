@@ -6,9 +6,9 @@ one transaction. So a server that is killed at any time makes every message once
 
 import threading
 import uuid
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 
 from sqlalchemy import Connection, delete, func, insert, select, update
 
@@ -20,6 +20,14 @@ from wanvideo.jobs.tables import DELIVERIES, EVENTS, JOBS, SETTINGS
 ENDS: Final = ("succeeded", "failed", "cancelled")  # kinds of events
 _NAME: Final = "told"  # of the setting that holds the number
 _AT_ONCE: Final = 500  # events
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """Who is told about jobs that end so."""
+
+    url: str
+    ends: frozenset[str] = frozenset(ENDS)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,13 +48,18 @@ class Outbox:
     def __init__(
         self,
         ledger: Ledger,
-        targets: Sequence[str],
+        targets: Sequence[Target],
         write: Callable[[Job, JobEvent], str],
         *,
+        allowed: Collection[str] = (),
         new_id: Callable[[], str] = lambda: f"msg_{uuid.uuid4().hex}",
     ) -> None:
-        """write: gives the body of the message about an event. What ended before there were targets is not told."""
-        self.ledger, self.targets, self._write, self._new_id = ledger, tuple(targets), write, new_id
+        """targets: of all jobs. write: gives the body of the message about an event. allowed: addresses that a job may
+        name for itself. What ended before there were any is not told.
+        """
+        self.ledger, self._targets, self._write, self._new_id = ledger, tuple(targets), write, new_id
+        self._allowed = frozenset(allowed)
+        self.urls = tuple(dict.fromkeys((*(target.url for target in targets), *allowed)))
         self._lock = threading.Lock()
         self._told = self._begin()
 
@@ -54,13 +67,13 @@ class Outbox:
         """Make the messages about what has ended meanwhile; how many there are."""
         made = 0
         with self._lock:
-            while self.targets and (events := self._untold()):
+            while self.urls and (events := self._untold()):
                 made += self._make(events)
         return made
 
-    def next(self, target: str) -> Delivery | None:
-        """The message that is due first, perhaps only later."""
-        query = select(DELIVERIES).where(DELIVERIES.c.target == target).order_by(DELIVERIES.c.due, DELIVERIES.c.id)
+    def next(self, url: str) -> Delivery | None:
+        """The message to a target that is due first, perhaps only later."""
+        query = select(DELIVERIES).where(DELIVERIES.c.target == url).order_by(DELIVERIES.c.due, DELIVERIES.c.id)
         with self.ledger.database.read() as connection:
             row = connection.execute(query.limit(1)).first()
         return None if row is None else Delivery(**row._mapping)
@@ -85,8 +98,8 @@ class Outbox:
     def _begin(self) -> int:
         """The number of the last event that was told; and forget what was meant for others than the targets."""
         with self.ledger.database.write() as connection:
-            connection.execute(delete(DELIVERIES).where(DELIVERIES.c.target.not_in(self.targets)))
-            if not self.targets:  # nobody is to be told later what ends now
+            connection.execute(delete(DELIVERIES).where(DELIVERIES.c.target.not_in(self.urls)))
+            if not self.urls:  # nobody is to be told later what ends now
                 connection.execute(delete(SETTINGS).where(SETTINGS.c.name == _NAME))
                 return 0
             value = connection.execute(select(SETTINGS.c.value).where(SETTINGS.c.name == _NAME)).scalar()
@@ -107,19 +120,25 @@ class Outbox:
         return [(jobs[event.job], event) for event in events if event.job in jobs]
 
     def _make(self, events: Sequence[tuple[Job, JobEvent]]) -> int:
-        bodies = [self._write(job, event) for job, event in events]
-        messages = [
-            {"message": message, "target": target, "body": body, "tries": 0, "due": self.ledger.now()}
-            for body in bodies
-            for message in [self._new_id()]
-            for target in self.targets
-        ]
+        messages = [message for job, event in events for message in self._messages(job, event)]
         last = events[-1][1].seq
         with self.ledger.database.write() as connection:
-            connection.execute(insert(DELIVERIES), messages)
+            if messages:
+                connection.execute(insert(DELIVERIES), messages)
             self._set_told(connection, last)
         self._told = last
         return len(messages)
+
+    def _messages(self, job: Job, event: JobEvent) -> list[dict[str, Any]]:
+        """A row for each who is told about an end."""
+        urls = [target.url for target in self._targets if event.kind in target.ends]
+        own, ends = job.spec.webhook, job.spec.webhook_ends
+        if own in self._allowed and own not in urls and (ends is None or event.kind in ends):
+            urls.append(own)
+        if not urls:
+            return []
+        same = {"message": self._new_id(), "body": self._write(job, event), "tries": 0, "due": self.ledger.now()}
+        return [same | {"target": url} for url in urls]
 
     @staticmethod
     def _set_told(connection: Connection, seq: int) -> None:

@@ -335,6 +335,20 @@ class Queue(Ledger):
         self.tell(Change(job=found, kind="deleted", data={}, event=event))
         return found
 
+    def discard(self, job: str) -> Job:
+        """As `delete`, of a job in any state: whoever runs it is told, and what it still makes is removed as well.
+
+        Raises JobNotFound.
+        """
+        with self.database.write() as connection:
+            found = self.load(connection, job)
+            event = self.forget(connection, [found])[0]
+        self.drop_live(job)
+        if found.state is not State.RUNNING:
+            self.remove_files(found)
+        self.tell(Change(job=found, kind="deleted", data={}, event=event))
+        return found
+
     def clear(self, states: Iterable[State] = DONE, *, with_files: bool = True) -> list[Job]:
         """Forget all jobs that are done, or those in some of these states."""
         chosen = [str(state) for state in states if state in DONE]

@@ -37,6 +37,8 @@ class JobSpec:
     tile: int | None = None  # pixels, of the autoencoder
     device: str | None = None  # None: the worker's own
     embed: bool = True  # write into the file, and into its name, what it was made with
+    webhook: str | None = None  # an address that is told about the end, as long as the operator allows it
+    webhook_ends: tuple[str, ...] | None = None  # kinds of ends that it is told about; None: all
 
     def to_json(self) -> dict[str, Any]:
         """JSON values; what is unset is left out."""
@@ -47,6 +49,7 @@ class JobSpec:
     def from_json(cls, values: Mapping[str, Any]) -> "JobSpec":
         """What `to_json` gave. Raises InvalidRequest, which names the field that is wrong."""
         values = _known(values, {field.name for field in fields(cls)}, "a job")
+        ends = _maybe(values, "webhook_ends", _list_of(_text))
         return cls(
             model=_needed(values, "model", _text),
             variant=_maybe(values, "variant", _text),
@@ -57,6 +60,8 @@ class JobSpec:
             tile=_maybe(values, "tile", _whole),
             device=_maybe(values, "device", _text),
             embed=_maybe(values, "embed", _yes_or_no) is not False,
+            webhook=_maybe(values, "webhook", _text),
+            webhook_ends=None if ends is None else tuple(ends),
         )
 
 

@@ -6,7 +6,7 @@ Each worker has a thread of its own here, which is the only one that talks to it
 import logging
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Final, Protocol
 
@@ -27,7 +27,9 @@ MOST_DEATHS: Final = 3  # of workers with one job, after which it is the job's f
 STICKY: Final = frozenset({"CUDA_FATAL", "GPU_LOST"})  # failures after which only a new process helps
 _POLL_SECONDS: Final = 0.1
 # Events of a worker that are kept; the others are told to those who watch, and forgotten.
-_KEPT: Final = frozenset({"resolved", "plan", "phase", "checkpoint", "adapted", "warning", "fallback", "resumed"})
+_KEPT: Final = frozenset(
+    {"resolved", "plan", "phase", "checkpoint", "adapted", "warning", "fallback", "resumed", "together"}
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -66,6 +68,11 @@ class Preparer(Protocol):
         """
 
 
+def share(free: int, waiting: int) -> int:
+    """How many of `free` devices a job gets while `waiting` others could begin as well: its even share, or one."""
+    return max(1, free // (1 + waiting))
+
+
 Describe = Callable[[Job, str, Mapping[str, Any]], Mapping[str, Any]]
 """A job, "crash" or "hang", and what is known of it -> the failure, as JSON."""
 
@@ -75,7 +82,7 @@ class WorkerView:
     """A worker, as others may see it."""
 
     name: str
-    state: str  # "starting", "idle", "busy", "waiting" before a new start, "stopped"
+    state: str  # "starting", "idle", "busy", "lent" to another one, "waiting" before a new start, "stopped"
     pid: int | None
     job: str | None
     about: Mapping[str, Any]  # what it said when it was ready
@@ -97,13 +104,17 @@ class Supervisor:
         deadlines: Deadlines = Deadlines(),
         now: Callable[[], float] = time.monotonic,
         start_again_after: float = 1.0,
+        lending: bool = False,
     ) -> None:
-        """start_again_after: seconds, twice as long after every failed start, up to a minute."""
+        """start_again_after: seconds, twice as long after every failed start, up to a minute.
+
+        lending: while few jobs wait, idle workers lend their devices to one that begins.
+        """
         self.queue, self.leases = queue, Leases(queue)
         self.describe, self.preparer = describe, preparer
         self.deadlines, self.now, self.start_again_after = deadlines, now, start_again_after
-        self.stopping = threading.Event()
-        self._lock = threading.Lock()
+        self.lending, self.stopping = lending, threading.Event()
+        self._lock, self._placing = threading.Lock(), threading.Lock()
         self._fetching: dict[str, tuple[Job, Callable[[bool], None]]] = {}
         self._lanes = [_Lane(self, name, make) for name, make in workers.items()]
         self._unsubscribe: Callable[[], None] = lambda: None
@@ -150,6 +161,40 @@ class Supervisor:
     def workers(self) -> tuple[WorkerView, ...]:
         return tuple(lane.view() for lane in self._lanes)
 
+    # --- which devices -----------------------------------------------------------------------------------------------
+
+    def place(self, lane: "_Lane") -> "tuple[Job, tuple[_Lane, ...]] | None":
+        """The next job for a worker, and who lends it a device meanwhile."""
+        with self._placing:
+            if lane.lent:
+                return None
+            lenders = self._lenders(lane) if self.lending else ()
+            job = self.take(lane.name)
+            if job is None:
+                return None
+            lane.begin(job)
+            if job.spec.device is not None:
+                lenders = ()
+            for each in lenders:
+                each.lent = each.unload = True  # its models make room
+        return job, lenders
+
+    def give_back(self, lenders: "Sequence[_Lane]") -> None:
+        with self._placing:
+            for each in lenders:
+                each.lent = False
+        self.queue.wake()
+
+    def devices_for_next(self) -> int:
+        """How many a job would get that begins now."""
+        free = sum(each.is_free for each in self._lanes)
+        return share(free, self.queue.counts().get(State.QUEUED, 0)) if self.lending else 1
+
+    def _lenders(self, lane: "_Lane") -> "tuple[_Lane, ...]":
+        others = [each for each in self._lanes if each is not lane and each.is_free and each.kind == lane.kind]
+        waiting = self.queue.counts().get(State.QUEUED, 0)  # with the one that begins
+        return tuple(others[: share(1 + len(others), max(0, waiting - 1)) - 1])
+
     # --- what has to be fetched first --------------------------------------------------------------------------------
 
     def take(self, worker: str) -> Job | None:
@@ -184,11 +229,14 @@ class Supervisor:
             self.leases.fail(job, self.describe(job, "error", {"error": error}))
             return
         with self._lock:
-            if self.queue.get(job.id).state is State.RUNNING:  # else it is done already
+            found = self.queue.find(job.id)
+            if found is not None and found.state is State.RUNNING:  # else it is done already
                 self._fetching[job.id] = job, stop
+        if found is None:  # it was deleted before there was anything to stop
+            stop(False)
 
     def _on_change(self, change: Change) -> None:
-        if change.kind != "cancelling":
+        if change.kind not in ("cancelling", "deleted") or change.job.state is not State.RUNNING:
             return
         with self._lock:
             job, stop = self._fetching.pop(change.job.id, (None, None))
@@ -208,6 +256,7 @@ class _Lane:
         self.queue, self.leases = supervisor.queue, supervisor.leases
         self.executor: Executor = make()
         self.errands: set[str] = set()  # to be told between two jobs
+        self.lent = False
         self._state, self._job, self._problem = "starting", None, None  # type: tuple[str, Job | None, str | None]
         self._about: Message = {}
         self._beat: Message = {}
@@ -227,8 +276,25 @@ class _Lane:
             problem=self._problem,
         )
 
+    @property
+    def is_free(self) -> bool:
+        return self._state == "idle" and not self.lent and self.executor.alive
+
+    @property
+    def device(self) -> str:
+        """As the worker named it when it was ready."""
+        return str(self._about.get("device", ""))
+
+    @property
+    def kind(self) -> str:
+        """Of the device: one makes videos together with others of its kind alone."""
+        return self.device.partition(":")[0]
+
     def cancel(self, job: str) -> None:
         self._cancelled.add(job)
+
+    def begin(self, job: Job) -> None:
+        self._state, self._job = "busy", job
 
     def run(self) -> None:
         try:
@@ -252,14 +318,14 @@ class _Lane:
     def _turn(self) -> None:
         if not self.executor.alive and not self._is_up():
             return
-        self._state = "idle"
+        self._state = "lent" if self.lent else "idle"
         while self.errands:
             self.executor.send({"type": self.errands.pop()})
-        job = self.supervisor.take(self.name)
-        if job is None:
+        placed = self.supervisor.place(self)
+        if placed is None:
             self._idle()
         else:
-            self._follow(job)
+            self._follow(*placed)
 
     def _wait_for_database(self, error: DiskFull | StorageFailed) -> None:
         """Until it takes what is written.
@@ -329,20 +395,24 @@ class _Lane:
 
     # --- a job -------------------------------------------------------------------------------------------------------
 
-    def _follow(self, job: Job) -> None:
-        self._state, self._job = "busy", job
+    def _follow(self, job: Job, lenders: "Sequence[_Lane]") -> None:
         try:
-            attempt = _Attempt(self, job)
+            attempt = _Attempt(self, job, [each.device for each in lenders])
             attempt.run()
+            if job.id in self._cancelled and self.queue.find(job.id) is None:
+                self.queue.remove_files(attempt.job)  # of a job that was deleted meanwhile
         finally:
             self._job = None
             self._cancelled.discard(job.id)
+            self.supervisor.give_back(lenders)
 
 
 class _Attempt:
     """One start of one job, from its message to the worker to its end."""
 
-    def __init__(self, lane: _Lane, job: Job) -> None:
+    def __init__(self, lane: _Lane, job: Job, lent: Sequence[str]) -> None:
+        """lent: devices of other workers that take part."""
+        self.lent = lent
         self.lane, self.job, self.queue, self.leases = lane, job, lane.queue, lane.leases
         self.supervisor = lane.supervisor
         self.eta = Eta(now=self.supervisor.now)
@@ -361,6 +431,7 @@ class _Attempt:
             {
                 "type": "run", "job": self.job.id, "attempt": self.job.attempt, "spec": self.job.spec.to_json(),
                 "created": self.job.created, "folder": str(where), "resume": True,
+                "lent": list(self.lent),
             }
         )  # fmt: skip
         while True:
@@ -386,9 +457,10 @@ class _Attempt:
                 self._event(message["event"])
                 return False
             case "done":
-                self.leases.succeed(self.job, message["result"])
+                if not self.leases.succeed(self.job, message["result"]):
+                    self.job = replace(self.job, result=message["result"])
             case "failed":
-                self._failed(message["failure"])
+                self._failed(message["failure"], again=bool(message.get("again")))
             case "cancelled":
                 if self._wanted():
                     self.leases.confirm_cancelled(self.job)
@@ -493,7 +565,11 @@ class _Attempt:
         else:
             self.leases.requeue(self.job, f"its worker was lost ({how})", death=True)
 
-    def _failed(self, failure: Mapping[str, Any]) -> None:
+    def _failed(self, failure: Mapping[str, Any], *, again: bool) -> None:
+        """again: one of several processes failed, and new ones may go on."""
+        if again and self.job.deaths + 1 < MOST_DEATHS and not self._wanted():
+            self.leases.requeue(self.job, str(failure.get("message", failure["code"])), death=True)
+            return
         if failure.get("code") in STICKY:
             # The process is of no more use; the job gets another chance in a new one.
             self.lane.executor.kill()

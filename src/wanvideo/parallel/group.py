@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 from collections.abc import Sequence
 from multiprocessing.connection import Connection, Pipe, wait
@@ -84,8 +85,11 @@ class RankGroup:
         try:
             for rank, device in enumerate(devices):
                 self._members.append(_Member(rank, device, command))
+            # The system takes a thread for the parent: only the main one lives as long as the process.
+            main = threading.current_thread() is threading.main_thread()
+            same = {"size": len(devices), "folder": self._folder, "starter": os.getpid() if main else None}
             for member in self._members:
-                place = {"rank": member.rank, "size": len(devices), "device": member.device, "folder": self._folder}
+                place = {"rank": member.rank, "device": member.device, **same}
                 self._tell(member, Message("begin", {**begin, **place}))
         except BaseException:
             self.close()

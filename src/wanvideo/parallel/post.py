@@ -1,8 +1,11 @@
 """A rank's side of the pipe to the process that started it."""
 
+import ctypes
 import logging
 import os
 import queue
+import signal
+import sys
 import threading
 from collections.abc import Callable
 from multiprocessing.connection import Connection
@@ -19,6 +22,7 @@ from wanvideo.parallel.wire import Gone, Message
 log = logging.getLogger(__name__)
 
 BEAT_SECONDS: Final = 1.0
+_PARENT_DEATH_SIGNAL: Final = 1  # of prctl
 ORPHANED: Final = 71  # the exit code of a rank whose starter is gone
 
 
@@ -78,6 +82,8 @@ def take_part(pipe: int, work: Callable[[Ranks, Post, Message], None]) -> None:
     post = Post(Connection(pipe))
     begin = post.order()
     place = begin.values
+    if (starter := place["starter"]) is not None:
+        end_with(starter)
     try:
         device, folder = torch.device(place["device"]), Path(place["folder"])
         with joined(place["rank"], place["size"], device, folder, post.turns) as ranks:
@@ -88,6 +94,14 @@ def take_part(pipe: int, work: Callable[[Ranks, Post, Message], None]) -> None:
         post.close()
         os._exit(1)  # without goodbye to the others, who may not answer any more
     post.close()
+
+
+def end_with(starter: int) -> None:
+    """Let the system end this process with its parent, even if it is stopped then (Linux)."""
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(_PARENT_DEATH_SIGNAL, signal.SIGKILL, 0, 0, 0)
+        if os.getppid() != starter:  # it was gone before that
+            os._exit(ORPHANED)
 
 
 def report(error: Exception) -> Message:

@@ -31,9 +31,16 @@ def ranked(recipe: Recipe, device: str | None, gpus: int) -> "RankedPipeline":
         return RankedPipeline(recipe, ["cpu"] * gpus)
     if device is not None and ":" in device:
         raise InvalidRequest(f"{gpus} GPUs are the first ones: use device cuda, or CUDA_VISIBLE_DEVICES for others")
-    devices = [str(pick_device(f"cuda:{index}")) for index in range(gpus)]
-    Pipeline(**recipe.arguments, device=devices[0])  # refuses what it cannot do, and loads nothing
-    return RankedPipeline(recipe, devices)
+    return ranked_on(recipe, [f"cuda:{index}" for index in range(gpus)])
+
+
+def ranked_on(recipe: Recipe, devices: Sequence[str]) -> "RankedPipeline":
+    """On just these devices, with a process for each. Raises InvalidRequest for what cannot be."""
+    if not 1 <= len(devices) <= MOST:
+        raise InvalidRequest(f"{len(devices)} devices are given: 1 to {MOST} can make a video together")
+    found = [str(pick_device(device)) for device in devices]
+    Pipeline(**recipe.arguments, device=found[0])  # refuses what it cannot do, and loads nothing
+    return RankedPipeline(recipe, found)
 
 
 class RankedPipeline(VideoPipeline):

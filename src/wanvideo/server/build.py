@@ -34,7 +34,7 @@ from wanvideo.server.settings import Settings
 from wanvideo.server.stores import database_of, folder_of
 from wanvideo.server.tidying import Tidying, remove_unused
 from wanvideo.server.tokens import TokenCounter
-from wanvideo.server.webhooks import Webhooks, body_of, key_of
+from wanvideo.server.webhooks import Webhooks, body_of, target_of
 from wanvideo.server.workers import describe, workers_of
 
 Workers = Callable[[Settings, Sources, DataFolder], Mapping[str, MakeExecutor]]
@@ -45,6 +45,7 @@ def build(settings: Settings, sources: Sources, *, workers: Workers = workers_of
     with ExitStack() as closing:
         folder = folder_of(settings)
         closing.enter_context(locked(folder))
+        folder.note_outputs()
         database = database_of(settings)
         closing.callback(database.close)
         closing.enter_context(database.alone())
@@ -64,7 +65,13 @@ def build(settings: Settings, sources: Sources, *, workers: Workers = workers_of
         )
         preparing = Preparing(catalog, downloads)
         retention = Retention(queue, settings.retention)
-        supervisor = Supervisor(queue, workers(settings, sources, folder), describe=describe, preparer=preparing)
+        supervisor = Supervisor(
+            queue,
+            workers(settings, sources, folder),
+            describe=describe,
+            preparer=preparing,
+            lending=settings.gpus_per_job == "auto",
+        )
         sandbox = Sandbox()
         tokens = TokenCounter()
         closing.callback(tokens.close)
@@ -110,10 +117,9 @@ def enhancer_of(settings: Settings) -> Enhancer | None:
 
 
 def webhooks_of(settings: Settings, queue: Queue, view: Callable[[Job], dict[str, Any]]) -> Webhooks:
-    outbox = Outbox(queue, settings.webhooks, lambda job, event: body_of(event, view(job)))
-    secret = settings.webhook_secret
-    key = b"" if secret is None else key_of(secret.get_secret_value())
-    return Webhooks(outbox, key, first_pause=settings.webhook_seconds)
+    targets = [target_of(text) for text in settings.webhooks]
+    outbox = Outbox(queue, targets, lambda job, event: body_of(event, view(job)), allowed=settings.webhook_allowed)
+    return Webhooks(outbox, settings.webhook_keys, first_pause=settings.webhook_seconds)
 
 
 # --- who tells whom --------------------------------------------------------------------------------------------------

@@ -39,17 +39,18 @@ def forecast(parts: Parts, entry: ModelEntry, wish: Wish) -> Forecast:
 
     Raises InvalidRequest and its kinds for what cannot be, and the errors of models on disk.
     """
-    question = entry.id, wish, parts.limits.current
+    gpus = parts.gpus_for_next()
+    question = entry.id, wish, gpus, parts.limits.current
     at, known = parts.forecasts.get(question, (float("-inf"), None))
     if known is None or time.monotonic() - at > _FRESH_SECONDS:
-        known = _planned(parts, entry, wish)
+        known = _planned(parts, entry, wish, gpus)
         if len(parts.forecasts) >= _REMEMBERED:
             parts.forecasts.clear()
         parts.forecasts[question] = time.monotonic(), known
     return known
 
 
-def _planned(parts: Parts, entry: ModelEntry, wish: Wish) -> Forecast:
+def _planned(parts: Parts, entry: ModelEntry, wish: Wish, gpus: int) -> Forecast:
     limits = parts.limits.current
     memory_limit = wish.memory_limit if wish.memory_limit is not None else limits.memory_limit
     machine = this_machine(parts.settings.first_device, memory_limit=memory_limit, own_pids=parts.worker_pids())
@@ -64,6 +65,7 @@ def _planned(parts: Parts, entry: ModelEntry, wish: Wish) -> Forecast:
         image=wish.image,
         device="auto",
         memory_limit=memory_limit if machine.gpu is not None else None,
+        gpus=gpus if machine.gpu is not None else 1,  # processes on one CPU are not faster
         machine=machine,
         rates=rates_of(machine),
         roots=parts.sources.places.roots,
@@ -95,6 +97,7 @@ def plan_view(parts: Parts, entry: ModelEntry, found: Forecast) -> PlanView:
         fits=fits(parts, found),
         short_mb=round(decided.short_bytes / MIB, 1),
         device=decided.device,
+        gpus=found.machine.gpus,
         tier=decided.tier.value,
         width=work.width,
         height=work.height,

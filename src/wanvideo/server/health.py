@@ -7,6 +7,7 @@ from typing import Final
 
 from wanvideo.errors import WanVideoError
 from wanvideo.families.upkeep import reports
+from wanvideo.server import landlock
 from wanvideo.server.catalog import wire_type
 from wanvideo.server.history import Run, performance, recent
 from wanvideo.server.model_views import GIB
@@ -70,6 +71,10 @@ def system_info(parts: Parts, found: Sequence[Check]) -> SystemInfo:
     if due := parts.retention.announced():
         warnings.append(
             f"{due} finished jobs will be removed with their videos, as /system/storage lists: favourites stay"
+        )
+    if not landlock.version():
+        warnings.append(
+            "this kernel has no Landlock: the processes that decode uploads could read what the server may read"
         )
     if parts.settings.insecure and not parts.settings.on_loopback:
         warnings.append("everybody who reaches this address may use the server: there is no token")

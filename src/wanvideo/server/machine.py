@@ -99,3 +99,11 @@ def _why_no_gpu(device: str) -> tuple[str, ...]:
     others = foreign_gpus()
     seen = f", and {' and '.join(others)} GPUs are not supported" if others else ""
     return (f"there is no NVIDIA GPU{seen}: the CPU does everything, which only the demo models are quick at",)
+
+
+def family(pid: int) -> tuple[int, ...]:
+    """A process and all that it has started, as far as they are there."""
+    try:
+        return pid, *(child.pid for child in psutil.Process(pid).children(recursive=True))
+    except psutil.Error:
+        return (pid,)

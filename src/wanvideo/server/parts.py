@@ -28,7 +28,7 @@ from wanvideo.server.events.hub import Frame, Hub
 from wanvideo.server.history import Run
 from wanvideo.server.inputs import Inputs
 from wanvideo.server.limits import LimitsFile
-from wanvideo.server.machine import this_machine
+from wanvideo.server.machine import family, this_machine
 from wanvideo.server.metrics import Metrics
 from wanvideo.server.monitor import Monitor
 from wanvideo.server.prompt import Enhancer
@@ -48,6 +48,7 @@ from wanvideo.weights.places import Places
 from wanvideo.weights.registry import known
 
 API_VERSION: Final = "2.2.0"  # of the contract that existing clients were written for
+_THERE: Final = ("idle", "busy", "lent")  # workers that are started
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -199,13 +200,19 @@ class Parts:
 
     def workers(self) -> int:
         """Those that are ready or at work."""
-        return sum(each.state in ("idle", "busy") for each in self.supervisor.workers())
+        return sum(each.state in _THERE for each in self.supervisor.workers())
 
     def worker_restarts(self) -> int:
         return sum(max(0, each.starts - 1) for each in self.supervisor.workers())
 
     def worker_pids(self) -> tuple[int, ...]:
-        return tuple(each.pid for each in self.supervisor.workers() if each.pid is not None)
+        """And of what they have started: the ranks of a group."""
+        return tuple(pid for each in self.supervisor.workers() if each.pid is not None for pid in family(each.pid))
+
+    def gpus_for_next(self) -> int:
+        """How many make a video together that begins now."""
+        each = self.settings.gpus_per_job
+        return self.supervisor.devices_for_next() if each == "auto" else each
 
     def release_memory(self) -> int:
         """Free the GPU now; how many workers were asked."""
@@ -224,7 +231,7 @@ class Parts:
 
     def check_workers(self) -> Check:
         views = self.supervisor.workers()
-        there = [each for each in views if each.state in ("idle", "busy")]
+        there = [each for each in views if each.state in _THERE]
         if there:
             said = ", ".join(f"{each.name} is {each.state}" for each in there)
         else:

@@ -27,8 +27,8 @@ def run(settings: Settings, sources: Sources, listener: socket.socket, started: 
 
     Raises what `build` raises, and KeyboardInterrupt at the end if it was SIGINT.
     """
-    allow_open_files()
     parts = build(settings, sources)
+    allow_open_files()
 
     def begun() -> None:
         parts.closing.enter_context(announced(parts.folder, parts.address))

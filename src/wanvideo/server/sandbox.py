@@ -41,6 +41,7 @@ class Sandbox:
 
     def reencode(self, source: Path, target: Path) -> Picture:
         """Make a clean PNG of what may be a picture. Raises InvalidImage and its kinds, or NotReady."""
+        target.touch(0o600)  # the child may write to it, and make no other
         answer = self._ask(["image", str(source), str(target)], InvalidImage, "the image")
         return Picture(width=int(answer["width"]), height=int(answer["height"]))
 

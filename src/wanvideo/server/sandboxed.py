@@ -4,9 +4,9 @@
     python -m wanvideo.server.sandboxed LIMITS settings IN       read what a video or picture was made with
 
 One JSON object on stdout says how it went. Before it looks at the file, the process gives up what it could do harm
-with, and cannot get it back: memory, processor time, the size of what it writes, further processes and privileges, and,
-where the kernel lets an ordinary user do so, the network. What it keeps is the right to read what its user may read;
-without a network there is nobody to tell.
+with, and cannot get it back: memory, processor time, the size of what it writes, further processes and privileges;
+where the kernel lets an ordinary user do so, the network; and where there is Landlock, all files but the one that it
+reads, the one that it writes, and the code of Python and of system libraries.
 """
 
 import json
@@ -23,6 +23,8 @@ from wanvideo.errors import WanVideoError
 _NEW_USERS: Final = 0x10000000
 _NEW_NETWORK: Final = 0x40000000
 _NO_NEW_PRIVILEGES: Final = 38
+# Libraries that a decoder may still have to load.
+_SYSTEM: Final = ("/lib", "/lib64", "/usr/lib", "/usr/lib64", "/usr/local/lib", "/etc/ld.so.cache")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,8 +40,9 @@ class Limits:
 def main(arguments: Sequence[str]) -> int:
     limits, task, *paths = arguments
     confine(Limits(**json.loads(limits)))
+    source, *written = map(Path, paths)
     try:
-        answer = _reencode(*map(Path, paths)) if task == "image" else _read(*map(Path, paths))
+        answer = _reencode(source, *written) if task == "image" else _read(source)
     except WanVideoError as error:
         answer = {"error": error.message, "code": error.code}
     sys.stdout.write(json.dumps(answer, allow_nan=False))
@@ -69,9 +72,24 @@ def confine(limits: Limits) -> bool:
     return alone
 
 
+def keep_to(source: Path, *written: Path) -> bool:
+    """Give up all other files; called when the decoders of pictures are loaded. Whether the kernel does this."""
+    import sysconfig
+    from importlib.util import find_spec
+
+    from wanvideo.server.landlock import restrict
+
+    code = [sysconfig.get_path(name) for name in ("stdlib", "platstdlib", "purelib", "platlib")]
+    code += [path for module in list(sys.modules.values()) for path in getattr(module, "__path__", ())]
+    videos = find_spec("av")  # which is loaded when there is a video to read
+    code += [] if videos is None else videos.submodule_search_locations or ()
+    return restrict(read=[source, *map(Path, code), *map(Path, _SYSTEM)], write=written)
+
+
 def _reencode(source: Path, target: Path) -> dict[str, object]:
     from wanvideo.media.image import load_image
 
+    keep_to(source, target)
     picture = load_image(source)
     picture.save(target, format="PNG", compress_level=1)
     return {"width": picture.width, "height": picture.height}
@@ -80,6 +98,7 @@ def _reencode(source: Path, target: Path) -> dict[str, object]:
 def _read(source: Path) -> dict[str, object]:
     from wanvideo.media.info import read_settings
 
+    keep_to(source)
     info = read_settings(source)
     return {
         "width": info.width,

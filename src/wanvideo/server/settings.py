@@ -3,7 +3,6 @@
 import ipaddress
 from pathlib import Path
 from typing import Annotated, Final, Literal, Self
-from urllib.parse import urlsplit
 
 import platformdirs
 from pydantic import Field, SecretStr, field_validator, model_validator
@@ -13,7 +12,7 @@ from wanvideo.errors import InvalidRequest
 from wanvideo.jobs.retention import Rules
 from wanvideo.media.naming import USUAL, NameTemplate
 from wanvideo.server.origins import host_name, is_loopback, is_origin
-from wanvideo.server.webhooks import key_of
+from wanvideo.server.webhooks import check_url, key_of, target_of
 
 PREFIX: Final = "WANVIDEO_"
 LEAST_TOKEN: Final = 22  # characters; 128 bits as base64
@@ -50,12 +49,16 @@ class Settings(BaseSettings):
     demo: bool = False  # the three model types mean the demo models
     fallback: Literal["auto", "demo", "off"] = "auto"
     device: str = "auto"  # or several with commas: a worker for each
+    # Devices that make a video together: so many for each worker, or all that are idle, shared by the jobs that wait.
+    gpus_per_job: Literal["auto"] | Annotated[int, Field(ge=1, le=16)] = 1
     embed_settings: bool = True  # files say what they were made with, unless a job says otherwise
     enhancer_url: str | None = None  # of an OpenAI-compatible server, such as http://localhost:11434/v1
     enhancer_model: str | None = None
     enhancer_key: SecretStr | None = None
-    webhooks: Names = ()  # addresses that are told when a job has ended
+    webhooks: Names = ()  # addresses that are told when a job has ended, perhaps with types of messages behind them
+    webhook_allowed: Names = ()  # addresses that a request may name, to be told when its jobs have ended
     webhook_secret: SecretStr | None = None  # by which they know that it is this server
+    webhook_secret_old: SecretStr | None = None  # signs too, until all of them know the new one
 
     # --- how much ----------------------------------------------------------------------------------------------------
     max_queued: int = Field(default=1000, ge=1)  # jobs that wait
@@ -81,7 +84,7 @@ class Settings(BaseSettings):
         """What plans and reports of memory are about."""
         return self.device.partition(",")[0].strip()
 
-    @field_validator("allowed_hosts", "compat_origin", "webhooks", mode="before")
+    @field_validator("allowed_hosts", "compat_origin", "webhooks", "webhook_allowed", mode="before")
     @classmethod
     def _split(cls, value: object) -> object:
         return tuple(part.strip() for part in value.split(",") if part.strip()) if isinstance(value, str) else value
@@ -118,14 +121,21 @@ class Settings(BaseSettings):
 
     @field_validator("webhooks")
     @classmethod
-    def _targets(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+    def _told(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        targets = dict.fromkeys(value)
+        urls = [target_of(text).url for text in targets]
+        if twice := next((url for url in urls if urls.count(url) > 1), None):
+            raise ValueError(f"{twice!r:.100} is a target of webhooks twice: give all its types at once")
+        return tuple(targets)
+
+    @field_validator("webhook_allowed")
+    @classmethod
+    def _may_be_told(cls, value: tuple[str, ...]) -> tuple[str, ...]:
         for url in value:
-            parts = urlsplit(url)
-            if parts.scheme not in ("http", "https") or not parts.hostname or parts.username is not None:
-                raise ValueError(f"{url!r:.100} is no target of webhooks: give one such as https://example.org/hook")
+            check_url(url)
         return tuple(dict.fromkeys(value))
 
-    @field_validator("webhook_secret")
+    @field_validator("webhook_secret", "webhook_secret_old")
     @classmethod
     def _secret(cls, value: SecretStr | None) -> SecretStr | None:
         if value is not None:
@@ -152,9 +162,15 @@ class Settings(BaseSettings):
             )
         if (self.enhancer_url is None) != (self.enhancer_model is None):
             raise ValueError("an enhancer needs both its address and the name of its model")
-        if self.webhooks and self.webhook_secret is None:
+        if (self.webhooks or self.webhook_allowed or self.webhook_secret_old) and self.webhook_secret is None:
             raise ValueError(f"webhooks are signed: set {PREFIX}WEBHOOK_SECRET to what their receivers know")
         return self
+
+    @property
+    def webhook_keys(self) -> list[bytes]:
+        """That sign, the newest first."""
+        secrets = (self.webhook_secret, self.webhook_secret_old)
+        return [key_of(secret.get_secret_value()) for secret in secrets if secret is not None]
 
     @property
     def retention(self) -> Rules:

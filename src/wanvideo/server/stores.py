@@ -14,6 +14,11 @@ def folder_of(settings: Settings) -> DataFolder:
     return DataFolder(settings.data_dir, settings.outputs_dir)
 
 
+def folder_left_by(settings: Settings) -> DataFolder:
+    """For programs beside a server: unless they are told, its videos are where the last one there had them."""
+    return DataFolder.as_left(settings.data_dir) if settings.outputs_dir is None else folder_of(settings)
+
+
 def database_of(settings: Settings) -> Database:
     """Not opened yet. Raises StorageFailed where it cannot be."""
     if settings.database is not None:

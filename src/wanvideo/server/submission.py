@@ -1,7 +1,7 @@
 """From what a client asks for to jobs that can be stored: the model is chosen, every value checked."""
 
 import unicodedata
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Final
 
@@ -75,6 +75,7 @@ def prepare(parts: Parts, asked: Submit, image: str | None, end_image: str | Non
         check_text("negative_prompt", asked.negative_prompt, parts.settings.max_prompt_bytes, may_be_empty=True)
     if asked.count > parts.settings.max_count:
         raise InvalidRequest(f"count is {asked.count}: at most {parts.settings.max_count} jobs come from one request")
+    check_webhook(asked, parts.settings.webhook_allowed)
     entry, reason = _model(parts, asked, image)
     request = request_of(asked, image, end_image)
     request, said = without_strangers(request, parts.sources.library)
@@ -95,6 +96,10 @@ def prepare(parts: Parts, asked: Submit, image: str | None, end_image: str | Non
         memory_limit=limits.memory_limit,
         tile=limits.tile,
         embed=parts.settings.embed_settings if asked.embed_settings is None else asked.embed_settings,
+        webhook=asked.webhook_url,
+        webhook_ends=None
+        if asked.webhook_events is None
+        else tuple(kind.removeprefix("job.") for kind in asked.webhook_events),
     )
     return Prepared(
         entry=entry,
@@ -115,6 +120,17 @@ def check_text(name: str, text: str, most: int, *, may_be_empty: bool = False) -
         raise InvalidPrompt(f"{name} has {nbytes} bytes: at most {most} are taken, and a few hundred words do more")
     if not may_be_empty and not text.strip():
         raise InvalidPrompt(f"the {name} is empty: say what the video should show")
+
+
+def check_webhook(asked: Submit, allowed: Collection[str]) -> None:
+    """Raises InvalidRequest for a target that the operator does not allow: nothing else is called for a client."""
+    if asked.webhook_url is None and asked.webhook_events is not None:
+        raise InvalidRequest("webhook_events says what webhook_url is told: send both")
+    if asked.webhook_url is not None and asked.webhook_url not in allowed:
+        raise InvalidRequest(
+            f"webhook_url is {asked.webhook_url!r:.200}, which the operator does not allow: it has to be in "
+            "WANVIDEO_WEBHOOK_ALLOWED, letter by letter"
+        )
 
 
 def request_of(asked: Submit, image: str | None, end_image: str | None) -> GenerationRequest:

@@ -1,7 +1,7 @@
 """Webhooks: other servers are told when a job has ended. Signed as https://www.standardwebhooks.com specifies.
 
-Only the operator names targets. A name must lead to addresses of the internet; what is private is told only if it is
-named by its address, or is localhost. Redirects are not followed.
+The operator names the targets, and those that a request may name for its jobs. A name must lead to addresses of the
+internet; what is private is told only if it is named by its address, or is localhost. Redirects are not followed.
 """
 
 import base64
@@ -13,6 +13,7 @@ import json
 import socket
 import threading
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Final
@@ -23,7 +24,7 @@ import structlog
 
 from wanvideo.errors import InvalidRequest, WanVideoError
 from wanvideo.jobs.job import JobEvent
-from wanvideo.jobs.outbox import Delivery, Outbox
+from wanvideo.jobs.outbox import ENDS, Delivery, Outbox, Target
 
 log = structlog.stdlib.get_logger(__name__)
 
@@ -38,6 +39,26 @@ class NotAllowed(InvalidRequest):
     """The target leads to where the operator did not say."""
 
     code = "WEBHOOK_TARGET"
+
+
+def target_of(text: str) -> Target:
+    """An address, and behind it, after spaces, the types of messages that it gets: all if there are none.
+
+    Raises ValueError.
+    """
+    url, *types = text.split()
+    check_url(url)
+    ends = [kind.removeprefix("job.") for kind in types]
+    if wrong := next((kind for kind, end in zip(types, ends, strict=True) if end not in ENDS), None):
+        raise ValueError(f"{wrong!r:.40} is no type of message: there is {', '.join(f'job.{end}' for end in ENDS)}")
+    return Target(url, frozenset(ends or ENDS))
+
+
+def check_url(url: str) -> None:
+    """Raises ValueError for what cannot be called."""
+    parts = urlsplit(url)
+    if parts.scheme not in ("http", "https") or not parts.hostname or parts.username is not None:
+        raise ValueError(f"{url!r:.100} is no target of webhooks: give one such as https://example.org/hook")
 
 
 def key_of(secret: str) -> bytes:
@@ -55,9 +76,11 @@ def key_of(secret: str) -> bytes:
     return key
 
 
-def signature(key: bytes, message: str, timestamp: int, body: bytes) -> str:
+def signatures(keys: Sequence[bytes], message: str, timestamp: int, body: bytes) -> str:
+    """One with each key, so that receivers may change from one to the next at any time."""
     signed = f"{message}.{timestamp}.".encode() + body
-    return f"v1,{base64.b64encode(hmac.new(key, signed, hashlib.sha256).digest()).decode()}"
+    digests = (hmac.new(key, signed, hashlib.sha256).digest() for key in keys)
+    return " ".join(f"v1,{base64.b64encode(digest).decode()}" for digest in digests)
 
 
 def body_of(event: JobEvent, data: dict[str, Any]) -> str:
@@ -74,13 +97,13 @@ def pause(tries: int, first: float) -> float | None:
 class Webhooks:
     """Sends what is in the outbox: a thread for each target, so that one that is slow delays no other."""
 
-    def __init__(self, outbox: Outbox, key: bytes, *, first_pause: float = 5.0) -> None:
-        self.outbox, self._key, self._first = outbox, key, first_pause
-        self._wake = {target: threading.Event() for target in outbox.targets}
+    def __init__(self, outbox: Outbox, keys: Sequence[bytes], *, first_pause: float = 5.0) -> None:
+        self.outbox, self._keys, self._first = outbox, tuple(keys), first_pause
+        self._wake = {url: threading.Event() for url in outbox.urls}
         self._stopping = threading.Event()
         self._threads = [
-            threading.Thread(target=self._run, args=(target,), name=f"webhook {number}", daemon=True)
-            for number, target in enumerate(outbox.targets)
+            threading.Thread(target=self._run, args=(url,), name=f"webhook {number}", daemon=True)
+            for number, url in enumerate(outbox.urls)
         ]
 
     def start(self) -> None:
@@ -101,25 +124,25 @@ class Webhooks:
         for each in self._wake.values():
             each.set()
 
-    def _run(self, target: str) -> None:
+    def _run(self, url: str) -> None:
         with httpx2.Client(timeout=TIMEOUT, follow_redirects=False, trust_env=False) as http:
             while not self._stopping.is_set():
-                self._wake[target].clear()
+                self._wake[url].clear()
                 try:
-                    wait = self._send_due(http, target)
+                    wait = self._send_due(http, url)
                 except WanVideoError as error:  # of the database, which others tell about, too
                     log.warning("webhooks wait", error=error.message)
                     wait = LONGEST
-                self._wake[target].wait(wait)
+                self._wake[url].wait(wait)
 
-    def _send_due(self, http: httpx2.Client, target: str) -> float:
+    def _send_due(self, http: httpx2.Client, url: str) -> float:
         """Send all that is due; the seconds until there is more."""
         self.outbox.collect()
-        while (delivery := self.outbox.next(target)) is not None:
+        while (delivery := self.outbox.next(url)) is not None:
             wait = delivery.due - self.outbox.ledger.now()
             if wait > 0:
                 return wait
-            outcome = send(http, delivery, self._key)
+            outcome = send(http, delivery, self._keys)
             if self._stopping.is_set():
                 return 0.0
             self._settle(delivery, outcome)
@@ -149,7 +172,7 @@ class Outcome:
     reason: str = ""
 
 
-def send(http: httpx2.Client, delivery: Delivery, key: bytes) -> Outcome:
+def send(http: httpx2.Client, delivery: Delivery, keys: Sequence[bytes]) -> Outcome:
     """Try once."""
     body, timestamp = delivery.body.encode(), int(time.time())
     headers = {
@@ -157,7 +180,7 @@ def send(http: httpx2.Client, delivery: Delivery, key: bytes) -> Outcome:
         "User-Agent": "wanvideo",
         "webhook-id": delivery.message,
         "webhook-timestamp": str(timestamp),
-        "webhook-signature": signature(key, delivery.message, timestamp, body),
+        "webhook-signature": signatures(keys, delivery.message, timestamp, body),
     }
     there = urlsplit(delivery.target)
     headers["Host"] = there.netloc

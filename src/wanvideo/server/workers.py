@@ -3,7 +3,7 @@
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
-from typing import Any
+from typing import Any, Literal
 
 from wanvideo.errors import InvalidRequest, WanVideoError
 from wanvideo.failure import Asked, failure_of, worker_lost
@@ -21,7 +21,7 @@ from wanvideo.worker.settings import WorkerSettings
 
 
 def workers_of(settings: Settings, sources: Sources, folder: DataFolder) -> Mapping[str, MakeExecutor]:
-    """One for each GPU that can be used, by its device; without any, one for the CPU."""
+    """One for each GPU that can be used, or for each group of them, by its devices; without any, one for the CPU."""
     return {
         name: partial(
             WorkerHandle,
@@ -29,12 +29,12 @@ def workers_of(settings: Settings, sources: Sources, folder: DataFolder) -> Mapp
                 data=folder,
                 places=sources.places,
                 library=sources.library,
-                device=device,
+                devices=devices,
                 names=NameTemplate(settings.name_template),
             ),
             log=folder.logs / f"worker-{name.replace(':', '-')}.log",
         )
-        for name, device in _named(devices_of(settings.device))
+        for name, devices in _named(groups_of(devices_of(settings.device), settings.gpus_per_job))
     }
 
 
@@ -51,11 +51,23 @@ def devices_of(device: str) -> list[str]:
     return found
 
 
-def _named(devices: Sequence[str]) -> Iterator[tuple[str, str]]:
-    """Each with the name of its worker: several may share a device."""
-    for index, device in enumerate(devices):
-        before = devices[:index].count(device)
-        yield f"{device}-{before + 1}" if before else device, device
+def groups_of(devices: Sequence[str], each: int | Literal["auto"]) -> list[tuple[str, ...]]:
+    """Who makes a video together; with "auto", that is found when one begins. Fewer are left for the last one.
+
+    Raises InvalidRequest.
+    """
+    if each == "auto":
+        return [(device,) for device in devices]
+    if each > len(devices):
+        raise InvalidRequest(f"{each} GPUs are to make each video, and there are {len(devices)}: {', '.join(devices)}")
+    return [tuple(devices[first : first + each]) for first in range(0, len(devices), each)]
+
+
+def _named(groups: Sequence[tuple[str, ...]]) -> Iterator[tuple[str, tuple[str, ...]]]:
+    """Each with the name of its worker: several may share devices."""
+    for index, devices in enumerate(groups):
+        before, name = groups[:index].count(devices), "+".join(devices)
+        yield f"{name}-{before + 1}" if before else name, devices
 
 
 def _usable_gpus() -> int:

@@ -57,6 +57,11 @@ _NEVER: Final = float("-inf")
 Tell = Callable[[Mapping[str, Any]], None]
 
 
+def is_of_one_rank(error: BaseException) -> bool:
+    """Whether one of several processes failed, on its own: new ones may go on where they were."""
+    return isinstance(error, WanVideoError) and "rank" in error.facts
+
+
 class Attempt:
     """Runs to its end, or raises what stopped it; then `failure` says what that means."""
 
@@ -78,6 +83,8 @@ class Attempt:
         self.spec = JobSpec.from_json(order["spec"])
         self.settings, self.device, self.models = settings, device, models
         self.tell, self.cancelled = tell, cancelled
+        own = (str(self.device.device), *settings.devices[1:], *order.get("lent", ()))
+        self.devices: tuple[str, ...] = own if self.spec.device is None else (self.spec.device,)
         self.families = installed_families()
         self.search = self.families.look_in(settings.places)
         self.phase: str | None = None
@@ -127,6 +134,8 @@ class Attempt:
             # With the official kernels it may be right; another model is no answer to that.
             may = candidate.tier is Tier.FAST and self.spec.fallback is not Fallback.OFF
             return replace(candidate, tier=Tier.EXACT) if may else None
+        if is_of_one_rank(error):  # other ranks may have better luck with the same
+            return None
         return None if self._kept_step else next(rest, None)  # what was done is not thrown away
 
     def _announce(self, before: Candidate, after: Candidate, error: WanVideoError) -> None:
@@ -147,8 +156,10 @@ class Attempt:
         spec = self.spec
         wanted = Wanted(
             model=model.entry.id, path=str(model.path), precision=model.precision, tier=candidate.tier,
-            memory_limit=spec.memory_limit, tile=spec.tile, device=spec.device or str(self.device.device),
+            memory_limit=spec.memory_limit, tile=spec.tile, devices=self.devices,
         )  # fmt: skip
+        if len(self.devices) > 1:
+            self.tell({"type": "together", "devices": list(self.devices)})
         self._enter(Phase.LOAD)
         resolved = self.families.adapt(model.entry, self._request, library=self.settings.library)
         pipeline = self.models.get(model, wanted, self._needs(model, resolved))
@@ -288,8 +299,10 @@ class Attempt:
             "seconds": sum(self._seconds.values()),
             "seconds_per_step": denoise / steps if steps else None,
             "phases": {phase: round(seconds, 3) for phase, seconds in self._seconds.items()},
-            "peak_vram": self.device.peak(),
-            "peak_rss": self.device.peak_rss(),
+            "devices": list(self.devices),
+            # Ranks are processes of their own, whose memory is not this one's.
+            "peak_vram": self.device.peak() if len(self.devices) == 1 else None,
+            "peak_rss": self.device.peak_rss() if len(self.devices) == 1 else None,
             "model": self._model_name,
             "adaptations": [self._shown_change(change) for change in resolved.adjustments],
             "warnings": self.warnings,

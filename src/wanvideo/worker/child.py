@@ -102,7 +102,7 @@ def serve(orders: BinaryIO, reports: BinaryIO) -> int:
     try:
         from wanvideo.worker.device import Device
 
-        device = Device.of(settings.device)
+        device = Device.of(settings.devices[0])
         device.probe()
         about = device.about()
     except Exception as error:  # whatever it is, the server has to know
@@ -173,7 +173,7 @@ class _Work:
 
     def _run(self, order: Mapping[str, Any]) -> bool:
         """One job, whatever comes of it. False: the process can do no more."""
-        from wanvideo.worker.attempt import Attempt
+        from wanvideo.worker.attempt import Attempt, is_of_one_rank
 
         job, mine = order["job"], {"job": order["job"], "attempt": order["attempt"]}
         attempt: Attempt | None = None
@@ -198,7 +198,7 @@ class _Work:
             self.mailbox.say({"type": "cancelled", **mine})
         else:
             found = failure_of(ended) if attempt is None else attempt.failure(ended, gpu_works=works)
-            self.mailbox.say({"type": "failed", **mine, "failure": found.to_json()})
+            self.mailbox.say({"type": "failed", **mine, "failure": found.to_json(), "again": is_of_one_rank(ended)})
         return works
 
     def _give_back(self, error: Exception) -> None:

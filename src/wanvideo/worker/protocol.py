@@ -2,7 +2,7 @@
 
 To the worker:
     begin {settings}                          first, and once: see `worker.settings`
-    run {job, attempt, spec, created, folder, resume}  make a video; one at a time
+    run {job, attempt, spec, created, folder, resume, lent}  make a video, together with the devices lent; one at a time
     cancel {job, attempt}                     give it up at the next step
     unload {}                                 give back the memory of models
     calibrate {}                              measure how fast the device is, and keep it for plans
@@ -16,9 +16,9 @@ From the worker:
                                               what can be measured, vram_* on a GPU
     probed {ok, seconds or failure}
     event {job, attempt, event: {type, ...}}  types: resolved, plan, phase, step, checkpoint, preview, adapted, warning,
-                                              fallback, resumed
+                                              fallback, resumed, together
     done {job, attempt, result}
-    failed {job, attempt, failure}            as `wanvideo.failure.Failure.to_json` has it
+    failed {job, attempt, failure, again}     as `wanvideo.failure.Failure.to_json` has it; again: of one rank alone
     cancelled {job, attempt}
 
 No pickle: whatever comes over a pipe is JSON, and pixels are files or short base64.

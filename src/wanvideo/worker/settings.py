@@ -18,7 +18,7 @@ class WorkerSettings:
     data: DataFolder
     places: Places
     library: LoraLibrary
-    device: str = "auto"
+    devices: tuple[str, ...] = ("auto",)  # several make each video together
     names: NameTemplate = field(default_factory=NameTemplate)  # of finished files
 
     def to_json(self) -> dict[str, Any]:
@@ -33,7 +33,7 @@ class WorkerSettings:
             "registry": None if places.registry is None else str(places.registry),
             "loras": str(self.library.folder),
             "lora_roots": [str(root) for root in self.library.roots],
-            "device": self.device,
+            "devices": list(self.devices),
             "names": self.names.text,
         }
 
@@ -53,6 +53,6 @@ class WorkerSettings:
                 registry=None if registry is None else Path(registry),
             ),
             library=LoraLibrary(folder=Path(values["loras"]), roots=tuple(map(Path, values["lora_roots"]))),
-            device=values["device"],
+            devices=tuple(values["devices"]),
             names=NameTemplate(values["names"]),
         )

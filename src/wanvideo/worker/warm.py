@@ -29,11 +29,11 @@ class Wanted:
     tier: Tier
     memory_limit: int | None
     tile: int | None
-    device: str
+    devices: tuple[str, ...]
 
     def shares_weights_with(self, other: "Wanted") -> bool:
         """Whether it is the same model, used in another way."""
-        return (self.path, self.precision, self.device) == (other.path, other.precision, other.device)
+        return (self.path, self.precision, self.devices[0]) == (other.path, other.precision, other.devices[0])
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -60,8 +60,8 @@ class WarmModels:
         self._make_room(model, wanted, needed)
         if wanted not in self._loaded:
             options = LoadOptions(
-                device=wanted.device, tile=wanted.tile, tier=wanted.tier, memory_limit=wanted.memory_limit,
-                library=self.library,
+                device=wanted.devices[0], devices=wanted.devices, tile=wanted.tile, tier=wanted.tier,
+                memory_limit=wanted.memory_limit, library=self.library,
             )  # fmt: skip
             self._loaded[wanted] = model.load(options)
         self._loaded.move_to_end(wanted)

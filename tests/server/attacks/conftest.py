@@ -31,10 +31,10 @@ TRAVERSAL = (
     "canary.txt%00.png", "..\u2215..\u2215canary.txt", "\uff0e\uff0e/canary.txt", "..%c0%af..%c0%afcanary.txt",
     "CON", ".", "..", "~/canary.txt", "a" * 4096, "inputs/../../canary.txt",
 )  # fmt: skip
-# What other programs would take for more than a text.
+# What other programs take for more than a text: paths, options and words of a shell, SQL, lines, markup and formats.
 INJECTION = (
-    "../../canary.txt", "-i /etc/passwd -y canary.txt", "; touch canary2.txt #", "$(touch canary2.txt)",
-    "' OR 1=1; DROP TABLE jobs; --", 'a"\r\nX-Injected: yes\r\n{"event": "forged"}', MARKUP, "{0.__class__}%s%n{{7*7}}",
+    "../../canary.txt", "-i /etc/passwd -y canary.txt; touch canary2.txt #$(touch canary2.txt)",
+    "' OR 1=1; DROP TABLE jobs; --", 'a"\r\nX-Injected: yes\r\n{"event": "forged"}', f"{MARKUP}{{0.__class__}}%s%n",
 )  # fmt: skip
 
 
@@ -133,15 +133,48 @@ def tried(server: Attacked, made: dict[str, Any], listener: Listener) -> list[Tr
     return [
         Tried(slot, text, slot.fill(server.client, text, accept="text/html,*/*"))
         for slot in found
-        for text in (*(TRAVERSAL if slot.place == "path" else ()), *INJECTION, listener.url)
+        for text in dict.fromkeys((*(TRAVERSAL if slot.place == "path" else ()), *INJECTION, listener.url))
     ]
 
 
+@dataclass(frozen=True, kw_only=True)
+class Source:
+    """What a file of the package names."""
+
+    modules: frozenset[str]  # that it imports
+    calls: frozenset[tuple[str, str]]  # of `owner.name`, and of `name` with an empty owner
+    keywords: frozenset[str]  # of any call
+    words: frozenset[str]  # its string constants
+
+
+def source_of(text: str) -> Source:
+    """Trees are let go at once: those of the whole package are a million objects."""
+    modules, calls, keywords, words = set[str](), set[tuple[str, str]](), set[str](), set[str]()
+    for node in ast.walk(ast.parse(text)):
+        match node:
+            case ast.Import(names=names):
+                modules.update(each.name.partition(".")[0] for each in names)
+            case ast.ImportFrom(module=str(module)):
+                modules.add(module.partition(".")[0])
+            case ast.Call(func=called):
+                keywords.update(each.arg for each in node.keywords if each.arg is not None)
+                match called:
+                    case ast.Name(id=name):
+                        calls.add(("", name))
+                    case ast.Attribute(value=ast.Name(id=owner), attr=name):
+                        calls.add((owner, name))
+            case ast.Constant(value=str(word)):
+                words.add(word)
+    return Source(
+        modules=frozenset(modules), calls=frozenset(calls), keywords=frozenset(keywords), words=frozenset(words)
+    )
+
+
 @pytest.fixture(scope="session")
-def sources() -> Mapping[Path, list[ast.AST]]:
+def sources() -> Mapping[Path, Source]:
     """The package, file by file."""
     files = Path(wanvideo.__file__).parent.rglob("*.py")
-    return {path: list(ast.walk(ast.parse(path.read_text("utf-8")))) for path in files}
+    return {path: source_of(path.read_text("utf-8")) for path in files}
 
 
 @pytest.fixture

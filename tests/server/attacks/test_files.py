@@ -1,6 +1,5 @@
 """What strangers can put into files that people download or upload: A8 to A11, A13, A27."""
 
-import ast
 import io
 import json
 import random
@@ -22,7 +21,7 @@ import pytest
 from PIL import Image
 
 from tests.hub.loopback import LoopbackHub, SendTo
-from tests.server.attacks.conftest import CAMERA, photo
+from tests.server.attacks.conftest import CAMERA, Source, photo, source_of
 from tests.server.attacks.serving import HUB_TOKEN, Attacked
 from wanvideo.errors import ModelCorrupt, ModelIncomplete, WanVideoError
 from wanvideo.weights.headers import read_weights
@@ -55,9 +54,10 @@ def zipped(data: bytes) -> bytes:
 
 
 @pytest.mark.parametrize(
-    "name", ["x.pt", "x.ckpt", "x.BIN", "x.safetensors", "x.SafeTensors", "x.safetensors.pth", "x"]
-)
-@pytest.mark.parametrize("protocol", [0, 2, 5])
+    ("name", "protocol"),
+    [("x.pt", 2), ("x.ckpt", 0), ("x.BIN", 5), ("x.safetensors", 0), ("x.safetensors", 2), ("x.safetensors", 5),
+     ("x.SafeTensors", 0), ("x.safetensors.pth", 5), ("x", 2)],
+)  # fmt: skip
 def test_a08_a_pickle_is_refused_whatever_its_name(server: Attacked, name: str, protocol: int) -> None:
     canary = server.home / "unpickled"
     data = sings(canary, protocol)
@@ -82,23 +82,24 @@ def test_a08_a_pickle_in_the_library_is_named_and_not_opened(server: Attacked) -
 
 
 FORBIDDEN = {"pickle", "cPickle", "dill", "cloudpickle", "joblib", "shelve", "marshal", "yaml", "jsonpickle"}
-RUNNING = {"eval", "exec", "compile", "__import__"}
+RUNNING = {("", "eval"), ("", "exec"), ("", "compile"), ("", "__import__")}
 LOADING = {("torch", "load"), ("np", "load"), ("numpy", "load"), ("os", "system"), ("os", "popen")}
 
 
-def test_a08_nothing_in_the_package_can_read_a_pickle_or_run_a_text(sources: Mapping[Path, list[ast.AST]]) -> None:
-    for path, nodes in sources.items():
-        for node in nodes:
-            match node:
-                case ast.Import(names=names):
-                    assert not {each.name.partition(".")[0] for each in names} & FORBIDDEN, path
-                case ast.ImportFrom(module=str(module)):
-                    assert module.partition(".")[0] not in FORBIDDEN, path
-                case ast.Call(func=ast.Name(id=name)):
-                    assert name not in RUNNING, path
-                case ast.Call(func=ast.Attribute(value=ast.Name(id=name), attr=called), keywords=keywords):
-                    assert (name, called) not in LOADING, path
-                    assert not {each.arg for each in keywords} & {"shell", "allow_pickle", "trust_remote_code"}, path
+def test_a08_nothing_in_the_package_can_read_a_pickle_or_run_a_text(sources: Mapping[Path, Source]) -> None:
+    assert len(sources) > 200
+    for path, source in sources.items():
+        assert not source.modules & FORBIDDEN, path
+        assert not source.calls & (RUNNING | LOADING), path
+        assert not source.keywords & {"shell", "allow_pickle", "trust_remote_code"}, path
+
+
+def test_a08_such_code_would_be_found() -> None:
+    text = "import pickle as p\nfrom yaml.x import y\neval(z)\nnp.load(f, allow_pickle=True)"
+    found = source_of(text)
+    assert found.modules == {"pickle", "yaml"}
+    assert found.calls == {("", "eval"), ("np", "load")}
+    assert found.keywords == {"allow_pickle"}
 
 
 # --- A9, A12, A21: what a hub can do ---------------------------------------------------------------------------------

@@ -4198,6 +4198,11 @@ export type components = {
       fits: boolean;
       /** Frames */
       frames: number;
+      /**
+       * Gpus
+       * @description How many would make it together if it began now; memory is that of each.
+       */
+      gpus: number;
       /** Height */
       height: number;
       /** Host Mb */
@@ -5917,6 +5922,16 @@ export interface operations {
             /** Variant */
             variant?: string | null;
             /**
+             * Webhook Events
+             * @description Of which it is told. Default: all.
+             */
+            webhook_events?: ("job.succeeded" | "job.failed" | "job.cancelled")[] | null;
+            /**
+             * Webhook Url
+             * @description An address of `WANVIDEO_WEBHOOK_ALLOWED`, which is told when the job has ended.
+             */
+            webhook_url?: string | null;
+            /**
              * Width
              * @description Without the height: the shape of the picture, so wide.
              */
@@ -6030,6 +6045,16 @@ export interface operations {
             tier?: ("exact" | "fast") | null;
             /** Variant */
             variant?: string | null;
+            /**
+             * Webhook Events
+             * @description Of which it is told. Default: all.
+             */
+            webhook_events?: ("job.succeeded" | "job.failed" | "job.cancelled")[] | null;
+            /**
+             * Webhook Url
+             * @description An address of `WANVIDEO_WEBHOOK_ALLOWED`, which is told when the job has ended.
+             */
+            webhook_url?: string | null;
             /**
              * Width
              * @description Without the height: the shape of the picture, so wide.
@@ -6270,6 +6295,16 @@ export interface operations {
           /** Variant */
           variant?: string | null;
           /**
+           * Webhook Events
+           * @description Of which it is told. Default: all.
+           */
+          webhook_events?: ("job.succeeded" | "job.failed" | "job.cancelled")[] | null;
+          /**
+           * Webhook Url
+           * @description An address of `WANVIDEO_WEBHOOK_ALLOWED`, which is told when the job has ended.
+           */
+          webhook_url?: string | null;
+          /**
            * Width
            * @description Without the height: the shape of the picture, so wide.
            */
@@ -6381,6 +6416,16 @@ export interface operations {
           tier?: ("exact" | "fast") | null;
           /** Variant */
           variant?: string | null;
+          /**
+           * Webhook Events
+           * @description Of which it is told. Default: all.
+           */
+          webhook_events?: ("job.succeeded" | "job.failed" | "job.cancelled")[] | null;
+          /**
+           * Webhook Url
+           * @description An address of `WANVIDEO_WEBHOOK_ALLOWED`, which is told when the job has ended.
+           */
+          webhook_url?: string | null;
           /**
            * Width
            * @description Without the height: the shape of the picture, so wide.

@@ -73,12 +73,25 @@ class Submit(LenientBody):
     embed_settings: bool | None = Field(
         default=None, description="Whether the file, and its name, say what it was made with. Default: the server's."
     )
+    webhook_url: str | None = Field(
+        default=None,
+        max_length=2000,
+        description="An address of `WANVIDEO_WEBHOOK_ALLOWED`, which is told when the job has ended.",
+    )
+    webhook_events: list[Literal["job.succeeded", "job.failed", "job.cancelled"]] | None = Field(
+        default=None, min_length=1, max_length=3, description="Of which it is told. Default: all."
+    )
     force: bool = Field(default=False, description="Also what the plan says does not fit.")
 
     @field_validator("loras", mode="before")
     @classmethod
     def _from_a_form(cls, value: object) -> object:
         return _listed("loras", value)
+
+    @field_validator("webhook_events", mode="before")
+    @classmethod
+    def _events_of_a_form(cls, value: object) -> object:
+        return _listed("webhook_events", value)
 
 
 class PictureView(Wire):

@@ -468,6 +468,7 @@ class PlanView(Wire):
     fits: bool
     short_mb: float = Field(description="How much memory is missing.")
     device: str
+    gpus: int = Field(description="How many would make it together if it began now; memory is that of each.")
     tier: str
     width: int
     height: int

@@ -82,6 +82,8 @@ class TaskView(Wire):
     step_count: int | None = None
     seconds_per_step: float | None = None
     eta_seconds: float | None = None
+    received_bytes: int | None = Field(default=None, description="Of a download of its model, on the disk.")
+    total_bytes: int | None = Field(default=None, description="Of that download.")
     message: str | None = Field(default=None, description="What it is doing, or waits for.")
     position: int | None = Field(default=None, description="In the queue; 1 is next.")
     priority: int
