@@ -37,6 +37,10 @@ def serve(
             help="postgresql://USER@HOST/NAME instead of SQLite; better set WANVIDEO_DATABASE if it has a password.",
         ),
     ] = None,
+    storage: Annotated[
+        str | None,
+        typer.Option(metavar="PLACE", help="That several machines share: an absolute folder or s3://BUCKET/PREFIX."),
+    ] = None,
     outputs_dir: Annotated[
         Path | None, typer.Option(metavar="FOLDER", help="For finished videos. Default: outputs/ in the data folder.")
     ] = None,
@@ -83,6 +87,7 @@ def serve(
         "port": port,
         "data_dir": data_dir,
         "database": database,
+        "storage": storage,
         "outputs_dir": outputs_dir,
         "name_template": name_template,
         "token": token,

@@ -3,7 +3,6 @@
 An attempt is fenced by its number: what one says after it was ended is not kept.
 """
 
-import shutil
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any, Final
@@ -174,7 +173,7 @@ class Leases:
             if state is not State.CANCELLED:
                 connection.execute(insert(RUNS).values(**_run_of(change.job, self.ledger.now())))
         if state is State.SUCCEEDED:
-            shutil.rmtree(self.ledger.folder.job(job.id), ignore_errors=True)
+            self.ledger.job_files.remove_state(job.id)
         self.ledger.tell(change)
         return True
 

@@ -13,9 +13,11 @@ from sqlalchemy import Connection, func, insert, select, update
 
 from wanvideo.errors import JobConflict, JobNotFound
 from wanvideo.jobs.database import Database
+from wanvideo.jobs.files import Files
 from wanvideo.jobs.folder import DataFolder
 from wanvideo.jobs.job import NEXT, Job, JobEvent, Progress, State
 from wanvideo.jobs.rows import dumped, job_of
+from wanvideo.jobs.storage import Storage
 from wanvideo.jobs.tables import EVENTS, JOBS, SETTINGS
 
 log = logging.getLogger(__name__)
@@ -37,8 +39,17 @@ Subscriber = Callable[[Change], None]
 class Ledger:
     """The jobs of one data folder."""
 
-    def __init__(self, database: Database, folder: DataFolder, *, now: Callable[[], float] = time.time) -> None:
+    def __init__(
+        self,
+        database: Database,
+        folder: DataFolder,
+        *,
+        shared: Storage | None = None,
+        now: Callable[[], float] = time.time,
+    ) -> None:
+        """shared: where several machines keep their files; None: in the folder alone."""
         self.database, self.folder, self.now = database, folder, now
+        self.job_files = Files(folder, shared)
         self._live: dict[str, Progress] = {}
         self._subscribers: list[Subscriber] = []
         self._lock = threading.Lock()

@@ -58,7 +58,7 @@ def _is_needed(queue: Queue, job: str) -> bool:
 
 
 def _lost(queue: Queue) -> Iterator[str]:
-    there = {path.name for path in queue.folder.outputs.iterdir()}
+    there = queue.job_files.videos()
     for job, file in queue.files():
         if file not in there:
             yield job

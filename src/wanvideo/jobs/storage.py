@@ -9,7 +9,7 @@ import re
 import secrets
 import shutil
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Protocol
@@ -134,9 +134,11 @@ class SharedFolder:
         folder = self._path(prefix.removesuffix("/"))
         with _explained(prefix):
             self._require_root()
-            for path in folder.rglob("*"):
-                if path.is_file() and not path.is_symlink() and not path.name.startswith(_DRAFT):
-                    yield self._stored(path)
+            for place, _, files in os.walk(folder, onerror=_unless_gone):
+                for path in (Path(place, name) for name in files if not name.startswith(_DRAFT)):
+                    with suppress(FileNotFoundError):
+                        if not path.is_symlink():
+                            yield self._stored(path)
 
     def delete(self, name: str) -> None:
         path = self._path(name)
@@ -163,6 +165,12 @@ def _remove_if_empty(*folders: Path) -> None:
             folder.rmdir()
         except OSError:  # something is in it, or somebody was quicker
             return
+
+
+def _unless_gone(error: OSError) -> None:
+    """Others may remove what is being listed."""
+    if not isinstance(error, FileNotFoundError):
+        raise error
 
 
 def _draft_of(target: Path) -> Path:

@@ -8,12 +8,11 @@ import threading
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
-from typing import Any, Final, Protocol
+from typing import Any, Final, Protocol, TypeVar
 
-from wanvideo.errors import StorageFailed, WanVideoError
+from wanvideo.errors import DiskFull, StorageFailed, WanVideoError
 from wanvideo.jobs.eta import Eta, scaled
 from wanvideo.jobs.executor import Executor, MakeExecutor, Message
-from wanvideo.jobs.folder import DataFolder
 from wanvideo.jobs.job import DOWNLOAD, Job, Progress, State
 from wanvideo.jobs.leases import DOWNLOADER, Leases
 from wanvideo.jobs.ledger import Change
@@ -22,10 +21,12 @@ from wanvideo.jobs.reconcile import remove_drafts
 from wanvideo.jobs.spec import JobSpec
 
 log = logging.getLogger(__name__)
+ResultT = TypeVar("ResultT")
 
 MOST_DEATHS: Final = 3  # of workers with one job, after which it is the job's fault
 STICKY: Final = frozenset({"CUDA_FATAL", "GPU_LOST"})  # failures after which only a new process helps
 _POLL_SECONDS: Final = 0.1
+_PAUSES: Final = (1, 2, 4, 8, 16)  # between tries to reach the storage, times `start_again_after`
 # Events of a worker that are kept; the others are told to those who watch, and forgotten.
 _KEPT: Final = frozenset({"resolved", "plan", "phase", "checkpoint", "adapted", "warning", "fallback", "resumed"})
 
@@ -334,7 +335,7 @@ class _Attempt:
 
     def __init__(self, lane: _Lane, job: Job) -> None:
         self.lane, self.job, self.queue, self.leases = lane, job, lane.queue, lane.leases
-        self.supervisor = lane.supervisor
+        self.supervisor, self.files = lane.supervisor, lane.queue.job_files
         self.eta = Eta(now=self.supervisor.now)
         self.expert: str | None = None
         self.saved: Mapping[str, Any] = {}  # of the last state that the worker saved
@@ -343,9 +344,11 @@ class _Attempt:
         self.told = float("-inf")  # when to give up was asked of the worker
 
     def run(self) -> None:
-        folder: DataFolder = self.queue.folder
-        where = folder.job(self.job.id)
-        where.mkdir(parents=True, exist_ok=True)
+        try:
+            where = self._patiently(lambda: self.files.prepare(self.job))
+        except (StorageFailed, DiskFull) as error:
+            self._out_of_reach(error)
+            return
         self.lane._heard = self.supervisor.now()
         self.lane.executor.send(
             {
@@ -376,7 +379,7 @@ class _Attempt:
                 self._event(message["event"])
                 return False
             case "done":
-                self.leases.succeed(self.job, message["result"])
+                self._succeeded(message["result"])
             case "failed":
                 self._failed(message["failure"])
             case "cancelled":
@@ -404,9 +407,23 @@ class _Attempt:
             self.expert = data.get("expert")
         if kind in ("checkpoint", "resumed"):
             self.saved = data
+        if kind == "checkpoint":
+            self.files.save(self.job)
+            self.lane._heard = self.supervisor.now()  # it may take long, and what the worker said meanwhile waits
         if kind in _KEPT:
             self.leases.record(self.job, kind, data)
         self.leases.report(self.job, self._progress())
+
+    def _succeeded(self, result: Mapping[str, Any]) -> None:
+        """Put the video where all find it, and then say so."""
+        try:
+            made = self._patiently(lambda: self.files.publish(self.job, result))
+        except (StorageFailed, DiskFull) as error:
+            self._out_of_reach(error)
+            return
+        if not self.leases.succeed(self.job, made):
+            self.files.withdraw(made)
+        self.files.leave(self.job)
 
     def _remember(self, params: Mapping[str, Any]) -> None:
         """Until there is a plan, what the last video of this model took says what this one may take."""
@@ -459,6 +476,24 @@ class _Attempt:
         self.lane.executor.kill()
         self._died("hang", {"silent_seconds": silent, "still_seconds": still})
         return True
+
+    def _patiently(self, act: Callable[[], ResultT]) -> ResultT:
+        """The storage of several machines may be away for a while. Raises StorageFailed, DiskFull."""
+        for pause in _PAUSES:
+            try:
+                return act()
+            except StorageFailed as error:
+                log.warning("job %s waits for the storage: %s", self.job.id, error.message)
+                if self.supervisor.stopping.wait(pause * self.supervisor.start_again_after):
+                    break
+        return act()
+
+    def _out_of_reach(self, error: WanVideoError) -> None:
+        """What the job needs cannot be had from the storage, or what it made cannot be put there."""
+        if self.job.deaths + 1 >= MOST_DEATHS or isinstance(error, DiskFull):
+            self.leases.fail(self.job, self.supervisor.describe(self.job, "error", {"error": error}))
+        else:
+            self.leases.requeue(self.job, error.message, death=True)
 
     def _died(self, how: str, known: Mapping[str, Any]) -> None:
         """The worker is gone. The job goes on in another one, unless it has had too many."""

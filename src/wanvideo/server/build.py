@@ -31,7 +31,7 @@ from wanvideo.server.prompt import Enhancer
 from wanvideo.server.receiving import remove_left_over
 from wanvideo.server.sandbox import Sandbox
 from wanvideo.server.settings import Settings
-from wanvideo.server.stores import database_of, folder_of
+from wanvideo.server.stores import database_of, folder_of, shared_of
 from wanvideo.server.tidying import Tidying, remove_unused
 from wanvideo.server.webhooks import Webhooks, body_of, key_of
 from wanvideo.server.workers import describe, workers_of
@@ -49,7 +49,7 @@ def build(settings: Settings, sources: Sources, *, workers: Workers = workers_of
         closing.enter_context(database.alone())
         database.check()
         database.migrate()
-        queue = Queue(database, folder, most_waiting=settings.max_queued)
+        queue = Queue(database, folder, most_waiting=settings.max_queued, shared=shared_of(settings))
         reconcile(queue)
         for place in filter(None, (folder.incoming, sources.library.folder)):
             remove_left_over(place)
@@ -65,7 +65,7 @@ def build(settings: Settings, sources: Sources, *, workers: Workers = workers_of
         retention = Retention(queue, settings.retention)
         supervisor = Supervisor(queue, workers(settings, sources, folder), describe=describe, preparer=preparing)
         sandbox = Sandbox()
-        inputs = Inputs(folder.inputs, sandbox)
+        inputs = Inputs(folder.inputs, sandbox, queue.job_files)
         parts = Parts(
             settings=settings,
             sources=sources,

@@ -149,7 +149,11 @@ class Parts:
 
     def output_of(self, job: Job) -> Path:
         """Where its video lies, or lay. Never leads out of the folder of outputs."""
-        return self.folder.outputs / Path(str((job.result or {}).get("file", ""))).name
+        return self.queue.job_files.video(str((job.result or {}).get("file", "")))
+
+    def has_video(self, job: Job) -> bool:
+        """Whether its video is still there. In a storage that machines share, nobody looks: it would take too long."""
+        return self.queue.job_files.shared is not None or self.output_of(job).is_file()
 
     def output_bytes(self) -> int:
         """Of all videos."""

@@ -36,6 +36,7 @@ class Settings(BaseSettings):
     data_dir: Path = Field(default_factory=lambda: platformdirs.user_data_path("wanvideo", appauthor=False) / "server")
     web_dir: Path = Path(__file__).with_name("static")  # of the web app, where its build puts it
     database: SecretStr | None = None  # postgresql://..., which may hold a password; None: SQLite in `data_dir`
+    storage: str | None = None  # that several machines share: an absolute folder or s3://BUCKET/PREFIX
     outputs_dir: Path | None = None  # for finished videos; None: in `data_dir`
     name_template: str = USUAL  # of their files
 
@@ -102,6 +103,13 @@ class Settings(BaseSettings):
     def _absolute(cls, value: Path | None) -> Path | None:
         return None if value is None else value.expanduser().absolute()
 
+    @field_validator("storage")
+    @classmethod
+    def _place(cls, value: str | None) -> str | None:
+        if value is not None and not value.startswith(("/", "s3://")):
+            raise ValueError(f"{value!r:.100} is no storage: give an absolute folder or s3://BUCKET/PREFIX")
+        return value
+
     @field_validator("name_template")
     @classmethod
     def _names(cls, value: str) -> str:
@@ -145,6 +153,8 @@ class Settings(BaseSettings):
                 f"{self.host} can be reached from other computers, and there is no token: set {PREFIX}TOKEN, or "
                 "--insecure if everybody who reaches it may use it"
             )
+        if self.storage is not None and self.database is None:
+            raise ValueError(f"machines that share a storage share a database, too: set {PREFIX}DATABASE")
         if (self.enhancer_url is None) != (self.enhancer_model is None):
             raise ValueError("an enhancer needs both its address and the name of its model")
         if self.webhooks and self.webhook_secret is None:
