@@ -16,6 +16,7 @@ from wanvideo.jobs.executor import Executor, MakeExecutor, Message
 from wanvideo.jobs.job import DOWNLOAD, Job, Progress, State
 from wanvideo.jobs.leases import DOWNLOADER, Leases
 from wanvideo.jobs.ledger import Change
+from wanvideo.jobs.nodes import worker_name
 from wanvideo.jobs.queue import Queue
 from wanvideo.jobs.reconcile import remove_drafts
 from wanvideo.jobs.spec import JobSpec
@@ -95,12 +96,17 @@ class Supervisor:
         *,
         describe: Describe,
         preparer: Preparer | None = None,
+        node: str | None = None,
         deadlines: Deadlines = Deadlines(),
         now: Callable[[], float] = time.monotonic,
         start_again_after: float = 1.0,
     ) -> None:
-        """start_again_after: seconds, twice as long after every failed start, up to a minute."""
-        self.queue, self.leases = queue, Leases(queue)
+        """node: which of several processes with one database this is; None: it is the only one.
+
+        start_again_after: seconds, twice as long after every failed start, up to a minute.
+        """
+        self.queue, self.leases, self.node = queue, Leases(queue), node
+        self.downloader = worker_name(node, DOWNLOADER)
         self.describe, self.preparer = describe, preparer
         self.deadlines, self.now, self.start_again_after = deadlines, now, start_again_after
         self.stopping = threading.Event()
@@ -112,7 +118,7 @@ class Supervisor:
     def start(self) -> None:
         """Take up what a predecessor left, and begin."""
         self._unsubscribe = self.queue.subscribe(self._on_change)
-        self.leases.recover()
+        self.leases.recover(node=self.node)
         for lane in self._lanes:
             lane.thread.start()
 
@@ -136,6 +142,17 @@ class Supervisor:
         self._unsubscribe()
         return not late
 
+    def take_back(self, node: str) -> None:
+        """What a node had that is lost waits again, unless it was lost with too many."""
+        for job in self.leases.running(node=node):
+            if job.cancelling:
+                self.leases.confirm_cancelled(job)
+            elif job.deaths + 1 >= MOST_DEATHS:
+                failed = replace(job, deaths=job.deaths + 1)
+                self.leases.fail(failed, self.describe(job, "crash", {"phase": job.progress.phase}))
+            else:
+                self.leases.requeue(job, "its machine was lost", death=True)
+
     def unload(self) -> None:
         """Let idle workers give back the memory of their models; a busy one does it after its job."""
         for lane in self._lanes:
@@ -152,8 +169,8 @@ class Supervisor:
         while not self.stopping.is_set():
             if self.preparer is None:
                 return self.leases.claim(worker)
-            job = self.leases.claim(worker, lacks=self.preparer.missing)
-            if job is None or job.worker != DOWNLOADER:
+            job = self.leases.claim(worker, lacks=self.preparer.missing, downloader=self.downloader)
+            if job is None or job.worker != self.downloader:
                 return job
             self._fetch(job, self.preparer)
         return None
@@ -191,7 +208,8 @@ class Supervisor:
             stop()
             self.leases.confirm_cancelled(job)
         for lane in self._lanes:
-            lane.cancel(change.job.id)
+            if lane.owner == change.job.worker:
+                lane.cancel(change.job.id)
 
 
 class _Lane:
@@ -202,6 +220,7 @@ class _Lane:
         self.thread = threading.Thread(target=self.run, name=f"worker {name}", daemon=True)
         self.queue, self.leases = supervisor.queue, supervisor.leases
         self.executor: Executor = make()
+        self.owner = worker_name(supervisor.node, name)
         self.unload = False
         self._state, self._job, self._problem = "starting", None, None  # type: tuple[str, Job | None, str | None]
         self._about: Message = {}
@@ -249,7 +268,7 @@ class _Lane:
         if self.unload:
             self.unload = False
             self.executor.send({"type": "unload"})
-        job = self.supervisor.take(self.name)
+        job = self.supervisor.take(self.owner)
         if job is None:
             self._idle()
         else:
@@ -262,7 +281,7 @@ class _Lane:
         self.executor.kill()
         while not self.supervisor.stopping.wait(self.supervisor.start_again_after):
             try:
-                self.leases.recover(self.name)
+                self.leases.recover(self.owner)
             except StorageFailed:
                 continue
             self._problem = None
@@ -342,6 +361,7 @@ class _Attempt:
         self.params: Mapping[str, Any] = {}  # of the video, as the model makes it
         self.progressed = self.supervisor.now()
         self.told = float("-inf")  # when to give up was asked of the worker
+        self.lost = False  # whether somebody else has the job now
 
     def run(self) -> None:
         try:
@@ -410,8 +430,9 @@ class _Attempt:
         if kind == "checkpoint":
             self.files.save(self.job)
             self.lane._heard = self.supervisor.now()  # it may take long, and what the worker said meanwhile waits
-        if kind in _KEPT:
-            self.leases.record(self.job, kind, data)
+        if kind in _KEPT and not self.leases.record(self.job, kind, data):
+            self.lost = True  # this machine was taken for lost, and nothing of the attempt counts any more
+            return
         self.leases.report(self.job, self._progress())
 
     def _succeeded(self, result: Mapping[str, Any]) -> None:
@@ -455,7 +476,7 @@ class _Attempt:
 
     def _pass_on_cancel(self) -> None:
         """Ask the worker to give up, and if it does not, make it."""
-        asked = self.job.id in self.lane._cancelled or self.supervisor.stopping.is_set()
+        asked = self.job.id in self.lane._cancelled or self.lost or self.supervisor.stopping.is_set()
         if asked and self.told == float("-inf"):
             self.told = self.supervisor.now()
             self.lane.executor.send({"type": "cancel", "job": self.job.id, "attempt": self.job.attempt})
