@@ -31,6 +31,7 @@ class Change:
     kind: str  # of the event; "progress" and "preview" are never kept, "deleted" is the last
     data: Mapping[str, Any]
     event: JobEvent | None = None
+    here: bool = True  # it was made by this process, and not by another one with the same database
 
 
 Subscriber = Callable[[Change], None]
@@ -148,6 +149,16 @@ class Ledger:
         """Until something changes, or so long."""
         with self._changed:
             self._changed.wait(seconds)
+
+    def hear(self, change: Change) -> None:
+        """Of another process: as if it had been made here."""
+        job = change.job
+        with self._lock:
+            if job.state is State.RUNNING and change.kind != "deleted":
+                self._live[job.id] = job.progress
+            else:
+                self._live.pop(job.id, None)
+        self.tell(change)
 
     def tell(self, *changes: Change) -> None:
         with self._lock:

@@ -1,8 +1,8 @@
 """The processes that run workers of one queue, on one machine or on many.
 
-A node has its jobs on loan for as long as it counts up a number in the database. Who sees that number stand still for a
-while takes back what the node had. No clocks are compared: each observer measures how long it has looked itself, and
-begins anew whenever it could not look. A node that was only slow, and goes on, is fenced by the numbers of the attempts.
+A node has its jobs on loan for as long as it counts up a number in the database. Who sees that number stand still for
+a while takes back what the node had. No clocks are compared: each observer measures how long it has looked itself, and
+begins anew whenever it could not look. A node that was only slow, and goes on, is fenced by the numbers of attempts.
 """
 
 import json
