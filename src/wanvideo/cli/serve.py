@@ -2,7 +2,7 @@
 
 import logging
 import socket
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -115,20 +115,27 @@ def serve(
     run(settings, sources, listener, started)
 
 
-def settings_of(given: Mapping[str, Any]) -> "Settings":
-    """What was given, None apart, and the environment. Raises UsageFault, with what is wrong in words."""
+def settings_of(given: Mapping[str, Any], *, needs: Sequence[str] = ()) -> "Settings":
+    """What was given, None apart, and the environment. Raises UsageFault, with what is wrong in words.
+
+    needs: what has to be set.
+    """
     from pydantic import ValidationError
 
     from wanvideo.server.settings import PREFIX, Settings
 
     try:
-        return Settings(**{name: value for name, value in given.items() if value is not None})
+        settings = Settings(**{name: value for name, value in given.items() if value is not None})
     except ValidationError as error:
         faults = [
             f"{'.'.join(map(str, each['loc'])) or 'settings'}: {each['msg'].removeprefix('Value error, ')}"
             for each in error.errors()
         ]
         raise UsageFault(f"{'; '.join(faults)} (`wan serve --help`, or variables {PREFIX}...)") from None
+    for name in needs:
+        if getattr(settings, name) is None:
+            raise UsageFault(f"the {name} is missing: name it, or set {PREFIX}{name.upper()}")
+    return settings
 
 
 def _listen(host: str, port: int) -> socket.socket:

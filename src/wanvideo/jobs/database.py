@@ -5,8 +5,9 @@ connection writes, and it alone checkpoints: readers are read-only, and are clos
 """
 
 import sqlite3
+import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, Final, cast
 
@@ -23,6 +24,7 @@ _DISK_FULL: Final = "53100"  # PostgreSQL's code
 _SERVER: Final = 0x57414E  # PostgreSQL's advisory lock of a server
 _MIGRATIONS: Final = Path(__file__).parent / "migrations"
 _BUSY_SECONDS: Final = 10.0
+_PATIENCE: Final = 1.0  # seconds; another one that starts has the database to itself for an instant
 
 
 class Database:
@@ -55,6 +57,8 @@ class Database:
             config = Config()
             config.set_main_option("script_location", str(_MIGRATIONS))
             config.attributes["connection"] = connection
+            if not self.is_sqlite:  # two servers that start at the same time do it one after the other
+                connection.exec_driver_sql(f"SELECT pg_advisory_xact_lock({_SERVER - 1})")
             _require_known(_revision(connection))
             if revision == HEAD or (revision != BASE and revision > (_revision(connection) or "")):
                 command.upgrade(config, revision)
@@ -92,7 +96,7 @@ class Database:
         with_others: those who say that, too, may come. SQLite's file lies in the data folder, which has a lock of its
         own.
         """
-        with self._lock(_SERVER, shared=with_others) as got:
+        with self._lock(_SERVER, shared=with_others, patience=_PATIENCE) as got:
             if not got:
                 raise DataFolderInUse(
                     "the database is in use by another server: stop that one, choose another database, or let both "
@@ -145,15 +149,27 @@ class Database:
             yield connection
 
     @contextmanager
-    def _lock(self, number: int, *, shared: bool = False) -> Iterator[bool]:
-        """Whether the advisory lock was to be had; it ends with the block, or with the connection. SQLite has none."""
+    def _lock(self, number: int, *, shared: bool = False, patience: float = 0.0) -> Iterator[bool]:
+        """Whether the advisory lock was to be had in so many seconds; it ends with the block, or with the connection.
+
+        SQLite has none.
+        """
         if self.is_sqlite:
             yield True
             return
+        kind = "_shared" if shared else ""
+        until = time.monotonic() + patience
         with self._explained(), self._reader.connect() as connection:
             connection.detach()  # from the pool: nobody else gets the connection, and with it the lock
-            kind = "_shared" if shared else ""
-            yield bool(connection.exec_driver_sql(f"SELECT pg_try_advisory_lock{kind}({number})").scalar())
+            take = f"SELECT pg_try_advisory_lock{kind}({number})"
+            while not (got := bool(connection.exec_driver_sql(take).scalar())) and time.monotonic() < until:
+                time.sleep(0.05)
+            try:
+                yield got
+            finally:
+                if got:
+                    with suppress(DBAPIError):  # the connection has ended, and with it the lock
+                        connection.exec_driver_sql(f"SELECT pg_advisory_unlock{kind}({number})")
 
     @property
     def broken(self) -> str | None:

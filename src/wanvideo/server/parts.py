@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from wanvideo.errors import WanVideoError
 from wanvideo.families.obtain import Offer, offer
@@ -17,6 +17,7 @@ from wanvideo.jobs import queue as jobs
 from wanvideo.jobs.folder import DataFolder
 from wanvideo.jobs.job import Job, State
 from wanvideo.jobs.lock import Address
+from wanvideo.jobs.nodes import NodeView
 from wanvideo.jobs.queries import Filter
 from wanvideo.jobs.queue import Queue
 from wanvideo.jobs.retention import Retention, Sweeper
@@ -44,6 +45,10 @@ from wanvideo.weights.entry import ModelEntry
 from wanvideo.weights.lora.library import LoraLibrary
 from wanvideo.weights.pick import Hardware
 from wanvideo.weights.places import Places
+
+_NAMED: Final = 8  # workers that are named where people look
+if TYPE_CHECKING:
+    from wanvideo.server.node import Node
 
 API_VERSION: Final = "2.2.0"  # of the contract that existing clients were written for
 
@@ -73,6 +78,7 @@ class Parts:
     sources: Sources
     folder: DataFolder
     queue: Queue
+    node: "Node"
     supervisor: Supervisor
     retention: Retention
     sweeper: Sweeper
@@ -97,9 +103,8 @@ class Parts:
     def start(self) -> None:
         """Begin to work: what the last server left is taken up."""
         self.monitor.start()
-        self.downloads.start()
         self.webhooks.start()
-        self.supervisor.start()
+        self.node.start()
         self.sweeper.start()
         self.tidying.start()
 
@@ -107,8 +112,7 @@ class Parts:
         """Let the jobs at work keep their state, and close everything."""
         self.tidying.stop()
         self.sweeper.stop()
-        self.supervisor.drain(self.settings.drain_seconds)
-        self.downloads.stop()
+        self.node.stop(self.settings.drain_seconds)
         self.webhooks.stop()
         self.monitor.stop()
         self.closing.close()
@@ -198,9 +202,21 @@ class Parts:
 
     # --- workers -----------------------------------------------------------------------------------------------------
 
+    def nodes(self) -> tuple[NodeView, ...]:
+        """All machines that work on the queue, this one among them; empty where it is the only one that may."""
+        return () if self.node.nodes is None else self.node.nodes.views()
+
     def workers(self) -> int:
-        """Those that are ready or at work."""
-        return sum(each.state in ("idle", "busy") for each in self.supervisor.workers())
+        """Those that are ready or at work, here and on other machines."""
+        return sum(state in ("idle", "busy") for _, state in self._worker_states())
+
+    def _worker_states(self) -> list[tuple[str, str]]:
+        """Names and states: of this process as they are now, of others as they last said."""
+        there = [(each.name, each.state) for each in self.supervisor.workers()]
+        for node in self.nodes():
+            if node.id != self.supervisor.node:
+                there += [(f"{node.about['host']} {each['name']}", each["state"]) for each in node.about["workers"]]
+        return there
 
     def worker_restarts(self) -> int:
         return sum(max(0, each.starts - 1) for each in self.supervisor.workers())
@@ -219,9 +235,10 @@ class Parts:
 
     def check_workers(self) -> Check:
         views = self.supervisor.workers()
-        there = [each for each in views if each.state in ("idle", "busy")]
+        there = [(name, state) for name, state in self._worker_states() if state in ("idle", "busy")]
         if there:
-            said = ", ".join(f"{each.name} is {each.state}" for each in there)
+            said = ", ".join(f"{name} is {state}" for name, state in there[:_NAMED])
+            said += f", and {len(there) - _NAMED} others" if len(there) > _NAMED else ""
         else:
             said = "; ".join(f"{each.name}: {each.problem or each.state}" for each in views) or "there is none"
         failing = not there and any(each.problem for each in views)
@@ -272,7 +289,7 @@ def cache_of(places: Places) -> Path:
 
 def hardware_of(settings: Settings, places: Places) -> Hardware:
     """What this computer has, for choosing variants."""
-    machine = this_machine(settings.device)
+    machine = this_machine(settings.planned)
     return Hardware(
         gpu=machine.gpu,
         gpu_total=machine.gpu_total,

@@ -74,6 +74,7 @@ class Settings(BaseSettings):
     keep_notice_hours: float = Field(default=24.0, ge=0)  # from the announcement to the removal
     input_days: float = Field(default=7.0, gt=0)  # that a picture without a job is kept
     body_seconds: float = Field(default=60.0, gt=0)  # for a request to arrive; uploads get longer, by their size
+    lease_seconds: float = Field(default=30.0, ge=1)  # of silence, after which a machine's jobs are given to others
     drain_seconds: float = Field(default=10.0, gt=0)
     webhook_seconds: float = Field(default=5.0, gt=0)  # between the first two tries; four times as long each time
 
@@ -166,6 +167,11 @@ class Settings(BaseSettings):
         return Rules(
             keep_days=self.keep_days, quota_bytes=self.quota_bytes, notice_seconds=self.keep_notice_hours * 3600
         )
+
+    @property
+    def planned(self) -> str:
+        """The device that plans are made for; without workers of its own, a server plans as if it had them."""
+        return "auto" if self.device == "none" else self.device
 
     @property
     def on_loopback(self) -> bool:

@@ -7,17 +7,11 @@ from wanvideo.errors import StorageFailed
 from wanvideo.jobs.database import Database
 from wanvideo.jobs.folder import DataFolder
 from wanvideo.jobs.queue import Queue
-from wanvideo.jobs.storage import Storage, storage_of
 from wanvideo.server.settings import Settings
 
 
 def folder_of(settings: Settings) -> DataFolder:
     return DataFolder(settings.data_dir, settings.outputs_dir)
-
-
-def shared_of(settings: Settings) -> Storage | None:
-    """Where several machines keep their files. Raises StorageFailed where that cannot be reached."""
-    return None if settings.storage is None else storage_of(settings.storage)
 
 
 def database_of(settings: Settings) -> Database:

@@ -42,9 +42,11 @@ def devices_of(device: str) -> list[str]:
     """As PyTorch names them. Raises InvalidRequest for a name that it does not know."""
     if device == "auto":
         return [f"cuda:{index}" for index in range(_usable_gpus())] or ["cpu"]
+    if device == "none":  # other machines do the work
+        return []
     if device == "cpu" or device == "cuda" or device.removeprefix("cuda:").isdecimal():
         return [device]
-    raise InvalidRequest(f"no device is called {device!r:.60}: use auto, cpu, cuda or cuda:N")
+    raise InvalidRequest(f"no device is called {device!r:.60}: use auto, cpu, cuda, cuda:N or none")
 
 
 def _usable_gpus() -> int:
