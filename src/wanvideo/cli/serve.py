@@ -13,6 +13,7 @@ from wanvideo.cli.output import Output, UsageFault
 from wanvideo.errors import WanVideoError
 
 if TYPE_CHECKING:
+    from wanvideo.server.cluster import Cluster
     from wanvideo.server.settings import Settings
 
 
@@ -40,6 +41,10 @@ def serve(
     storage: Annotated[
         str | None,
         typer.Option(metavar="PLACE", help="That several machines share: an absolute folder or s3://BUCKET/PREFIX."),
+    ] = None,
+    executor: Annotated[
+        str | None,
+        typer.Option(metavar="NAME", help="process, or ray: one worker for each GPU of the Ray cluster here."),
     ] = None,
     outputs_dir: Annotated[
         Path | None, typer.Option(metavar="FOLDER", help="For finished videos. Default: outputs/ in the data folder.")
@@ -88,6 +93,7 @@ def serve(
         "data_dir": data_dir,
         "database": database,
         "storage": storage,
+        "executor": executor,
         "outputs_dir": outputs_dir,
         "name_template": name_template,
         "token": token,
@@ -112,7 +118,16 @@ def serve(
         if settings.demo:
             say("the three model types mean the built-in demo models")
 
-    run(settings, sources, listener, started)
+    run(settings, sources, listener, started, cluster=_cluster() if settings.executor == "ray" else None)
+
+
+def _cluster() -> "Cluster":
+    """Raises ClusterUnsafe before anything is opened."""
+    from wanvideo.cli.ray_group import RayGroup
+    from wanvideo.server.cluster import Cluster, require_token
+
+    require_token()
+    return Cluster(RayGroup)
 
 
 def settings_of(given: Mapping[str, Any], *, needs: Sequence[str] = ()) -> "Settings":

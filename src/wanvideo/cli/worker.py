@@ -1,8 +1,9 @@
 """`wan worker`: this computer, for the queue of another one."""
 
 import logging
+from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -12,6 +13,7 @@ from wanvideo.cli.serve import settings_of
 
 if TYPE_CHECKING:
     from wanvideo.server.node import Node
+    from wanvideo.server.settings import Settings
 
 app = typer.Typer(help="Let this computer work for a queue of several machines.", no_args_is_help=True)
 
@@ -46,18 +48,12 @@ def join(
     Nothing listens on this computer. Its models are its own: what a job lacks is downloaded first. If it is cut off or
     dies, others go on with its jobs from what they last kept.
     """
-    import platformdirs
-
     from wanvideo.server import logs
     from wanvideo.server.joining import others, run
     from wanvideo.server.parts import Sources
 
     output = Output(json=json)
-    given = {"database": address, "storage": storage, "data_dir": data_dir, "device": device}
-    settings = settings_of(given, needs=("database",))
-    if "data_dir" not in settings.model_fields_set:  # the usual one is a server's
-        usual = platformdirs.user_data_path("wanvideo", appauthor=False) / "worker"
-        settings = settings.model_copy(update={"data_dir": usual})
+    settings = worker_settings({"database": address, "storage": storage, "data_dir": data_dir, "device": device})
     logs.set_up(json=json, level=logging.DEBUG if debugging() else logging.INFO)
     sources = Sources(places=places(), hubs=hubs(), library=lora_library())
 
@@ -67,3 +63,14 @@ def join(
         output.result(f"{', '.join(workers)} of this computer at work for a queue of {len(others(node)) + 1}")
 
     run(settings, sources, started)
+
+
+def worker_settings(given: Mapping[str, Any]) -> "Settings":
+    """What was given, and the environment. Raises UsageFault."""
+    import platformdirs
+
+    settings = settings_of(given, needs=("database",))
+    if "data_dir" in settings.model_fields_set:
+        return settings
+    usual = platformdirs.user_data_path("wanvideo", appauthor=False) / "worker"  # the usual one is a server's
+    return settings.model_copy(update={"data_dir": usual})

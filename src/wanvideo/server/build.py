@@ -92,8 +92,7 @@ def webhooks_of(settings: Settings, queue: Queue, view: Callable[[Job], dict[str
 def _tell_change(parts: Parts, change: Change) -> None:
     for frame in of_change(change, parts.catalog):
         parts.hub.publish(frame if change.event is None else replace(frame, event=change.event.seq))
-    if change.here:  # else the process that made it measures
-        _measure(parts.metrics, change)
+    _measure(parts.metrics, change)
     if change.kind in ENDS:
         parts.webhooks.wake()
 

@@ -50,7 +50,8 @@ class Settings(BaseSettings):
     # --- what --------------------------------------------------------------------------------------------------------
     demo: bool = False  # the three model types mean the demo models
     fallback: Literal["auto", "demo", "off"] = "auto"
-    device: str = "auto"
+    device: str = "auto"  # none: other machines do the work
+    executor: Literal["process", "ray"] = "process"  # ray: one actor for each GPU of a Ray cluster
     embed_settings: bool = True  # files say what they were made with, unless a job says otherwise
     enhancer_url: str | None = None  # of an OpenAI-compatible server, such as http://localhost:11434/v1
     enhancer_model: str | None = None
@@ -156,6 +157,8 @@ class Settings(BaseSettings):
             )
         if self.storage is not None and self.database is None:
             raise ValueError(f"machines that share a storage share a database, too: set {PREFIX}DATABASE")
+        if self.executor == "ray" and self.database is None:
+            raise ValueError(f"machines of a Ray cluster share a database and a storage: set {PREFIX}DATABASE")
         if (self.enhancer_url is None) != (self.enhancer_model is None):
             raise ValueError("an enhancer needs both its address and the name of its model")
         if self.webhooks and self.webhook_secret is None:
@@ -172,6 +175,11 @@ class Settings(BaseSettings):
     def planned(self) -> str:
         """The device that plans are made for; without workers of its own, a server plans as if it had them."""
         return "auto" if self.device == "none" else self.device
+
+    @property
+    def here(self) -> str:
+        """The device of this process's own workers."""
+        return "none" if self.executor == "ray" else self.device
 
     @property
     def on_loopback(self) -> bool:

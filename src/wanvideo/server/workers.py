@@ -34,7 +34,7 @@ def workers_of(settings: Settings, sources: Sources, folder: DataFolder) -> Mapp
             ),
             log=folder.logs / f"worker-{device.replace(':', '-')}.log",
         )
-        for device in devices_of(settings.device)
+        for device in devices_of(settings.here)
     }
 
 
