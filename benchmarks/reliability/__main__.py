@@ -4,7 +4,8 @@
     python -m benchmarks.reliability report --resume build/reliability.jsonl --report docs/reliability.md
 
 Every trial is a line of the file as soon as it is over, and a run that is interrupted goes on with the next one. The
-report is made from all lines. Exits with 1 if a promise was broken.
+report is made from all lines. Several runs may share the trials of a proof, each with a file of its own, to be put
+together for the report: `--first 50 --n 50` is the second half of 100. Exits with 1 if a promise was broken.
 """
 
 import argparse
@@ -23,7 +24,7 @@ class Proof(Protocol):
 
     USUAL: int  # trials, if nobody says how many
 
-    def run(self, n: int, done: Sequence[Mapping[str, Any]], tell: Tell) -> None: ...
+    def run(self, trials: range, tell: Tell) -> None: ...
 
     def rows(self, lines: Sequence[Mapping[str, Any]]) -> list[Row]: ...
 
@@ -44,18 +45,18 @@ PROOFS: Final[Mapping[str, Proof]] = {
 def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("name", choices=[*PROOFS, "report"])
-    parser.add_argument("--n", type=int, help="trials in all, those of earlier runs included")
+    parser.add_argument("--n", type=int, help="trials, those of earlier runs of the same file included")
+    parser.add_argument("--first", type=int, default=0, metavar="N", help="number of the first one")
     parser.add_argument("--resume", type=Path, default=Path("build/reliability.jsonl"), metavar="FILE")
     parser.add_argument("--report", type=Path, metavar="FILE", help="write the figures into this page")
     options = parser.parse_args(arguments)
     record = Record(options.resume)
     if options.name != "report":
         proof = PROOFS[options.name]
-        proof.run(
-            options.n or proof.USUAL,
-            record.lines(options.name),
-            lambda values: record.add(options.name, values),
-        )
+        done, first = len(record.lines(options.name)), options.first
+        trials = range(first + done, first + (options.n or proof.USUAL))
+        if trials:
+            proof.run(trials, lambda values: record.add(options.name, values))
     found = {name: (proof, record.lines(name)) for name, proof in PROOFS.items()}
     sections = {name: (proof, proof.rows(lines)) for name, (proof, lines) in found.items() if lines}
     if options.report is not None:

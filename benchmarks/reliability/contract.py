@@ -23,8 +23,8 @@ _CASES: Final = re.compile(r"(\d+) (?:test cases )?generated")
 _FAILURES: Final = re.compile(r"- (.+): (\d+)$", re.MULTILINE)
 
 
-def run(n: int, done: Sequence[Mapping[str, Any]], tell: Tell, examples: int = EXAMPLES) -> None:
-    for seed in range(len(done), n):
+def run(trials: range, tell: Tell, examples: int = EXAMPLES) -> None:
+    for seed in trials:
         with tempfile.TemporaryDirectory() as folder, running(Path(folder)) as server:
             with server.client() as client:
                 client.post("/api/v1/queue/pause", json={})

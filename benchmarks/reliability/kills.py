@@ -55,12 +55,10 @@ class Scene:
         return self.server.folder / "data"
 
 
-def run(n: int, done: Sequence[Mapping[str, Any]], tell: Tell, stored: int = STORED) -> None:
-    """Trials up to the `n`th, the even ones of workers."""
-    if len(done) >= n:
-        return
-    with scene(len(done), stored) as there:
-        for number in range(len(done), n):
+def run(trials: range, tell: Tell, stored: int = STORED) -> None:
+    """The even ones are of workers."""
+    with scene(trials.start, stored) as there:
+        for number in trials:
             victim = "server" if number % 2 else "worker"
             tell({"victim": victim, **(kill_server(there) if number % 2 else kill_worker(there))})
 

@@ -35,9 +35,8 @@ class Submits:
     times: tuple[float, ...]
 
 
-def run(n: int, done: Sequence[Mapping[str, Any]], tell: Tell) -> None:
-    """`n` rounds of all runs."""
-    for _ in range(n - len(done)):
+def run(trials: range, tell: Tell) -> None:
+    for _ in trials:
         with tempfile.TemporaryDirectory() as folder, running(Path(folder)) as server:
             numbers = asyncio.run(status_while_generating(server.port, SECONDS))
             with server.client() as client:

@@ -20,12 +20,10 @@ EACH: Final = 50  # files of each kind, for a line
 LEAKS: Final = ("Traceback", "site-packages", "/tmp/", "0x7f")
 
 
-def run(n: int, done: Sequence[Mapping[str, Any]], tell: Tell, each: int = EACH) -> None:
-    if len(done) >= n:
-        return
+def run(trials: range, tell: Tell, each: int = EACH) -> None:
     with tempfile.TemporaryDirectory() as folder, running(Path(folder)) as server, server.client() as client:
         client.post("/api/v1/queue/pause", json={})
-        for number in range(len(done), n):
+        for number in trials:
             chance = random.Random(number)
             found = {"pictures": each, "loras": each, "taken": 0, "untyped": 0, "leaks": 0, "died": 0}
             for _ in range(each):

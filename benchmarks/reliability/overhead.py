@@ -25,7 +25,7 @@ ALLOWED_SECONDS: Final = 0.3
 ALLOWED_SHARE: Final = 0.05
 
 
-def run(n: int, done: Sequence[Mapping[str, Any]], tell: Tell) -> None:
+def run(trials: range, tell: Tell) -> None:
     with (
         tempfile.TemporaryDirectory() as folder,
         running(Path(folder)) as server,
@@ -33,10 +33,10 @@ def run(n: int, done: Sequence[Mapping[str, Any]], tell: Tell) -> None:
         wanvideo.load(MODEL) as pipeline,
     ):
         torch.set_num_threads(1)  # as the worker has
-        for number in range(len(done), n + 1):  # the first one warms both up
+        for number in (trials.stop, *trials):  # the first one warms both up
             here = _here(pipeline, Path(folder) / "here.mp4", number)
             there = _there(client, number)
-            if number > len(done) or done:
+            if number in trials:
                 tell({"here_seconds": here, "there_seconds": there})
 
 

@@ -13,20 +13,17 @@ from benchmarks.reliability.kills import workers
 from benchmarks.reliability.record import Row, Tell, at_most
 from benchmarks.reliability.server import SMALL, Server, running
 
-USUAL: Final = 500
-EVERY: Final = 25  # jobs between two looks
+USUAL: Final = 20  # looks
+EVERY: Final = 25  # jobs before each
 
 
-def run(n: int, done: Sequence[Mapping[str, Any]], tell: Tell) -> None:
-    """`n` jobs. A run that is interrupted begins anew: memory is that of one process."""
-    if done and done[-1]["jobs"] >= n:
-        return
-    start = done[-1]["run"] + 1 if done else 0
+def run(trials: range, tell: Tell) -> None:
+    """All looks up to the last. A run that is interrupted begins anew: memory is that of one process."""
     with tempfile.TemporaryDirectory() as folder, running(Path(folder)) as server, server.client() as client:
-        for number in range(1, n + 1):
+        for number in range(1, EVERY * trials.stop + 1):
             _made(client, number)
             if number % EVERY == 0:
-                tell({"run": start, "jobs": number, **look(server)})
+                tell({"run": trials.start, "jobs": number, **look(server)})
 
 
 def look(server: Server) -> dict[str, Any]:

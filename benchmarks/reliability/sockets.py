@@ -31,10 +31,10 @@ PAUSE: Final = 1.0  # seconds between two ends
 LATE: Final = 30.0  # seconds after the last one, after which an end counts as lost
 
 
-def run(n: int, done: Sequence[Mapping[str, Any]], tell: Tell, clients: int = CLIENTS, deaf: int = DEAF) -> None:
+def run(trials: range, tell: Tell, clients: int = CLIENTS, deaf: int = DEAF) -> None:
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, min(hard, 4 * (clients + deaf))), hard))
-    for _ in range(n - len(done)):
+    for _ in trials:
         with tempfile.TemporaryDirectory() as folder, running(Path(folder)) as server:
             assert server.process is not None
             process = psutil.Process(server.process.pid)

@@ -23,6 +23,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
@@ -47,6 +48,7 @@ from wanvideo.parallel.ranks import Ranks
 from wanvideo.parallel.team import Team
 from wanvideo.parallel.tokens import BLOCK, Ulysses, spread
 from wanvideo.parallel.wire import Message
+from wanvideo.pipelines.arrival import arriving
 from wanvideo.request import GenerationRequest, Tier
 from wanvideo.runtime.fused_vae import decoder
 from wanvideo.runtime.mesh import shares
@@ -161,7 +163,7 @@ def exact(bench: Bench) -> None:
         name = f"{shape.config.num_layers} layers of {shape.name}, {shape.tokens} tokens, float32"
         _forwards(bench, shape, torch.float32, Tier.EXACT, name, repeats=1)
     for clip in CLIPS[:2]:
-        _decode(bench, _small(clip) if bench.tiny else replace(clip, frames=13), torch.float32)
+        _decode(bench, _small(clip) if bench.tiny else replace(clip, frames=13), torch.float32, _pixels)
 
 
 def small_model(bench: Bench) -> None:
@@ -211,7 +213,8 @@ def _of(network: Forward, given: Inputs) -> Callable[[], Tensor]:
 
 def frames(bench: Bench) -> None:
     for clip in (CLIPS[0], CLIPS[2]):
-        _decode(bench, _small(clip) if bench.tiny else clip, torch.float32 if bench.tiny else torch.bfloat16)
+        dtype = torch.float32 if bench.tiny else torch.bfloat16
+        _decode(bench, _small(clip) if bench.tiny else clip, dtype, partial(_arrived, device=bench.device))
 
 
 def _small(clip: Clip) -> Clip:
@@ -219,17 +222,24 @@ def _small(clip: Clip) -> Clip:
     return replace(clip, config=config, frames=5, width=512, height=32)
 
 
-def _decode(bench: Bench, clip: Clip, dtype: torch.dtype) -> None:
+def _pixels(chunks: Iterator[Tensor]) -> Tensor:
+    """As the autoencoder gives them, [1, 3, F, H, W] float32."""
+    return torch.cat([chunk.cpu() for chunk in chunks], dim=2)
+
+
+def _arrived(chunks: Iterator[Tensor], device: torch.device) -> Tensor:
+    """As the product takes them, [F, H, W, 3] uint8."""
+    frames = [part for part in arriving(chunks, device) if part is not None]
+    return torch.cat([torch.from_numpy(part) for part in frames])
+
+
+def _decode(bench: Bench, clip: Clip, dtype: torch.dtype, taken: Callable[[Iterator[Tensor]], Tensor]) -> None:
     torch.manual_seed(0)
     vae = random_weights(lambda: WanVAE(clip.config), bench.device, dtype, False)
     latents = clip.latents(bench.device)
     plain, split = decoder(vae, bench.device), strips(vae, bench.device, bench.team)
-
-    def all_of(decode: Callable[[Tensor], Iterator[Tensor]]) -> Callable[[], Tensor]:
-        return lambda: torch.cat([chunk.cpu() for chunk in decode(latents)], dim=2)  # as the product takes them
-
     name = f"{clip.name}, {str(dtype).removeprefix('torch.')}"
-    bench.compare(name, all_of(plain), all_of(split), repeats=2)
+    bench.compare(name, lambda: taken(plain(latents)), lambda: taken(split(latents)), repeats=2)
     del vae
     free_memory()
 

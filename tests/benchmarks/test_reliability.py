@@ -78,7 +78,7 @@ def test_the_call_that_is_to_fail_fails(tmp_path: Path) -> None:
 @pytest.mark.slow
 def test_no_cut_loses_what_was_acknowledged() -> None:
     found: list[Any] = []
-    power.run(1, [], found.append)
+    power.run(range(1), found.append)
     assert found[0]["told"] == power.SUBMITS
     assert (found[0]["lost"], found[0]["damaged"]) == (0, 0)
 
@@ -86,7 +86,7 @@ def test_no_cut_loses_what_was_acknowledged() -> None:
 @pytest.mark.slow
 def test_kills_lose_nothing() -> None:
     found: list[Any] = []
-    kills.run(2, [], found.append, stored=50)
+    kills.run(range(2), found.append, stored=50)
     assert [line["victim"] for line in found] == ["worker", "server"]
     assert all(row.kept for row in kills.rows(found) if "ready" not in row.what and "outlives" not in row.what)
 

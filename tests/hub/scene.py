@@ -26,6 +26,21 @@ PATIENCE: Final = Patience(attempts=4, first_seconds=0.01, longest_seconds=0.05,
 OPTIONS: Final = Options(patience=PATIENCE, segment_bytes=100_000, tick_seconds=0.02)
 
 
+# What the downloader takes for TI2V-5B, of the form that comes from one repository alone.
+SMALL_5B_REPO: Final = "Wan-AI/Wan2.2-TI2V-5B-Diffusers"
+SMALL_5B_VARIANT: Final = "fp32"
+SMALL_5B: Final = {
+    "model_index.json": b"{}",
+    **{f"{part}/config.json": b"{}" for part in ("transformer", "vae", "text_encoder")},
+    **{f"{part}/model.safetensors": bytes(10**6) for part in ("transformer", "vae", "text_encoder")},
+    "tokenizer/tokenizer.json": b"{}",
+    "tokenizer/tokenizer_config.json": b"{}",
+    "tokenizer/special_tokens_map.json": b"{}",
+    "tokenizer/spiece.model": b"{}",
+    "scheduler/scheduler_config.json": b"{}",
+}
+
+
 def shard(seed: int, kilobytes: int = 400) -> bytes:
     """A real safetensors file; every seed has other tensors."""
     values = np.frombuffer(random.Random(seed).randbytes(kilobytes * 1000), np.uint8)

@@ -13,6 +13,7 @@ import pytest
 
 from tests.jobs.conftest import spec
 from tests.postgres import Postgres
+from wanvideo.errors import DiskFull
 from wanvideo.jobs.executor import Message
 from wanvideo.jobs.job import Job, State
 from wanvideo.jobs.ledger import Change
@@ -89,10 +90,10 @@ class Files:
 
     def prepare(
         self, job: Job, progress: Callable[[int, int], None], done: Callable[[Mapping[str, Any] | None], None]
-    ) -> Callable[[], None]:
+    ) -> Callable[[bool], None]:
         progress(25, 100)
         self.asked[job.id] = done
-        return lambda: self.stopped.append(job.id)
+        return lambda wanted: self.stopped.append(job.id)
 
 
 def describe(job: Job, how: str, known: Mapping[str, Any]) -> Mapping[str, Any]:
@@ -271,4 +272,24 @@ def test_a_job_goes_on_when_the_database_was_away(
         postgres.restart()
     assert [ended(queue, job, 60).state for job in jobs] == [State.SUCCEEDED] * 3
     assert [len([event for event in queue.events(job.id) if event.kind == "succeeded"]) for job in jobs] == [1, 1, 1]
+    assert supervisor.workers()[0].problem is None
+
+
+def test_a_job_goes_on_when_the_disk_was_full(supervisor: Supervisor, queue: Queue) -> None:
+    if not queue.database.is_sqlite:
+        pytest.skip("a limit of SQLite's stands for the disk")
+    jobs = [queue.submit(spec("steps 20"))[0]]
+    with queue.database.write() as connection:
+        pages = connection.exec_driver_sql("PRAGMA page_count").scalar()
+        connection.exec_driver_sql(f"PRAGMA max_page_count = {pages}")
+    with contextlib.suppress(DiskFull):
+        while True:
+            jobs += queue.submit(spec("steps 2"))
+    until = time.monotonic() + 30
+    while supervisor.workers()[0].state != "waiting" and time.monotonic() < until:
+        time.sleep(0.02)
+    assert "disk of the database is full" in str(supervisor.workers()[0].problem)
+    with queue.database.write() as connection:
+        connection.exec_driver_sql("PRAGMA max_page_count = 100000")
+    assert {ended(queue, job, 60).state for job in jobs} == {State.SUCCEEDED}
     assert supervisor.workers()[0].problem is None

@@ -18,6 +18,7 @@ from wanvideo.runtime.memory_model import MemoryModel, decode_bytes
 from wanvideo.runtime.placement import MemoryPlan, Placement, Source
 from wanvideo.runtime.plan import plan
 from wanvideo.runtime.tiles import Tiling
+from wanvideo.runtime.vae_memory import weight_count
 from wanvideo.weights.catalog import resolve
 
 GIB = 2**30
@@ -112,10 +113,14 @@ def test_weights_have_the_sizes_of_the_published_files() -> None:
     assert FIVE.stored_bytes == pytest.approx(22.8e9, rel=0.01)
 
 
-def test_a_decode_takes_about_what_was_measured() -> None:
-    for config, height, width, gib in ((arch.VAE_2_1, 480, 832, 3), (arch.VAE_2_1, 720, 1280, 6.5)):
-        assert decode_bytes(config, height, width, "bfloat16", None) / GIB == pytest.approx(gib, rel=0.15)
-    assert decode_bytes(arch.VAE_2_2, 704, 1280, "bfloat16", None) / GIB == pytest.approx(5, rel=0.15)
+@pytest.mark.parametrize(
+    ("config", "height", "width", "gib"),
+    [(arch.VAE_2_1, 480, 832, 2.47), (arch.VAE_2_1, 720, 1280, 5.34), (arch.VAE_2_2, 704, 1280, 5.60)],
+)
+def test_a_decode_takes_about_what_was_measured(config: VAEConfig, height: int, width: int, gib: float) -> None:
+    """With its weights, docs/performance.md."""
+    weights = 2 * weight_count(config) / GIB
+    assert weights + decode_bytes(config, height, width, "bfloat16", None) / GIB == pytest.approx(gib, rel=0.01)
 
 
 # --- the table -------------------------------------------------------------------------------------------------------
@@ -131,11 +136,11 @@ def test_a_decode_takes_about_what_was_measured() -> None:
         ("A14B fp8 480p", 8, 9, Placement.RESIDENT, None),
         ("A14B fp8 480p", 16, 33, Placement.RESIDENT, None),
         ("A14B fp8 480p", 24, 40, Placement.RESIDENT, None),
-        ("A14B 720p", 12, 5, Placement.RESIDENT, "672x720"),
+        ("A14B 720p", 12, 5, Placement.RESIDENT, None),
         ("A14B 720p", 16, 11, Placement.RESIDENT, None),
         ("A14B 720p", 24, 22, Placement.RESIDENT, None),
-        ("5B 704p", 8, 15, Placement.STREAMED, "480x704"),
-        ("5B 704p", 12, 30, Placement.RESIDENT, "672x704"),
+        ("5B 704p", 8, 15, Placement.STREAMED, "672x704"),
+        ("5B 704p", 12, 30, Placement.RESIDENT, None),
         ("5B 704p", 16, 30, Placement.RESIDENT, None),
         ("5B 704p", 24, 30, Placement.RESIDENT, None),
     ],

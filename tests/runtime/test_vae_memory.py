@@ -29,20 +29,19 @@ def test_every_weight_is_counted(config: VAEConfig) -> None:
     assert weight_count(config) == sum(weight.numel() for weight in weights)
 
 
-@pytest.mark.parametrize("group", [1, 2, 4])
 @pytest.mark.parametrize("cells", [(30, 40), (44, 80)])
 @pytest.mark.parametrize("config", [VAE_2_1, VAE_2_2])
 def test_the_estimate_is_what_a_decode_has_alive(
-    monkeypatch: pytest.MonkeyPatch, config: VAEConfig, cells: tuple[int, int], group: int
+    monkeypatch: pytest.MonkeyPatch, config: VAEConfig, cells: tuple[int, int]
 ) -> None:
-    decoder = FusedDecoder(on_meta(config), group=group)
+    decoder = FusedDecoder(on_meta(config))
     latents = torch.empty(1, config.z_dim, 4, *cells, device="meta")
 
     def run() -> None:
         for chunk in decoder.stream(latents):
             del chunk
 
-    assert 2 * activations(config, *cells, group) == pytest.approx(peak_bytes(monkeypatch, run), rel=0.06)
+    assert 2 * activations(config, *cells) == pytest.approx(peak_bytes(monkeypatch, run), rel=0.06)
 
 
 @pytest.mark.parametrize(("dtype", "name"), [(torch.bfloat16, "bfloat16"), (torch.float32, "float32")])

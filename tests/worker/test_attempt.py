@@ -27,9 +27,10 @@ def test_when_memory_runs_out_while_decoding_it_tells_and_the_video_comes(
         "resume": True,
         "spec": spec(width=192, frames=5).to_json(),
     }
-    models = WarmModels(settings)
+    device = Device.of("cpu")
+    models = WarmModels(settings.library, device.room)
     attempt = Attempt(
-        order, settings, Device.of("cpu"), models, tell=lambda event: told.append(dict(event)), cancelled=lambda: False
+        order, settings, device, models, tell=lambda event: told.append(dict(event)), cancelled=lambda: False
     )
     result = attempt.run()
     models.free()

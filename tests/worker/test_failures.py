@@ -224,7 +224,7 @@ def test_what_is_wrong_with_a_request_is_said_and_the_model_stays(worker: Worker
         assert (failure.code, failure.category, failure.retryable) == (code, "input", False), asked
         assert str(worker.settings.data.root) not in repr(failure.to_json())
     worker.heard.clear()
-    assert worker.until("heartbeat")["loaded"] == ["i2v-A14B-demo"]  # the last one that was needed
+    assert "t2v-A14B-demo" in worker.until("heartbeat")["loaded"]
 
 
 def test_an_order_that_cannot_be_read_is_a_failure_of_its_job(worker: Worker) -> None:

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from tests.worker.conftest import CREATED, JOB, OTHER, Worker, spec
+from tests.worker.conftest import CREATED, JOB, OTHER, Worker, faulty, spec
 from wanvideo.jobs.folder import DataFolder
 from wanvideo.jobs.spec import Fallback
 from wanvideo.media.naming import NameTemplate
@@ -62,6 +62,22 @@ def test_a_job_that_is_given_up_decodes_nothing(worker: Worker) -> None:
     assert not list(worker.settings.data.outputs.iterdir())
     worker.run("b" * 32, spec())
     assert worker.end()["type"] == "done"
+
+
+def test_a_job_that_loads_its_model_is_given_up_in_the_middle_of_it(worker: Worker) -> None:
+    worker.run(JOB, faulty("large load slow"))
+    worker.until("event", enough=lambda m: m["event"].get("phase") == "load" and m["event"].get("steps", 0) > 0)
+    worker.handle.send({"type": "cancel", "job": JOB, "attempt": 1})
+    began = time.monotonic()
+    assert worker.end()["type"] == "cancelled"
+    assert time.monotonic() - began < 5
+    assert worker.done(spec(), OTHER)
+
+
+def test_a_worker_is_heard_before_it_is_ready(start: Callable[..., Worker]) -> None:
+    kinds = [message["type"] for message in start().heard]
+    assert kinds[0] == "heartbeat"
+    assert kinds[-1] == "ready"
 
 
 def test_a_state_that_is_damaged_is_a_warning(worker: Worker) -> None:
@@ -125,17 +141,20 @@ def test_models_stay_warm_until_they_are_unloaded(worker: Worker) -> None:
 
 
 def test_a_job_that_was_killed_goes_on_and_gives_the_same_bits(worker: Worker, start: Callable[..., Worker]) -> None:
+    """At some moment after each phase began: the last one is that of publishing."""
     chance, what, outputs = random.Random(0), spec(steps=8), worker.settings.data.outputs
     frames = read_video(outputs / worker.done(what)["file"]).frames
-    for number in range(2):
-        job, steps, victim = f"{number}" * 32, chance.randint(0, 8), start(worker.settings)
+    for number, phase in enumerate(("load", "encode", "denoise", "decode", "write")):
+        job, victim = f"{number}" * 32, start(worker.settings)
         victim.run(job, what)
-        victim.until("event", enough=lambda m, n=steps: m["event"].get("step", -1) >= n)  # type: ignore[misc]
+        victim.until("event", enough=lambda m, p=phase: m["event"].get("phase") == p)  # type: ignore[misc]
         time.sleep(chance.random() * 0.1)
         victim.handle.kill()
         assert victim.handle.exitcode == -signal.SIGKILL
         result = worker.done(what, job, attempt=2)
         assert (read_video(outputs / result["file"]).frames == frames).all()
+    whole = {f"{path.stem.rpartition('-')[2]}" for path in outputs.glob("*.mp4")}
+    assert len(whole) == 6
 
 
 def test_a_worker_ends_when_its_server_is_gone_and_when_it_is_told_to(start: Callable[..., Worker]) -> None:

@@ -116,7 +116,7 @@ class Leases:
         """What nobody works on any more waits again, or is cancelled if that was asked: all that a former server left
         running, or a node, or a worker.
         """
-        reason = "the server was stopped" if worker is None else "the database was away"
+        reason = "the server was stopped" if worker is None else "the database was away or full"
         left = self.running(worker, node=node)
         for job in left:
             if job.cancelling:

@@ -61,8 +61,8 @@ class Preparer(Protocol):
 
     def prepare(
         self, job: Job, progress: Callable[[int, int], None], done: Callable[[Mapping[str, Any] | None], None]
-    ) -> Callable[[], None]:
-        """Begin to fetch it, and return at once what stops that.
+    ) -> Callable[[bool], None]:
+        """Begin to fetch it, and return at once what ends the waiting for it; False: the job wants it no more.
 
         `progress` is told bytes received of bytes wanted, `done` a failure, or None when all is there; on any thread.
         """
@@ -111,7 +111,7 @@ class Supervisor:
         self.deadlines, self.now, self.start_again_after = deadlines, now, start_again_after
         self.stopping = threading.Event()
         self._lock = threading.Lock()
-        self._fetching: dict[str, tuple[Job, Callable[[], None]]] = {}
+        self._fetching: dict[str, tuple[Job, Callable[[bool], None]]] = {}
         self._lanes = [_Lane(self, name, make) for name, make in workers.items()]
         self._unsubscribe: Callable[[], None] = lambda: None
 
@@ -129,7 +129,7 @@ class Supervisor:
         with self._lock:
             fetching = list(self._fetching.values())
         for job, stop in fetching:
-            stop()
+            stop(True)
             self.leases.requeue(job, "the server stops")
         until = time.monotonic() + seconds
         for lane in self._lanes:
@@ -205,7 +205,7 @@ class Supervisor:
         with self._lock:
             job, stop = self._fetching.pop(change.job.id, (None, None))
         if job is not None and stop is not None:
-            stop()
+            stop(False)
             self.leases.confirm_cancelled(job)
         for lane in self._lanes:
             if lane.owner == change.job.worker:
@@ -249,6 +249,8 @@ class _Lane:
             while not self.supervisor.stopping.is_set():
                 try:
                     self._turn()
+                except DiskFull as error:
+                    self._wait_for_database(error)
                 except StorageFailed as error:
                     if self.queue.database.is_sqlite:  # which says so for good: it has to be opened anew
                         raise
@@ -274,15 +276,18 @@ class _Lane:
         else:
             self._follow(job)
 
-    def _wait_for_database(self, error: StorageFailed) -> None:
-        """Until it answers again. What its worker did meanwhile nobody knows: the job goes on from what was kept."""
+    def _wait_for_database(self, error: DiskFull | StorageFailed) -> None:
+        """Until it takes what is written.
+
+        What its worker did meanwhile nobody knows: the job goes on from what was kept.
+        """
         log.warning("the worker %s waits for the database: %s", self.name, error.message)
         self._state, self._problem = "waiting", error.message
         self.executor.kill()
         while not self.supervisor.stopping.wait(self.supervisor.start_again_after):
             try:
                 self.leases.recover(self.owner)
-            except StorageFailed:
+            except (DiskFull, StorageFailed):
                 continue
             self._problem = None
             return

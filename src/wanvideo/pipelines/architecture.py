@@ -6,7 +6,7 @@ from collections import defaultdict
 from collections.abc import Callable
 from typing import Final
 
-from wanvideo.errors import InvalidRequest, ModelMissing
+from wanvideo.errors import InvalidRequest, ModelMismatch, ModelMissing
 from wanvideo.models.config import TextEncoderConfig, TransformerConfig
 from wanvideo.request import ResolvedRequest, Task
 from wanvideo.runtime.architecture import (
@@ -153,6 +153,8 @@ def _sorted(
             rest += weights
         if parameter.is_quantised:
             largest = max(largest, math.prod(parameter.tensor.info.shape))
+    if not blocks:
+        raise ModelMismatch(f"{part.path} holds tensors of another network: get the file of this one again")
     block = max(blocks, key=lambda index: blocks[index].nbytes(2))
     return blocks[block], rest, on_disk[block], largest
 

@@ -2,8 +2,8 @@
 
 - Activations are frames [T, H, W, C]. What a causal convolution reads is written where it reads it: the norm and SiLU
   before it write into a window that begins with the two frames from before, and no other frame is copied.
-- Each stage takes the frames that the stage before made, a few at a time, and makes more and larger ones; so the widest
-  tensors hold `GROUP` frames, however many frames one latent frame stands for.
+- Each stage takes the frames that the stage before made, one by one, and makes more and larger ones; so the widest
+  tensors hold one frame, however many frames one latent frame stands for.
 - A convolution behind a doubling of H and W runs on the small picture: see `kernels.vae.phase_weight`.
 
 What is computed is described in `models.vae`, whose results these are but for rounding.
@@ -43,7 +43,6 @@ from wanvideo.models.vae import (
     fold_pixels,
     unfold_pixels,
 )
-from wanvideo.runtime.vae_memory import GROUP
 
 
 def prepare(module: nn.Module) -> None:
@@ -188,10 +187,10 @@ def _up_stages(decoder: Decoder) -> Iterator[_UpStage]:
 class FusedDecoder:
     """Decodes clips with the weights of one autoencoder, which it shares."""
 
-    def __init__(self, vae: WanVAE, *, group: int = GROUP, crop: Crop = lambda _, x: x) -> None:
-        """group: frames that a stage takes at a time. crop: what to go on with of the frames at each level."""
+    def __init__(self, vae: WanVAE, *, crop: Crop = lambda _, x: x) -> None:
+        """crop: what to go on with of the frames at each level."""
         prepare(vae.decoder)
-        self.vae, self.group, self.crop = vae, group, crop
+        self.vae, self.crop = vae, crop
         self.stages = list(_up_stages(vae.decoder))
 
     def stream(self, latents: Tensor) -> Iterator[Tensor]:
@@ -210,12 +209,12 @@ class FusedDecoder:
         for frames in self._frames(z):
             pixels = unfold_pixels(frames.permute(3, 0, 1, 2).unsqueeze(0), config.pixel_patch)
             ready.append(pixels.squeeze(0).float().clamp_(-1, 1))
-            if sum(part.shape[1] for part in ready) == wanted:
+            if len(ready) == wanted:
                 yield torch.cat(ready, dim=1)
                 wanted, ready = config.temporal_stride, []
 
     def _frames(self, z: Tensor) -> Iterator[Tensor]:
-        """z [T, h, w, C] -> the decoder's output, a few frames at a time."""
+        """z [T, h, w, C] -> the decoder's output, frame by frame."""
         decoder, past = self.vae.decoder, _Past()
         x: Iterable[Tensor] = (self.crop(0, self._small(latent, past)) for latent in z.split(1))
         for level, stage in enumerate(self.stages, start=1):
@@ -231,7 +230,7 @@ class FusedDecoder:
         return _middle(self.vae.decoder, conv3d(past.window(conv, latent), conv.weight, conv.bias), past)
 
     def _stage(self, stage: _UpStage, level: int, source: Iterable[Tensor], past: _Past) -> Iterator[Tensor]:
-        """Frames through one stage, to `level`.
+        """Frames [1, H, W, C] through one stage, to `level`.
 
         Nothing that has been handed on is kept here, or the memory would not be free.
         """
@@ -247,50 +246,37 @@ class FusedDecoder:
                 continue
             small = _doubled_in_time(stage.up, h, start, past)
             del h
-            first = stage.time - 1 if start else 0
+            place = stage.time - len(small)  # the first frame of all is the last of its two
             while small:
-                made = [self.crop(level, self._double(stage, small[: self.group], origin, first))]
-                first += self.group
-                del small[: self.group]
+                made = [self.crop(level, _doubled(stage, small.pop(0), origin[0] if origin else None, place))]
+                place += 1
                 if not small:
                     origin.clear()
                 yield made.pop()
             start = False
 
-    def _double(self, stage: _UpStage, frames: list[Tensor], origin: list[Tensor], first: int) -> Tensor:
-        """frames [1, H, W, C] -> one tensor [n, 2 H, 2 W, C]; `first` of them is the place of the first one in time."""
-        assert stage.up is not None
-        assert stage.weight is not None
-        bias = _picture_conv(stage.up).bias
-        assert bias is not None
-        _, height, width, _ = frames[0].shape
-        joined = frames[0].new_empty(len(frames), 2 * height, 2 * width, bias.shape[0])
-        for i, frame in enumerate(frames):
-            join_phases(
-                conv2d(frame, stage.weight, padding=1),
-                bias,
-                out=joined[i : i + 1],
-                shortcut=origin[0] if origin else None,
-                time=stage.time,
-                first=first + i,
-            )
-        return joined
+
+def _doubled(stage: _UpStage, frame: Tensor, shortcut: Tensor | None, place: int) -> Tensor:
+    """frame [1, H, W, C] -> [1, 2 H, 2 W, C]; `place` of those that are made of one in time."""
+    assert stage.up is not None
+    assert stage.weight is not None
+    bias = _picture_conv(stage.up).bias
+    assert bias is not None
+    _, height, width, _ = frame.shape
+    joined = frame.new_empty(1, 2 * height, 2 * width, bias.shape[0])
+    phases = conv2d(frame, stage.weight, padding=1)
+    join_phases(phases, bias, out=joined, shortcut=shortcut, time=stage.time, first=place)
+    return joined
 
 
 def _doubled_in_time(up: Upsample, h: Tensor, start: bool, past: _Past) -> list[Tensor]:
-    """Frames h [T, H, W, C] -> the frames [1, H, W, C] whose H and W are to be doubled; see `Upsample`."""
-    if up.time_conv is None:
-        return list(h.split(1))
-    lone = 1 if start else 0
-    frames, rest = list(h[:lone].split(1)) if lone else [], h[lone:]
-    if rest.shape[0]:
-        conv = up.time_conv
-        assert conv.bias is not None
-        window = past.window(conv, rest)
-        even, odd = (conv3d(window, w, b) for w, b in zip(conv.weight.chunk(2), conv.bias.chunk(2), strict=True))
-        for pair in zip(even.split(1), odd.split(1), strict=True):
-            frames.extend(pair)
-    return frames
+    """A frame h [1, H, W, C] -> the frames, as many, whose H and W are to be doubled; see `Upsample`."""
+    if up.time_conv is None or start:
+        return [h]
+    conv = up.time_conv
+    assert conv.bias is not None
+    window = past.window(conv, h)
+    return [conv3d(window, w, b) for w, b in zip(conv.weight.chunk(2), conv.bias.chunk(2), strict=True)]
 
 
 # --- encoding --------------------------------------------------------------------------------------------------------

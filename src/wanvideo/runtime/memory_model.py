@@ -86,4 +86,4 @@ def encode_bytes(config: VAEConfig, height: int, width: int, dtype: str, tiles: 
     """Of an encode, beside the weights. The video waits on the host, so its length does not count."""
     pixels = height * width if tiles is None else min(height, tiles.height) * min(width, tiles.width)
     numbers = pixels * _ENCODE_TENSORS[config.pixel_patch] * config.base_dim / config.pixel_patch**2
-    return int(numbers * WIDTH_OF[dtype]) + vae_memory.SCRATCH
+    return int(numbers * WIDTH_OF[dtype]) + vae_memory.scratch(config.base_dim)

@@ -17,6 +17,7 @@ from wanvideo.kernels.norm import gated_residual
 from wanvideo.kernels.norm_eight_bit import gated_residual_norm, norm_modulate, residual_norm_modulate
 from wanvideo.models.transformer import Attention, Block, FeedForward, WanTransformer
 from wanvideo.runtime.machine import FLOAT8
+from wanvideo.weights.giving_up import go_on_or_give_up
 from wanvideo.weights.quantized import QuantizedLinear
 
 # Of a block. The text has 512 tokens, a video tens of thousands.
@@ -115,6 +116,7 @@ def quantize(
     stay as they are.
     """
     for index, block in enumerate(transformer.blocks):
+        go_on_or_give_up()
         assert isinstance(block, Block)
         for name in LINEARS:
             if (new := _quantized(block.get_submodule(name), kind, device, move)) is not None:

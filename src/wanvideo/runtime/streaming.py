@@ -19,6 +19,7 @@ import torch
 from torch import Tensor, nn
 
 from wanvideo.runtime.pinned import pin, unpin
+from wanvideo.weights.giving_up import go_on_or_give_up
 
 LEAST: Final = 1 << 20  # bytes of a tensor that is worth moving; smaller ones stay as long as their network works
 _ALIGNMENT: Final = 512  # bytes; matrix products want their weights to begin at a multiple of this
@@ -177,6 +178,7 @@ class BlockStream:
         elsewhere = {id(place.tensor) for place in apart}
         self._rest = _HostBlock(_lay_out([network], lambda tensor: id(tensor) not in elsewhere))
         for host in self._blocks:
+            go_on_or_give_up()
             host.take_home(together=pinned)
         self._rest.take_home(together=False)
         self._copies = torch.cuda.Stream(self.device) if self.device.type == "cuda" else None

@@ -1,8 +1,7 @@
 """How much memory the video autoencoder needs. Sizes alone, no torch.
 
 Counted are the tensors that `fused_vae` has alive at its fullest moment, which does not depend on the number of frames:
-the two frames that every causal convolution remembers, and what one block works with. Of numbers of 16 bits, VAE 2.2
-at 1280x704 needs 4.8 GiB beside its weights and VAE 2.1 at 1280x720 5.6 GiB, in groups of two frames.
+the two frames that every causal convolution remembers, and what one block works with.
 """
 
 from collections.abc import Iterator
@@ -13,13 +12,11 @@ from typing import Final
 from wanvideo.models.config import VAEConfig
 from wanvideo.runtime.tiles import Tiling
 
-GROUP: Final = 2  # frames that a decoder stage takes at a time; 1 takes less memory, 4 copies less
-SCRATCH: Final = 128 << 20  # bytes that convolutions and attention may want for themselves
+_SCRATCH_LEAST: Final = 128 << 20  # bytes
+_SCRATCH_PER_WIDTH: Final = (4 << 20) / 3
 
 
-def decode_bytes(
-    config: VAEConfig, height: int, width: int, itemsize: int, tiling: Tiling | None = None, *, group: int = GROUP
-) -> int:
+def decode_bytes(config: VAEConfig, height: int, width: int, itemsize: int, tiling: Tiling | None = None) -> int:
     """Bytes at the fullest moment of a decode, with the decoder's weights; height and width in pixels."""
     cell = config.spatial_stride
     sides = (height, width) if tiling is None else (min(tiling.height, height), min(tiling.width, width))
@@ -27,7 +24,16 @@ def decode_bytes(
     # Chunks of float32 pixels: the one that is handed on, and those that it is made of, or blended from.
     pixels = 3 * 4 * config.temporal_stride * height * width
     copies = 2 if tiling is None else 4
-    return (weight_count(config) + activations(config, *cells, group)) * itemsize + copies * pixels + SCRATCH
+    numbers = weight_count(config) + activations(config, *cells)
+    return numbers * itemsize + copies * pixels + scratch(config.decoder_base_dim)
+
+
+def scratch(width: int) -> int:
+    """Bytes that convolutions and attention may want for themselves in a coder whose narrowest stage has `width`.
+
+    Measured on an H100: 128 MiB with 96 channels and 340 with 256, whatever the size of the picture.
+    """
+    return max(_SCRATCH_LEAST, int(width * _SCRATCH_PER_WIDTH))
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,62 +44,55 @@ class _Stage:
     area: int
     doubled: int  # width behind the doubling of the picture; 0: none
     time: int  # frames made of one
-    frames: int  # taken at once
     shortcut: bool
 
 
-def _stages(config: VAEConfig, group: int) -> Iterator[_Stage]:
+def _stages(config: VAEConfig) -> Iterator[_Stage]:
     mult = config.dim_mult
     widths = [config.decoder_base_dim * m for m in (mult[-1], *reversed(mult))]
     temporal = (*reversed(config.temporal_downsample), False)
-    frames = 1
     for i, (before, width) in enumerate(pairwise(widths)):
         last = i == len(temporal) - 1
         start = before if config.shortcuts or i == 0 else before // 2
         doubled = 0 if last else (width if config.shortcuts else width // 2)
         time = 2 if temporal[i] else 1
         blocks = (width,) * (config.num_res_blocks + 1)
-        yield _Stage((start, *blocks), 4**i, doubled, time, frames, config.shortcuts and not last)
-        frames = min(group, frames * time)
+        yield _Stage((start, *blocks), 4**i, doubled, time, config.shortcuts and not last)
 
 
-def activations(config: VAEConfig, height: int, width: int, group: int = GROUP) -> int:
+def activations(config: VAEConfig, height: int, width: int) -> int:
     """Numbers in the activations at the fullest moment of decoding latents of height x width cells."""
-    cells, stages = height * width, list(_stages(config, group))
+    cells, stages = height * width, list(_stages(config))
     first = stages[0].widths[0]
     remembered = 2 * (config.z_dim + 4 * first)  # of the first convolution and the middle, for one cell
     held = 0  # by the stages before, while this one works
     fullest = 0
-    for stage, following in zip(stages, [*stages[1:], None], strict=True):
-        t, area = stage.frames, stage.area
+    for stage in stages:
+        area, behind = stage.area, stage.widths[-1]
         for before, after in pairwise(stage.widths):
             remembered += 2 * area * (before + after)
-            origin = t * stage.widths[0] if stage.shortcut and before != stage.widths[0] else 0
-            block = max(
-                t * before + (2 + t) * before + t * after,  # the first convolution
-                t * before + t * after + (2 + t) * after,  # the second norm or convolution
-            )
+            origin = stage.widths[0] if stage.shortcut and before != stage.widths[0] else 0
+            # The first convolution; the second norm or convolution.
+            block = max(4 * before + after, before + 4 * after)
             fullest = max(fullest, held + area * (origin + block))
-        behind = stage.widths[-1]
-        if following is None:
+        if stage is stages[-1]:
             remembered += 2 * area * behind
             break
-        origin = t * stage.widths[0] if stage.shortcut else 0
-        source = t * behind
+        origin = stage.widths[0] if stage.shortcut else 0
         if stage.time == 2:
             remembered += 2 * area * behind
-            fullest = max(fullest, held + area * (origin + (2 * t + 2 + 2 * t) * behind))
-            source = 2 * t * behind
-        phases = 4 * stage.doubled * (1 + following.frames)
+            fullest = max(fullest, held + area * (origin + 6 * behind))
+        source = stage.time * behind
+        phases = 8 * stage.doubled
         fullest = max(fullest, held + area * (origin + source + phases))
-        if following.frames < t * stage.time:
+        if stage.time == 2:
             held += area * (origin + source)
     return cells * (remembered + fullest)
 
 
 def weight_count(config: VAEConfig) -> int:
     """Numbers in the decoder's weights, and in the phases of those behind a doubling."""
-    stages = list(_stages(config, 1))
+    stages = list(_stages(config))
     first, last = stages[0].widths[0], stages[-1].widths[-1]
     pixels = 3 * config.pixel_patch**2
     count = _conv(config.z_dim, config.z_dim, 1) + _conv(config.z_dim, first, 27)

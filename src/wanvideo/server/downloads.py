@@ -68,6 +68,7 @@ class Download:
     reason: str  # for the variant
     state: DownloadState = DownloadState.WAITING
     priority: int = 0  # more goes first
+    for_job: bool = False  # nobody but jobs has asked for it
     title: str = ""  # the variant and the hub that it comes from
     done_bytes: int = 0
     total_bytes: int | None = None
@@ -166,12 +167,15 @@ class Downloads:
         with self._lock:
             return self._known(model)
 
-    def add(self, model: str, variant: str | None = None, *, priority: int = 0) -> Download:
-        """Download a model; what is on its way already is left alone. Raises what `offer` raises."""
+    def add(self, model: str, variant: str | None = None, *, priority: int = 0, for_job: bool = False) -> Download:
+        """Download a model; what is on its way already is left alone. Raises what `offer` raises.
+
+        for_job: a job needs it, and without that nobody may.
+        """
         with self._lock:
             known = self._wanted.get(model)
             if known is not None and not known.state.over and variant in (None, known.variant):
-                return known
+                return known if for_job or not known.for_job else self._put(replace(known, for_job=False))
             if known is not None and not known.state.over:
                 raise Conflict(f"{model} is being downloaded as {known.variant}: cancel that first")
             offered = self._offer(model, variant)
@@ -181,6 +185,7 @@ class Downloads:
                 variant=offered.variant.id,
                 reason=offered.reason,
                 priority=priority,
+                for_job=for_job,
                 total_bytes=offered.nbytes,
                 added=now,
                 changed=now,
@@ -364,7 +369,7 @@ class Downloads:
         before = self._wanted.get(download.model)
         download = replace(download, changed=time.time())
         self._wanted[download.model] = download
-        if before is None or (before.state, before.priority) != (download.state, download.priority):
+        if before is None or _steering(before) != _steering(download):
             write_json(self._file, [_kept(each) for each in self._wanted.values()])
         for subscriber in self._subscribers:
             subscriber(before, download)
@@ -426,6 +431,10 @@ def _choice(offered: Offer, variant: Any, hub: Hub) -> dict[str, object]:
 # --- on disk ---------------------------------------------------------------------------------------------------------
 
 
+def _steering(download: Download) -> tuple[DownloadState, int, bool]:
+    return download.state, download.priority, download.for_job
+
+
 def _kept(download: Download) -> dict[str, object]:
     return {
         "model": download.model,
@@ -433,6 +442,7 @@ def _kept(download: Download) -> dict[str, object]:
         "reason": download.reason,
         "state": download.state.value,
         "priority": download.priority,
+        "for_job": download.for_job,
         "total_bytes": download.total_bytes,
         "added": download.added,
         "changed": download.changed,

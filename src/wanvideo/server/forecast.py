@@ -52,7 +52,7 @@ def forecast(parts: Parts, entry: ModelEntry, wish: Wish) -> Forecast:
 def _planned(parts: Parts, entry: ModelEntry, wish: Wish) -> Forecast:
     limits = parts.limits.current
     memory_limit = wish.memory_limit if wish.memory_limit is not None else limits.memory_limit
-    machine = this_machine(parts.settings.planned, memory_limit=memory_limit, own_pids=parts.worker_pids())
+    machine = this_machine(parts.settings.first_device, memory_limit=memory_limit, own_pids=parts.worker_pids())
     return plan(
         entry.id,
         width=wish.width,

@@ -289,7 +289,7 @@ def cache_of(places: Places) -> Path:
 
 def hardware_of(settings: Settings, places: Places) -> Hardware:
     """What this computer has, for choosing variants."""
-    machine = this_machine(settings.planned)
+    machine = this_machine(settings.first_device)
     return Hardware(
         gpu=machine.gpu,
         gpu_total=machine.gpu_total,

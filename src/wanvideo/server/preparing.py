@@ -32,16 +32,16 @@ class Preparing:
         problem = self._catalog.problem(entry, spec.variant)
         return isinstance(problem, ModelMissing | ModelIncomplete)
 
-    def prepare(self, job: Job, progress: ProgressOf, done: DoneWith) -> Callable[[], None]:
+    def prepare(self, job: Job, progress: ProgressOf, done: DoneWith) -> Callable[[bool], None]:
         """Raises what there is to say about a model that cannot be downloaded."""
         with self._lock:
             self._waiting[job.id] = job.model, progress, done
         try:
-            self._downloads.add(job.model, job.spec.variant)
+            self._downloads.add(job.model, job.spec.variant, for_job=True)
         except WanVideoError:
-            self._stop(job.id)
+            self._stop(job, wanted=True)
             raise
-        return lambda: self._stop(job.id)
+        return lambda wanted: self._stop(job, wanted=wanted)
 
     def changed(self, download: Download) -> None:
         """To be called with every change of a download."""
@@ -60,10 +60,14 @@ class Preparing:
             else:
                 progress(download.done_bytes, download.total_bytes or 0)
 
-    def _stop(self, job: str) -> None:
-        """The download goes on: others may want it, and its own address stops it."""
+    def _stop(self, job: Job, *, wanted: bool) -> None:
+        """The job waits no more. What it alone wanted ends as well, and what has arrived is kept."""
         with self._lock:
-            self._waiting.pop(job, None)
+            self._waiting.pop(job.id, None)
+            others = any(model == job.model for model, *_ in self._waiting.values())
+        download = self._downloads.get(job.model)
+        if not wanted and not others and download is not None and download.for_job:
+            self._downloads.cancel(job.model)
 
 
 def _failure(download: Download) -> Mapping[str, Any]:

@@ -50,7 +50,7 @@ class Settings(BaseSettings):
     # --- what --------------------------------------------------------------------------------------------------------
     demo: bool = False  # the three model types mean the demo models
     fallback: Literal["auto", "demo", "off"] = "auto"
-    device: str = "auto"  # none: other machines do the work
+    device: str = "auto"  # or several with commas: a worker for each; none: other machines do the work
     executor: Literal["process", "ray"] = "process"  # ray: one actor for each GPU of a Ray cluster
     embed_settings: bool = True  # files say what they were made with, unless a job says otherwise
     enhancer_url: str | None = None  # of an OpenAI-compatible server, such as http://localhost:11434/v1
@@ -78,6 +78,11 @@ class Settings(BaseSettings):
     lease_seconds: float = Field(default=30.0, ge=1)  # of silence, after which a machine's jobs are given to others
     drain_seconds: float = Field(default=10.0, gt=0)
     webhook_seconds: float = Field(default=5.0, gt=0)  # between the first two tries; four times as long each time
+
+    @property
+    def first_device(self) -> str:
+        """What plans and reports of memory are about. Without workers of its own, a server plans as if it had them."""
+        return "auto" if self.device == "none" else self.device.partition(",")[0].strip()
 
     @field_validator("allowed_hosts", "compat_origin", "webhooks", mode="before")
     @classmethod
@@ -170,11 +175,6 @@ class Settings(BaseSettings):
         return Rules(
             keep_days=self.keep_days, quota_bytes=self.quota_bytes, notice_seconds=self.keep_notice_hours * 3600
         )
-
-    @property
-    def planned(self) -> str:
-        """The device that plans are made for; without workers of its own, a server plans as if it had them."""
-        return "auto" if self.device == "none" else self.device
 
     @property
     def here(self) -> str:

@@ -94,7 +94,6 @@ def prepare(parts: Parts, asked: Submit, image: str | None, end_image: str | Non
         fallback=fallback,
         memory_limit=limits.memory_limit,
         tile=limits.tile,
-        device=None if parts.settings.planned == "auto" else parts.settings.planned,
         embed=parts.settings.embed_settings if asked.embed_settings is None else asked.embed_settings,
     )
     return Prepared(

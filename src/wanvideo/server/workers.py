@@ -1,7 +1,7 @@
 """Which workers there are, and what starts them."""
 
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
 from typing import Any
 
@@ -23,7 +23,7 @@ from wanvideo.worker.settings import WorkerSettings
 def workers_of(settings: Settings, sources: Sources, folder: DataFolder) -> Mapping[str, MakeExecutor]:
     """One for each GPU that can be used, by its device; without any, one for the CPU."""
     return {
-        device: partial(
+        name: partial(
             WorkerHandle,
             WorkerSettings(
                 data=folder,
@@ -32,9 +32,9 @@ def workers_of(settings: Settings, sources: Sources, folder: DataFolder) -> Mapp
                 device=device,
                 names=NameTemplate(settings.name_template),
             ),
-            log=folder.logs / f"worker-{device.replace(':', '-')}.log",
+            log=folder.logs / f"worker-{name.replace(':', '-')}.log",
         )
-        for device in devices_of(settings.here)
+        for name, device in _named(devices_of(settings.here))
     }
 
 
@@ -44,9 +44,20 @@ def devices_of(device: str) -> list[str]:
         return [f"cuda:{index}" for index in range(_usable_gpus())] or ["cpu"]
     if device == "none":  # other machines do the work
         return []
-    if device == "cpu" or device == "cuda" or device.removeprefix("cuda:").isdecimal():
-        return [device]
-    raise InvalidRequest(f"no device is called {device!r:.60}: use auto, cpu, cuda, cuda:N or none")
+    found = [each.strip() for each in device.split(",")]
+    for each in found:
+        if each not in ("cpu", "cuda") and not each.removeprefix("cuda:").isdecimal():
+            raise InvalidRequest(
+                f"no device is called {each!r:.60}: use auto, cpu, cuda, cuda:N or none, or several with commas"
+            )
+    return found
+
+
+def _named(devices: Sequence[str]) -> Iterator[tuple[str, str]]:
+    """Each with the name of its worker: several may share a device."""
+    for index, device in enumerate(devices):
+        before = devices[:index].count(device)
+        yield f"{device}-{before + 1}" if before else device, device
 
 
 def _usable_gpus() -> int:

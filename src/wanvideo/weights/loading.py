@@ -21,6 +21,7 @@ from wanvideo.models.transformer import WanTransformer, keeps_fp32
 from wanvideo.models.vae import WanVAE
 from wanvideo.weights.dequantize import decode
 from wanvideo.weights.folder import ModelFolder
+from wanvideo.weights.giving_up import go_on_or_give_up
 from wanvideo.weights.headers import some
 from wanvideo.weights.network import NetworkPart
 from wanvideo.weights.quantized import QuantizedEmbedding, QuantizedLinear
@@ -63,7 +64,7 @@ def load_transformer(
 
     Weights that are stored in 8 bits or fewer stay so in memory. So do other parameters that `as_stored` names, which
     need not leave their file then: for who computes something else from them. Raises ModelMismatch if the files hold
-    other tensors than the architecture has, ModelCorrupt if they cannot be read; so do the other two.
+    other tensors than the architecture has, ModelCorrupt if they cannot be read, and Cancelled; so do the other two.
     """
     model = _empty(lambda: WanTransformer(part.config))
     dtypes = {name: torch.float32 if keep_fp32(name) else dtype for name in model.state_dict()}
@@ -119,6 +120,7 @@ def _load(
     scales = _scales(parameters, device)
     weights: dict[str, Tensor] = {}
     for i, stored in read_tensors([parameters[name].tensor for name in names], device):
+        go_on_or_give_up()
         name = names[i]
         parameter, scale, dtype = parameters[name], scales.get(name), dtypes[name]
         if not parameter.is_quantised:

@@ -34,13 +34,14 @@ from wanvideo.pipelines.settings import parameters
 from wanvideo.pipelines.state import Checkpoint
 from wanvideo.pipelines.write import generate_to_file
 from wanvideo.request import Adjustment, GenerationRequest, Phase, Progress, ResolvedRequest, Tier
+from wanvideo.weights.giving_up import given_up_when
 from wanvideo.worker.candidates import Candidate, candidates
 from wanvideo.worker.device import Device
 from wanvideo.worker.frames import drop_frames
 from wanvideo.worker.pictures import preview_strip, save_thumbnail, sync_folder
 from wanvideo.worker.remedies import remedies
 from wanvideo.worker.settings import WorkerSettings
-from wanvideo.worker.warm import Wanted, WarmModels
+from wanvideo.worker.warm import Room, Wanted, WarmModels
 
 log = logging.getLogger(__name__)
 
@@ -148,15 +149,15 @@ class Attempt:
             memory_limit=spec.memory_limit, tile=spec.tile, device=spec.device or str(self.device.device),
         )  # fmt: skip
         self._enter(Phase.LOAD)
-        pipeline = self.models.get(model, wanted)
         resolved = self.families.adapt(model.entry, self._request, library=self.settings.library)
+        pipeline = self.models.get(model, wanted, self._needs(model, resolved))
         named = resolved if spec.embed else replace(resolved, prompt="")
         path = self.settings.data.outputs / self.settings.names.file_name(named, self.created, self.job)
         state = self._state()
         announcing = _Announcing(pipeline, self._adjustments)
         try:
             events = generate_to_file(announcing, self._request, path, resume=state, previews=True, embed=spec.embed)
-            with closing(events):
+            with closing(events), given_up_when(self.cancelled):
                 return self._published(path, self._follow(events))
         except IncompatibleState as error:
             if state is None:
@@ -164,6 +165,11 @@ class Attempt:
             self._warn(f"what was saved cannot be used, and the job begins anew: {error.message}")
             self._forget_state()
         return self._made_with(candidate)
+
+    def _needs(self, model: InstalledModel, request: ResolvedRequest) -> Room:
+        """What the video takes with all networks in place; weights pass through the computer's memory."""
+        together = model.memory(request.width, request.height, request.frames).together
+        return Room(device=together, host=model.nbytes if self.device.on_gpu else together)
 
     def _follow(self, events: Iterator[Event]) -> Saved:
         """Report, save and watch for a cancel, until the file is there."""

@@ -4,7 +4,7 @@ import logging
 import os
 import queue
 import threading
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, BinaryIO, Final
 
 from wanvideo.errors import Cancelled, InvalidRequest
@@ -64,11 +64,35 @@ class Mailbox:
         return (job, attempt) in self._cancelled or self.closed.is_set()
 
 
+class Pulse:
+    """Says every second that the process lives, from its start on: also while PyTorch or a model is loaded."""
+
+    def __init__(self, mailbox: Mailbox) -> None:
+        self._mailbox = mailbox
+        self.job: str | None = None
+        self.measure: Callable[[], Mapping[str, Any]] = dict  # until there is something to measure
+
+    def beat(self) -> None:
+        """On a thread of its own, until the server is gone. What cannot be measured now is left out."""
+        while not self._mailbox.closed.is_set():
+            self._mailbox.say({"type": "heartbeat", "job": self.job, "loaded": [], **self._measured()})
+            self._mailbox.closed.wait(BEAT_SECONDS)
+
+    def _measured(self) -> Mapping[str, Any]:
+        try:
+            return self.measure()
+        except Exception:  # of a GPU that failed, or anything else: a worker that is silent would be taken for hung
+            log.exception("the memory cannot be measured")
+            return {}
+
+
 def serve(orders: BinaryIO, reports: BinaryIO) -> int:
     """Work until told to stop; the exit code."""
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
     mailbox = Mailbox(orders, reports)
     threading.Thread(target=mailbox.listen, name="orders", daemon=True).start()
+    pulse = Pulse(mailbox)
+    threading.Thread(target=pulse.beat, name="heartbeat", daemon=True).start()
     begin = mailbox.order()
     if begin is None or begin["type"] != "begin":
         return 1
@@ -84,30 +108,29 @@ def serve(orders: BinaryIO, reports: BinaryIO) -> int:
         mailbox.say({"type": "broken", "failure": failure_of(error).to_json()})
         return USELESS
     mailbox.say({"type": "ready", "pid": os.getpid(), **about})
-    return _Work(mailbox, settings, device).go_on()
+    return _Work(mailbox, settings, device, pulse).go_on()
 
 
 class _Work:
     """Takes orders, one after the other."""
 
-    def __init__(self, mailbox: Mailbox, settings: WorkerSettings, device: "Device") -> None:
+    def __init__(self, mailbox: Mailbox, settings: WorkerSettings, device: "Device", pulse: Pulse) -> None:
         from wanvideo.worker.warm import WarmModels
 
-        self.mailbox, self.settings, self.device = mailbox, settings, device
-        self.models = WarmModels(settings)
-        self.job: str | None = None
+        self.mailbox, self.settings, self.device, self.pulse = mailbox, settings, device, pulse
+        self.models = WarmModels(settings.library, device.room)
+        pulse.measure = lambda: {"loaded": self.models.names(), **device.memory()}
 
     def go_on(self) -> int:
         """Until there are no more orders; the exit code."""
-        threading.Thread(target=self._beat, name="heartbeat", daemon=True).start()
         while (order := self.mailbox.order()) is not None:
             works = True
             match order["type"]:
                 case "run":
-                    self.job = order["job"]
+                    self.pulse.job = order["job"]
                     works = self._run(order)
                     self.mailbox.forget(order["job"], order["attempt"])
-                    self.job = None
+                    self.pulse.job = None
                 case "unload":
                     self.models.free()
                 case "probe":
@@ -118,11 +141,6 @@ class _Work:
                 return USELESS
         self.models.free()
         return 0
-
-    def _beat(self) -> None:
-        while not self.mailbox.closed.wait(BEAT_SECONDS):
-            beat = {"type": "heartbeat", "job": self.job, "loaded": self.models.names(), **self.device.memory()}
-            self.mailbox.say(beat)
 
     def _probe(self) -> bool:
         """Whether the process can still use its device."""

@@ -12,6 +12,7 @@ import psutil
 import torch
 
 from wanvideo.pipelines.device import pick_device
+from wanvideo.worker.warm import Room
 
 _SELF: Final = Path("/proc/self")
 _KIB: Final = 1024
@@ -46,6 +47,14 @@ class Device:
             found["vram_reserved"] = torch.cuda.memory_reserved(self.device)
             found["vram_peak"] = torch.cuda.max_memory_allocated(self.device)
         return found
+
+    def room(self) -> Room:
+        host = int(psutil.virtual_memory().available)
+        if not self.on_gpu:
+            return Room(device=host, host=host)
+        free, _ = torch.cuda.mem_get_info(self.device)
+        kept = torch.cuda.memory_reserved(self.device) - torch.cuda.memory_allocated(self.device)  # for tensors to come
+        return Room(device=free + kept, host=host)
 
     def new_peak(self) -> None:
         """Begin to look for the most memory that is taken."""

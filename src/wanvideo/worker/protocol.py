@@ -11,7 +11,8 @@ To the worker:
 From the worker:
     ready {pid, device, name, total_bytes}    it has used its device
     broken {failure}                          instead: it could not, and ends
-    heartbeat {job, loaded, rss, vram_used, vram_reserved, vram_peak}   every second; vram_* on a GPU
+    heartbeat {job, loaded, rss, vram_used, vram_reserved, vram_peak}   every second, from the start of the process;
+                                              what can be measured, vram_* on a GPU
     probed {ok, seconds or failure}
     event {job, attempt, event: {type, ...}}  types: resolved, plan, phase, step, checkpoint, preview, adapted, warning,
                                               fallback, resumed

@@ -19,7 +19,6 @@ class WorkerSettings:
     places: Places
     library: LoraLibrary
     device: str = "auto"
-    warm: int = 1  # models that stay loaded between jobs
     names: NameTemplate = field(default_factory=NameTemplate)  # of finished files
 
     def to_json(self) -> dict[str, Any]:
@@ -34,7 +33,6 @@ class WorkerSettings:
             "loras": str(self.library.folder),
             "lora_roots": [str(root) for root in self.library.roots],
             "device": self.device,
-            "warm": self.warm,
             "names": self.names.text,
         }
 
@@ -54,6 +52,5 @@ class WorkerSettings:
             ),
             library=LoraLibrary(folder=Path(values["loras"]), roots=tuple(map(Path, values["lora_roots"]))),
             device=values["device"],
-            warm=values["warm"],
             names=NameTemplate(values["names"]),
         )

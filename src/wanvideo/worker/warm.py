@@ -1,19 +1,22 @@
-"""Models that stay loaded between jobs, the last ones used."""
+"""Models that stay loaded between jobs, as many as there is room for."""
 
 import gc
 import logging
 from collections import OrderedDict
-from collections.abc import Iterable
+from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Final
 
 import torch
 
 from wanvideo.families.protocol import InstalledModel, LoadOptions
 from wanvideo.pipelines.base import VideoPipeline
 from wanvideo.request import Tier
-from wanvideo.worker.settings import WorkerSettings
+from wanvideo.weights.lora.library import LoraLibrary
 
 log = logging.getLogger(__name__)
+
+_SPARE: Final = 2 * 2**30  # bytes that are left to other programs
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -28,24 +31,37 @@ class Wanted:
     tile: int | None
     device: str
 
+    def shares_weights_with(self, other: "Wanted") -> bool:
+        """Whether it is the same model, used in another way."""
+        return (self.path, self.precision, self.device) == (other.path, other.precision, other.device)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Room:
+    """Bytes that could be had now, of the memory that is computed in and of the computer's. On a CPU they are one."""
+
+    device: int
+    host: int
+
 
 class WarmModels:
-    """At most `warm` of them; the one that was used longest ago makes room for another."""
+    """Those that were not used for the longest time make room for others."""
 
-    def __init__(self, settings: WorkerSettings) -> None:
-        self.settings = settings
+    def __init__(self, library: LoraLibrary, room: Callable[[], Room]) -> None:
+        """room: asked again after every model that went."""
+        self.library, self.room = library, room
         self._loaded: OrderedDict[Wanted, VideoPipeline] = OrderedDict()
 
-    def get(self, model: InstalledModel, wanted: Wanted) -> VideoPipeline:
-        """Raises InvalidRequest for options that cannot be."""
+    def get(self, model: InstalledModel, wanted: Wanted, needed: Room) -> VideoPipeline:
+        """The model, with room for what a video needs in all; weights are read when they are first used.
+
+        A model that does not fit even alone gets everything. Raises InvalidRequest for options that cannot be.
+        """
+        self._make_room(model, wanted, needed)
         if wanted not in self._loaded:
-            while len(self._loaded) >= self.settings.warm:
-                _, oldest = self._loaded.popitem(last=False)
-                oldest.close()
-            _collect()
             options = LoadOptions(
                 device=wanted.device, tile=wanted.tile, tier=wanted.tier, memory_limit=wanted.memory_limit,
-                library=self.settings.library,
+                library=self.library,
             )  # fmt: skip
             self._loaded[wanted] = model.load(options)
         self._loaded.move_to_end(wanted)
@@ -56,21 +72,29 @@ class WarmModels:
 
     def free(self) -> None:
         """Let go of all, and give the memory back."""
-        _close(self._loaded.values())
+        for pipeline in self._loaded.values():
+            pipeline.close()
         self._loaded.clear()
-        _collect()
+        self.settle()
 
     def settle(self) -> None:
-        """After a job that was given up: what it had on the GPU goes back, while the models stay."""
-        _collect()
+        """What a job that has ended had for itself goes back, while the models stay."""
+        gc.collect()
+        if torch.cuda.is_available() and torch.cuda.is_initialized():
+            torch.cuda.empty_cache()
 
+    def _make_room(self, model: InstalledModel, wanted: Wanted, needed: Room) -> None:
+        for other in [each for each in self._loaded if each != wanted and each.shares_weights_with(wanted)]:
+            self._let_go(other)  # the same weights twice are of no use
+        # What it holds already it need not get.
+        held = model.nbytes if wanted in self._loaded else 0
+        while others := [each for each in self._loaded if each != wanted]:
+            room = self.room()
+            if needed.device - held + _SPARE <= room.device and needed.host - held + _SPARE <= room.host:
+                return
+            self._let_go(others[0])
 
-def _close(pipelines: Iterable[VideoPipeline]) -> None:
-    for pipeline in pipelines:
-        pipeline.close()
-
-
-def _collect() -> None:
-    gc.collect()
-    if torch.cuda.is_available() and torch.cuda.is_initialized():
-        torch.cuda.empty_cache()
+    def _let_go(self, wanted: Wanted) -> None:
+        log.info("%s makes room", wanted.model)
+        self._loaded.pop(wanted).close()
+        self.settle()

@@ -8,7 +8,7 @@ from typing import Any, Final
 
 from tests.failure.ways.stage import WAYS, Stage, hub_of, way
 from tests.hub.loopback import SendTo, Stall, Status, WrongBytes
-from tests.hub.scene import REPO, pull, repository
+from tests.hub.scene import REPO, SMALL_5B, SMALL_5B_REPO, SMALL_5B_VARIANT, pull, repository
 from tests.server.serving import serving
 from wanvideo.errors import WanVideoError
 from wanvideo.failure import failure_of
@@ -16,8 +16,6 @@ from wanvideo.server.downloads import DownloadState
 from wanvideo.weights.download.disk import Disk
 
 SMALLEST: Final = "ti2v-5B"
-REPOSITORY: Final = "Wan-AI/Wan2.2-TI2V-5B-Diffusers"
-VARIANT: Final = "fp32"  # that lies there; which one is chosen depends on the machine
 
 
 _HUB: Final = {
@@ -81,16 +79,16 @@ def _(stage: Stage) -> Mapping[str, Any]:
 @way("DOWNLOAD_CANCELLED")
 def _(stage: Stage) -> Mapping[str, Any]:
     """By its own address, while a job waits for it."""
-    stage.hub.add(REPOSITORY, {"model_index.json": b"{}", "vae/model.safetensors": bytes(10**6)})
+    stage.hub.add(SMALL_5B_REPO, SMALL_5B)
     stage.hub.bytes_per_second = 10_000
     try:
-        task = stage.submit(model_type=SMALLEST, variant=VARIANT, force=True, steps=None, frames=None)
+        task = stage.submit(model_type=SMALLEST, variant=SMALL_5B_VARIANT, force=True, steps=None, frames=None)
         stage.until_download(SMALLEST, DownloadState.DOWNLOADING)
         stage.server.parts.downloads.cancel(SMALLEST)
         failure: dict[str, Any] = stage.server.until(task, "failed")["failure"]
     finally:
         stage.hub.bytes_per_second = None
-        del stage.hub.repositories[REPOSITORY]
+        del stage.hub.repositories[SMALL_5B_REPO]
     return failure
 
 
@@ -123,13 +121,13 @@ def _(stage: Stage) -> Mapping[str, Any]:
 @way("DOWNLOAD_FAILED", slow=True)
 def _(stage: Stage) -> Mapping[str, Any]:
     """The child that downloads ends at once, however often it is started. In a server that has none yet."""
-    stage.hub.add(REPOSITORY, {"model_index.json": b"{}"})
+    stage.hub.add(SMALL_5B_REPO, SMALL_5B)
     try:
         with serving(stage.tmp / "failing", hubs=(hub_of(stage.hub),), demo=False) as server:
             server.parts.downloads._command = ("false",)
-            body = {"model_type": SMALLEST, "variant": VARIANT, "prompt": "a circle", "force": True}
+            body = {"model_type": SMALLEST, "variant": SMALL_5B_VARIANT, "prompt": "a circle", "force": True}
             task = server.post("/api/v1/generation/submit", body)["task_id"]
             failure: dict[str, Any] = server.until(task, "failed")["failure"]
     finally:
-        del stage.hub.repositories[REPOSITORY]
+        del stage.hub.repositories[SMALL_5B_REPO]
     return {**failure, "actions": []}  # are those of a server that is gone

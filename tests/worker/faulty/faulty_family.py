@@ -43,6 +43,7 @@ from wanvideo.families.protocol import (
     adapt,
 )
 from wanvideo.pipelines.state import Checkpoint
+from wanvideo.weights.giving_up import go_on_or_give_up
 
 STEPS = 2
 
@@ -78,6 +79,13 @@ def cuda(number: int, text: str) -> Callable[[], NoReturn]:
     return fail(error)
 
 
+def slowly() -> None:
+    """As a model of 28 GB is read: in many small steps."""
+    for _ in range(1000):
+        go_on_or_give_up()
+        time.sleep(0.05)
+
+
 FAULTS: Mapping[str, Callable[[], object]] = {
     "gpu-memory": fail(torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB")),
     "planned": fail(NotEnoughMemory("12 GiB are needed", facts={"short_bytes": 1})),
@@ -98,6 +106,7 @@ FAULTS: Mapping[str, Callable[[], object]] = {
     "corrupt": fail(ModelCorrupt(f"{Path(__file__).parent}/transformer_2/weights.safetensors is truncated")),
     "not-finite": fail(NonFiniteLatents("step 1 gave numbers that are not finite")),
     "killed": lambda: os.kill(os.getpid(), signal.SIGKILL),
+    "slow": slowly,
     "stuck": lambda: time.sleep(3600),
 }
 

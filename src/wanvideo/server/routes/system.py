@@ -292,7 +292,7 @@ def _about_limits(limits: Limits, *, has_gpu: bool) -> list[str]:
 
 
 def _hardware(parts: Parts) -> HardwareProfile:
-    machine = this_machine(parts.settings.device if parts.settings.device == "cpu" else "auto")
+    machine = this_machine("cpu" if parts.settings.first_device == "cpu" else "auto")
     gpu = machine.gpu
     capability = machine.capability
     return HardwareProfile(
