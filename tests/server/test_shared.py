@@ -87,6 +87,8 @@ def test_two_servers_with_one_queue_tell_their_clients_the_same(tmp_path: Path, 
         for socket in (one, two):
             frames = (json.loads(socket.recv(timeout=20)) for _ in range(100))
             next(each for each in frames if each["type"] == "task_update" and each["data"]["status"] == "cancelled")
+        nodes = first.get("/api/v1/system/nodes")["nodes"]
+        assert sorted((node["kind"], node["here"]) for node in nodes) == [("server", False), ("server", True)]
         assert "wanvideo_node_workers{" in first.client.get("/metrics").text
         name = first.client.post("/api/v1/inputs", files={"file": ("a.png", _png(), "image/png")}).json()["name"]
         assert second.client.get(f"/api/v1/inputs/{name}").status_code == 200
