@@ -1,6 +1,7 @@
 """The whole server where its files lie in a storage that several machines share."""
 
 import json
+import time
 import uuid
 from contextlib import ExitStack
 from io import BytesIO
@@ -11,6 +12,7 @@ from PIL import Image
 from pydantic import SecretStr, ValidationError
 from websockets.sync.client import connect
 
+from tests import bucket
 from tests.postgres import Postgres
 from tests.server.serving import no_workers, serving, sources
 from wanvideo.errors import DataFolderInUse, StorageFailed
@@ -26,7 +28,7 @@ def test_a_video_is_served_from_the_storage_whole_and_in_ranges(tmp_path: Path, 
     with serving(tmp_path, database=database, storage=str(storage)) as server:
         made = server.submit()["task_id"]
         task = server.until(made, "completed", seconds=120)
-        assert list((tmp_path / "data" / "outputs").iterdir()) == []
+        until_empty(tmp_path / "data" / "outputs")
         (path,) = (storage / "outputs").iterdir()
         content = path.read_bytes()
         url = f"/api/v1/outputs/{made}/download"
@@ -94,7 +96,35 @@ def test_two_servers_with_one_queue_tell_their_clients_the_same(tmp_path: Path, 
         assert second.client.get(f"/api/v1/inputs/{name}").status_code == 200
 
 
+def until_empty(folder: Path, seconds: float = 10.0) -> None:
+    """What was published leaves its machine after everybody was told that it is there."""
+    end = time.monotonic() + seconds
+    while found := list(folder.iterdir()):
+        assert time.monotonic() < end, found
+        time.sleep(0.02)
+
+
 def _png() -> bytes:
     data = BytesIO()
     Image.new("RGB", (96, 64), "teal").save(data, "PNG")
     return data.getvalue()
+
+
+@pytest.mark.slow
+def test_a_video_is_made_from_a_picture_and_kept_in_a_bucket(
+    tmp_path: Path, postgres: Postgres, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    database = SecretStr(postgres.create(uuid.uuid4().hex))
+    with bucket.running() as address:
+        for name, value in {**bucket.KEYS, "AWS_ENDPOINT_URL": address}.items():
+            monkeypatch.setenv(name, value)
+        with serving(tmp_path, database=database, storage=f"s3://{bucket.NAME}/wan") as server:
+            name = server.client.post("/api/v1/inputs", files={"file": ("a.png", _png(), "image/png")}).json()["name"]
+            (tmp_path / "data" / "inputs" / name).unlink()  # as on a machine that did not take the upload
+            made = server.submit(model_type="I2V-A14B", image_name=name)["task_id"]
+            server.until(made, "completed", seconds=120)
+            until_empty(tmp_path / "data" / "outputs")
+            video = server.client.get(f"/api/v1/outputs/{made}/download").content
+            assert video[4:8] == b"ftyp"
+            part = server.client.get(f"/api/v1/outputs/{made}/download", headers={"Range": "bytes=4-7"})
+            assert (part.status_code, part.content) == (206, b"ftyp")
