@@ -15,6 +15,7 @@ from typing import Any
 import httpx2
 
 WAN = (sys.executable, "-c", "import sys; from wanvideo.cli.main import main; sys.exit(main())")
+NAME = "video.test"  # of the one address in front of several servers
 LEASE = 3  # seconds
 
 
@@ -29,7 +30,7 @@ class Cluster:
     def environment(self) -> dict[str, str]:
         return os.environ | {
             "WANVIDEO_DATABASE": self.database, "WANVIDEO_LEASE_SECONDS": str(LEASE), "WANVIDEO_DEVICE": "cpu",
-            "WANVIDEO_MIN_FREE_BYTES": "0", "OMP_NUM_THREADS": "1",
+            "WANVIDEO_MIN_FREE_BYTES": "0", "WANVIDEO_ALLOWED_HOSTS": NAME, "OMP_NUM_THREADS": "1",
         }  # fmt: skip
 
     @contextmanager
