@@ -1,6 +1,7 @@
 """The command line called in this process: arguments in; exit code, stdout and stderr out."""
 
 import json
+import uuid
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -8,6 +9,8 @@ from typing import Any
 
 import pytest
 
+from tests.machines import Cluster
+from tests.postgres import Postgres
 from wanvideo.cli.main import main
 
 
@@ -81,3 +84,10 @@ def tiny(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for kind in ("t2v", "i2v", "ti2v"):
         write_model(root / kind, kind)
     return root
+
+
+@pytest.fixture
+def cluster(tmp_path: Path, postgres: Postgres) -> Cluster:
+    """Several machines, with nobody at work yet."""
+    (tmp_path / "shared").mkdir()
+    return Cluster(tmp_path, postgres.create(uuid.uuid4().hex))

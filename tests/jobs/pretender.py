@@ -59,6 +59,8 @@ def work(message: dict[str, Any]) -> None:
             return
         kept.write_text(str(step + 1))
         event("step", phase="denoise", step=step + 1, steps=steps)
+        if what == "keep":
+            event("checkpoint", step=step + 1, steps=steps)
     say(type="done", **mine, result={"file": f"{message['job']}.mp4", "first": first, "pid": os.getpid()})
 
 

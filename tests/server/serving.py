@@ -13,7 +13,8 @@ import httpx2
 import uvicorn
 
 from wanvideo.server.app import create_app
-from wanvideo.server.build import Workers, build
+from wanvideo.server.build import build
+from wanvideo.server.node import Workers
 from wanvideo.server.parts import Parts, Sources
 from wanvideo.server.run import MAX_MESSAGE
 from wanvideo.server.settings import Settings

@@ -23,6 +23,7 @@ from wanvideo.cli import (
     scan,
     serve,
     upkeep,
+    worker,
 )
 from wanvideo.cli.environment import DEBUG_VARIABLE, debugging, package_version
 from wanvideo.cli.output import (
@@ -61,6 +62,7 @@ models.app.command("remove")(upkeep.remove)
 app.add_typer(models.app, name="models")
 app.add_typer(lora.app, name="lora")
 app.command("serve")(serve.serve)
+app.add_typer(worker.app, name="worker")
 app.command("outputs")(outputs.outputs)
 app.command("backup")(backup.backup)
 app.command("restore")(backup.restore)

@@ -2,7 +2,7 @@
 
 import logging
 import socket
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -13,6 +13,7 @@ from wanvideo.cli.output import Output, UsageFault
 from wanvideo.errors import WanVideoError
 
 if TYPE_CHECKING:
+    from wanvideo.server.cluster import Cluster
     from wanvideo.server.settings import Settings
 
 
@@ -36,6 +37,14 @@ def serve(
             metavar="URL",
             help="postgresql://USER@HOST/NAME instead of SQLite; better set WANVIDEO_DATABASE if it has a password.",
         ),
+    ] = None,
+    storage: Annotated[
+        str | None,
+        typer.Option(metavar="PLACE", help="That several machines share: an absolute folder or s3://BUCKET/PREFIX."),
+    ] = None,
+    executor: Annotated[
+        str | None,
+        typer.Option(metavar="NAME", help="process, or ray: one worker for each GPU of the Ray cluster here."),
     ] = None,
     outputs_dir: Annotated[
         Path | None, typer.Option(metavar="FOLDER", help="For finished videos. Default: outputs/ in the data folder.")
@@ -93,6 +102,8 @@ def serve(
         "port": port,
         "data_dir": data_dir,
         "database": database,
+        "storage": storage,
+        "executor": executor,
         "outputs_dir": outputs_dir,
         "name_template": name_template,
         "device": device,
@@ -119,23 +130,39 @@ def serve(
         if settings.demo:
             say("the three model types mean the built-in demo models")
 
-    run(settings, sources, listener, started)
+    run(settings, sources, listener, started, cluster=_cluster() if settings.executor == "ray" else None)
 
 
-def settings_of(given: Mapping[str, Any]) -> "Settings":
-    """What was given, None apart, and the environment. Raises UsageFault, with what is wrong in words."""
+def _cluster() -> "Cluster":
+    """Raises ClusterUnsafe before anything is opened."""
+    from wanvideo.cli.ray_group import RayGroup
+    from wanvideo.server.cluster import Cluster, require_token
+
+    require_token()
+    return Cluster(RayGroup)
+
+
+def settings_of(given: Mapping[str, Any], *, needs: Sequence[str] = ()) -> "Settings":
+    """What was given, None apart, and the environment. Raises UsageFault, with what is wrong in words.
+
+    needs: what has to be set.
+    """
     from pydantic import ValidationError
 
     from wanvideo.server.settings import PREFIX, Settings
 
     try:
-        return Settings(**{name: value for name, value in given.items() if value is not None})
+        settings = Settings(**{name: value for name, value in given.items() if value is not None})
     except ValidationError as error:
         faults = [
             f"{'.'.join(map(str, each['loc'])) or 'settings'}: {each['msg'].removeprefix('Value error, ')}"
             for each in error.errors()
         ]
         raise UsageFault(f"{'; '.join(faults)} (`wan serve --help`, or variables {PREFIX}...)") from None
+    for name in needs:
+        if getattr(settings, name) is None:
+            raise UsageFault(f"the {name} is missing: name it, or set {PREFIX}{name.upper()}")
+    return settings
 
 
 def _listen(host: str, port: int) -> socket.socket:

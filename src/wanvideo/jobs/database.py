@@ -5,10 +5,11 @@ connection writes, and it alone checkpoints: readers are read-only, and are clos
 """
 
 import sqlite3
-from collections.abc import Iterator
-from contextlib import contextmanager
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, cast
 
 from sqlalchemy import Connection, Engine, create_engine, event, inspect, make_url, text
 from sqlalchemy.exc import ArgumentError, DatabaseError, DBAPIError, SQLAlchemyError
@@ -23,6 +24,7 @@ _DISK_FULL: Final = "53100"  # PostgreSQL's code
 _SERVER: Final = 0x57414E  # PostgreSQL's advisory lock of a server
 _MIGRATIONS: Final = Path(__file__).parent / "migrations"
 _BUSY_SECONDS: Final = 10.0
+_PATIENCE: Final = 1.0  # seconds; another one that starts has the database to itself for an instant
 
 
 class Database:
@@ -55,6 +57,8 @@ class Database:
             config = Config()
             config.set_main_option("script_location", str(_MIGRATIONS))
             config.attributes["connection"] = connection
+            if not self.is_sqlite:  # two servers that start at the same time do it one after the other
+                connection.exec_driver_sql(f"SELECT pg_advisory_xact_lock({_SERVER - 1})")
             _require_known(_revision(connection))
             if revision == HEAD or (revision != BASE and revision > (_revision(connection) or "")):
                 command.upgrade(config, revision)
@@ -86,22 +90,52 @@ class Database:
                     raise StorageFailed(f"{name} of PostgreSQL is off, so a power cut loses jobs: turn it on")
 
     @contextmanager
-    def alone(self) -> Iterator[None]:
+    def alone(self, *, with_others: bool = False) -> Iterator[None]:
         """Keep other servers away from a database of PostgreSQL while the block runs. Raises DataFolderInUse.
 
-        SQLite's file lies in the data folder, which has a lock of its own.
+        with_others: those who say that, too, may come. SQLite's file lies in the data folder, which has a lock of its
+        own.
         """
-        if self.is_sqlite:
-            yield
-            return
-        with self._explained(), self._writer.connect() as connection:
-            connection.detach()  # from the pool: the lock ends with the connection, however that ends
-            if not connection.exec_driver_sql(f"SELECT pg_try_advisory_lock({_SERVER})").scalar():
+        with self._lock(_SERVER, shared=with_others, patience=_PATIENCE) as got:
+            if not got:
                 raise DataFolderInUse(
-                    "the database is in use by another server: stop that one, or choose another database"
+                    "the database is in use by another server: stop that one, choose another database, or let both "
+                    "have their files in one place with --storage"
                 )
-            connection.commit()
             yield
+
+    @contextmanager
+    def turn(self, number: int) -> Iterator[bool]:
+        """Whether it is this process that does something now of which one is enough; the others leave it alone."""
+        with self._lock(_SERVER + number) as got:
+            yield got
+
+    @contextmanager
+    def listening(self, channel: str) -> Iterator[Callable[[float], Sequence[str]]]:
+        """PostgreSQL's LISTEN: gives what waits so many seconds for notices, and says what they were.
+
+        Raises StorageFailed, now or then.
+        """
+        import psycopg
+
+        with self._explained(), self._reader.connect() as connection:
+            driver = cast("psycopg.Connection[Any]", connection.connection.driver_connection)
+            connection.detach()  # from the pool
+            connection.exec_driver_sql(f"LISTEN {channel}")
+
+            def heard(seconds: float) -> Sequence[str]:
+                try:
+                    return [each.payload for each in driver.notifies(timeout=seconds, stop_after=1)]
+                except psycopg.Error as error:
+                    raise StorageFailed(f"the database is not heard: {error!s:.300}") from error
+
+            yield heard
+
+    def notify(self, channel: str, notices: Sequence[str]) -> None:
+        """PostgreSQL's NOTIFY, of texts below 8000 bytes. Nothing of it is stored. Raises StorageFailed."""
+        query = text("SELECT pg_notify(:channel, notice) FROM unnest(CAST(:notices AS text[])) AS notice")
+        with self.read() as connection:
+            connection.execute(query, {"channel": channel, "notices": list(notices)})
 
     @contextmanager
     def write(self) -> Iterator[Connection]:
@@ -113,6 +147,29 @@ class Database:
     def read(self) -> Iterator[Connection]:
         with self._explained(), self._reader.connect() as connection:
             yield connection
+
+    @contextmanager
+    def _lock(self, number: int, *, shared: bool = False, patience: float = 0.0) -> Iterator[bool]:
+        """Whether the advisory lock was to be had in so many seconds; it ends with the block, or with the connection.
+
+        SQLite has none.
+        """
+        if self.is_sqlite:
+            yield True
+            return
+        kind = "_shared" if shared else ""
+        until = time.monotonic() + patience
+        with self._explained(), self._reader.connect() as connection:
+            connection.detach()  # from the pool: nobody else gets the connection, and with it the lock
+            take = f"SELECT pg_try_advisory_lock{kind}({number})"
+            while not (got := bool(connection.exec_driver_sql(take).scalar())) and time.monotonic() < until:
+                time.sleep(0.05)
+            try:
+                yield got
+            finally:
+                if got:
+                    with suppress(DBAPIError):  # the connection has ended, and with it the lock
+                        connection.exec_driver_sql(f"SELECT pg_advisory_unlock{kind}({number})")
 
     @property
     def broken(self) -> str | None:

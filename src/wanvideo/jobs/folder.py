@@ -36,6 +36,11 @@ class DataFolder:
         return self.root / "server.json"
 
     @property
+    def node(self) -> Path:
+        """What the process that works here is called among others of one database."""
+        return self.root / "node"
+
+    @property
     def inputs(self) -> Path:
         """Pictures that requests begin with."""
         return self.root / "inputs"

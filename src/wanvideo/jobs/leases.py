@@ -3,7 +3,6 @@
 An attempt is fenced by its number: what one says after it was ended is not kept.
 """
 
-import shutil
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any, Final
@@ -35,10 +34,12 @@ class Leases:
             row = connection.execute(next_queued()).first()
             return None if row is None else self.ledger.job(row)
 
-    def claim(self, worker: str, *, lacks: Callable[[JobSpec], bool] = lambda _: False) -> Job | None:
+    def claim(
+        self, worker: str, *, lacks: Callable[[JobSpec], bool] = lambda _: False, downloader: str = DOWNLOADER
+    ) -> Job | None:
         """Give the job whose turn it is to a worker; None: there is none.
 
-        lacks: whether files have to be fetched first; then the job goes to the downloader, and is in that phase. Where
+        lacks: whether files have to be fetched first; then the job goes to `downloader`, and is in that phase. Where
         many claim from PostgreSQL at the same time, each gets another job, and nobody waits.
         """
         # Where one writes at a time, those who find nothing to do look first, and keep nobody from writing.
@@ -50,7 +51,7 @@ class Leases:
                 return None
             found = self.ledger.job(row)
             fetches = lacks(found.spec)
-            change = self._begin(connection, found, DOWNLOADER if fetches else worker, DOWNLOAD if fetches else None)
+            change = self._begin(connection, found, downloader if fetches else worker, DOWNLOAD if fetches else None)
         return self._begun(change)
 
     def start(self, job: str, worker: str, *, phase: str | None = None) -> Job | None:
@@ -111,23 +112,29 @@ class Leases:
         self.ledger.tell(change)
         return True
 
-    def recover(self, worker: str | None = None) -> list[Job]:
+    def recover(self, worker: str | None = None, *, node: str | None = None) -> list[Job]:
         """What nobody works on any more waits again, or is cancelled if that was asked: all that a former server left
-        running, or a worker.
+        running, or a node, or a worker.
         """
-        query = select(JOBS).where(JOBS.c.state == str(State.RUNNING))
-        if worker is not None:
-            query = query.where(JOBS.c.worker == worker)
         reason = "the server was stopped" if worker is None else "the database was away or full"
-        with self.ledger.database.read() as connection:
-            rows = connection.execute(query)
-            left = [self.ledger.job(row) for row in rows]
+        left = self.running(worker, node=node)
         for job in left:
             if job.cancelling:
                 self.confirm_cancelled(job)
             else:
                 self.requeue(job, reason)
         return left
+
+    def running(self, worker: str | None = None, *, node: str | None = None) -> list[Job]:
+        """What a worker has, or all workers of a node; else all."""
+        query = select(JOBS).where(JOBS.c.state == str(State.RUNNING))
+        if worker is not None:
+            query = query.where(JOBS.c.worker == worker)
+        if node is not None:
+            query = query.where(JOBS.c.worker.startswith(f"{node}/", autoescape=True))
+        with self.ledger.database.read() as connection:
+            rows = connection.execute(query)
+            return [self.ledger.job(row) for row in rows]
 
     def is_cancelling(self, job: Job) -> bool:
         with self.ledger.database.read() as connection:
@@ -174,7 +181,7 @@ class Leases:
             if state is not State.CANCELLED:
                 connection.execute(insert(RUNS).values(**_run_of(change.job, self.ledger.now())))
         if state is State.SUCCEEDED:
-            shutil.rmtree(self.ledger.folder.job(job.id), ignore_errors=True)
+            self.ledger.job_files.remove_state(job.id)
         self.ledger.tell(change)
         return True
 

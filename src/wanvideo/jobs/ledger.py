@@ -13,9 +13,11 @@ from sqlalchemy import Connection, func, insert, select, update
 
 from wanvideo.errors import JobConflict, JobNotFound
 from wanvideo.jobs.database import Database
+from wanvideo.jobs.files import Files
 from wanvideo.jobs.folder import DataFolder
 from wanvideo.jobs.job import NEXT, Job, JobEvent, Progress, State
 from wanvideo.jobs.rows import dumped, job_of
+from wanvideo.jobs.storage import Storage
 from wanvideo.jobs.tables import EVENTS, JOBS, SETTINGS
 
 log = logging.getLogger(__name__)
@@ -29,6 +31,7 @@ class Change:
     kind: str  # of the event; "progress" and "preview" are never kept, "deleted" is the last
     data: Mapping[str, Any]
     event: JobEvent | None = None
+    here: bool = True  # it was made by this process, and not by another one with the same database
 
 
 Subscriber = Callable[[Change], None]
@@ -37,8 +40,17 @@ Subscriber = Callable[[Change], None]
 class Ledger:
     """The jobs of one data folder."""
 
-    def __init__(self, database: Database, folder: DataFolder, *, now: Callable[[], float] = time.time) -> None:
+    def __init__(
+        self,
+        database: Database,
+        folder: DataFolder,
+        *,
+        shared: Storage | None = None,
+        now: Callable[[], float] = time.time,
+    ) -> None:
+        """shared: where several machines keep their files; None: in the folder alone."""
         self.database, self.folder, self.now = database, folder, now
+        self.job_files = Files(folder, shared)
         self._live: dict[str, Progress] = {}
         self._subscribers: list[Subscriber] = []
         self._lock = threading.Lock()
@@ -140,6 +152,16 @@ class Ledger:
         """Until something changes, or so long."""
         with self._changed:
             self._changed.wait(seconds)
+
+    def hear(self, change: Change) -> None:
+        """Of another process: as if it had been made here."""
+        job = change.job
+        with self._lock:
+            if job.state is State.RUNNING and change.kind != "deleted":
+                self._live[job.id] = job.progress
+            else:
+                self._live.pop(job.id, None)
+        self.tell(change)
 
     def tell(self, *changes: Change) -> None:
         with self._lock:

@@ -78,6 +78,15 @@ class Outbox:
             row = connection.execute(query.limit(1)).first()
         return None if row is None else Delivery(**row._mapping)
 
+    def take(self, delivery: Delivery, seconds: float) -> bool:
+        """Keep other servers from sending it too for so long. False: one of them was quicker."""
+        if self.ledger.database.is_sqlite:  # there is no other one
+            return True
+        mine = (DELIVERIES.c.id == delivery.id) & (DELIVERIES.c.due == delivery.due)
+        with self.ledger.database.write() as connection:
+            values = {"due": self.ledger.now() + seconds}
+            return connection.execute(update(DELIVERIES).where(mine).values(**values)).rowcount == 1
+
     def remove(self, delivery: Delivery) -> None:
         """It has arrived, or is given up."""
         with self.ledger.database.write() as connection:
@@ -123,6 +132,10 @@ class Outbox:
         messages = [message for job, event in events for message in self._messages(job, event)]
         last = events[-1][1].seq
         with self.ledger.database.write() as connection:
+            told = connection.execute(select(SETTINGS.c.value).where(SETTINGS.c.name == _NAME).with_for_update())
+            if (others := int(told.scalar_one())) != self._told:  # another server was quicker
+                self._told = others
+                return 0
             if messages:
                 connection.execute(insert(DELIVERIES), messages)
             self._set_told(connection, last)
@@ -142,5 +155,6 @@ class Outbox:
 
     @staticmethod
     def _set_told(connection: Connection, seq: int) -> None:
-        connection.execute(delete(SETTINGS).where(SETTINGS.c.name == _NAME))
-        connection.execute(insert(SETTINGS).values(name=_NAME, value=str(seq)))
+        changed = connection.execute(update(SETTINGS).where(SETTINGS.c.name == _NAME).values(value=str(seq)))
+        if changed.rowcount == 0:
+            connection.execute(insert(SETTINGS).values(name=_NAME, value=str(seq)))

@@ -4,7 +4,6 @@
 """
 
 import json
-import shutil
 import time
 import uuid
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
@@ -34,6 +33,7 @@ from wanvideo.jobs.queries import (
 )
 from wanvideo.jobs.rows import dumped, event_of, spec_row
 from wanvideo.jobs.spec import JobSpec
+from wanvideo.jobs.storage import Storage
 from wanvideo.jobs.tables import EVENTS, JOBS, RUNS, SETTINGS, TOTALS
 
 
@@ -59,11 +59,12 @@ class Queue(Ledger):
         folder: DataFolder,
         *,
         most_waiting: int = 1000,
+        shared: Storage | None = None,
         now: Callable[[], float] = time.time,
         new_id: Callable[[], str] = lambda: uuid.uuid4().hex,
     ) -> None:
         """most_waiting: jobs that may wait; more are refused."""
-        super().__init__(database, folder, now=now)
+        super().__init__(database, folder, shared=shared, now=now)
         self.intake = Intake(ledger=self, most_waiting=most_waiting, new_id=new_id)
 
     # --- what there is -----------------------------------------------------------------------------------------------
@@ -381,10 +382,9 @@ class Queue(Ledger):
 
     def remove_files(self, job: Job, *, video: bool = True) -> None:
         """Of a job that is forgotten."""
-        shutil.rmtree(self.folder.job(job.id), ignore_errors=True)
+        self.job_files.remove_state(job.id)
         if video and job.result is not None:
-            (self.folder.outputs / str(job.result.get("file", ""))).unlink(missing_ok=True)
-            self.folder.thumbnail(job.id).unlink(missing_ok=True)
+            self.job_files.remove_video(job.id, str(job.result.get("file", "")))
 
 
 def changed(spec: JobSpec, changes: Mapping[str, Any]) -> JobSpec:

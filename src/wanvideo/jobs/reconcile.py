@@ -14,6 +14,7 @@ from wanvideo.jobs.queue import Queue
 
 log = logging.getLogger(__name__)
 
+GATHERING: Final = 2  # see `Database.turn`
 HALF_VIDEO: Final = ".wan-*.part"  # as `wanvideo.media.output` names them
 _AT_WORK_SECONDS: Final = 3600.0  # without a frame, after which nobody writes a half video any more
 
@@ -29,7 +30,9 @@ class Found:
 
 def reconcile(queue: Queue) -> Found:
     """Remove half files and folders that nobody needs; name the jobs whose videos are gone."""
-    queue.gather_totals()
+    with queue.database.turn(GATHERING) as mine:
+        if mine:
+            queue.gather_totals()
     folder = queue.folder
     half = [path for place in (folder.thumbnails, folder.inputs) for path in place.glob("*.part")]
     half += [path for path in folder.outputs.glob(HALF_VIDEO) if _is_ours(folder, path)]
@@ -58,7 +61,7 @@ def _is_needed(queue: Queue, job: str) -> bool:
 
 
 def _lost(queue: Queue) -> Iterator[str]:
-    there = {path.name for path in queue.folder.outputs.iterdir()}
+    there = queue.job_files.videos()
     for job, file in queue.files():
         if file not in there:
             yield job

@@ -26,6 +26,7 @@ DAY: Final = 86_400.0
 Reason = Literal["keep_days", "quota_bytes"]
 SECONDS: Final = 600.0  # between two sweeps
 DELETIONS: Final = 30  # days for which clients may be away and still hear of deletions
+SWEEPING: Final = 1  # see `Database.turn`
 _AT_ONCE: Final = 100  # jobs of one transaction
 
 _DONE: Final = JOBS.c.state.in_([str(state) for state in DONE])
@@ -172,9 +173,11 @@ class Sweeper:
     def _run(self) -> None:
         while True:
             try:
-                self.retention.queue.forget_deletions(self.retention.queue.now() - DELETIONS * DAY)
-                # Without rules too: what others once announced is spared.
-                self.retention.sweep()
+                with self.retention.queue.database.turn(SWEEPING) as mine:
+                    if mine:
+                        self.retention.queue.forget_deletions(self.retention.queue.now() - DELETIONS * DAY)
+                        # Without rules too: what others once announced is spared.
+                        self.retention.sweep()
             except WanVideoError as error:
                 log.error("finished jobs were not looked through: %s", error.message)
             if self._stopping.wait(self._seconds) or not self.retention.rules.any:

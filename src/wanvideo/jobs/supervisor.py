@@ -8,24 +8,26 @@ import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any, Final, Protocol
+from typing import Any, Final, Protocol, TypeVar
 
 from wanvideo.errors import DiskFull, StorageFailed, WanVideoError
 from wanvideo.jobs.eta import Eta, scaled
 from wanvideo.jobs.executor import Executor, MakeExecutor, Message
-from wanvideo.jobs.folder import DataFolder
 from wanvideo.jobs.job import DOWNLOAD, Job, Progress, State
 from wanvideo.jobs.leases import DOWNLOADER, Leases
 from wanvideo.jobs.ledger import Change
+from wanvideo.jobs.nodes import worker_name
 from wanvideo.jobs.queue import Queue
 from wanvideo.jobs.reconcile import remove_drafts
 from wanvideo.jobs.spec import JobSpec
 
 log = logging.getLogger(__name__)
+ResultT = TypeVar("ResultT")
 
 MOST_DEATHS: Final = 3  # of workers with one job, after which it is the job's fault
 STICKY: Final = frozenset({"CUDA_FATAL", "GPU_LOST"})  # failures after which only a new process helps
 _POLL_SECONDS: Final = 0.1
+_PAUSES: Final = (1, 2, 4, 8, 16)  # between tries to reach the storage, times `start_again_after`
 # Events of a worker that are kept; the others are told to those who watch, and forgotten.
 _KEPT: Final = frozenset(
     {"resolved", "plan", "phase", "checkpoint", "adapted", "warning", "fallback", "resumed", "together"}
@@ -101,16 +103,19 @@ class Supervisor:
         *,
         describe: Describe,
         preparer: Preparer | None = None,
+        node: str | None = None,
         deadlines: Deadlines = Deadlines(),
         now: Callable[[], float] = time.monotonic,
         start_again_after: float = 1.0,
         lending: bool = False,
     ) -> None:
-        """start_again_after: seconds, twice as long after every failed start, up to a minute.
+        """node: which of several processes with one database this is; None: it is the only one.
 
+        start_again_after: seconds, twice as long after every failed start, up to a minute.
         lending: while few jobs wait, idle workers lend their devices to one that begins.
         """
-        self.queue, self.leases = queue, Leases(queue)
+        self.queue, self.leases, self.node = queue, Leases(queue), node
+        self.downloader = worker_name(node, DOWNLOADER)
         self.describe, self.preparer = describe, preparer
         self.deadlines, self.now, self.start_again_after = deadlines, now, start_again_after
         self.lending, self.stopping = lending, threading.Event()
@@ -122,7 +127,7 @@ class Supervisor:
     def start(self) -> None:
         """Take up what a predecessor left, and begin."""
         self._unsubscribe = self.queue.subscribe(self._on_change)
-        self.leases.recover()
+        self.leases.recover(node=self.node)
         for lane in self._lanes:
             lane.thread.start()
 
@@ -145,6 +150,17 @@ class Supervisor:
             lane.thread.join(5.0)
         self._unsubscribe()
         return not late
+
+    def take_back(self, node: str) -> None:
+        """What a node had that is lost waits again, unless it was lost with too many."""
+        for job in self.leases.running(node=node):
+            if job.cancelling:
+                self.leases.confirm_cancelled(job)
+            elif job.deaths + 1 >= MOST_DEATHS:
+                failed = replace(job, deaths=job.deaths + 1)
+                self.leases.fail(failed, self.describe(job, "crash", {"phase": job.progress.phase}))
+            else:
+                self.leases.requeue(job, "its machine was lost", death=True)
 
     def unload(self) -> None:
         """Let idle workers give back the memory of their models; a busy one does it after its job."""
@@ -169,14 +185,15 @@ class Supervisor:
             if lane.lent:
                 return None
             lenders = self._lenders(lane) if self.lending else ()
-            job = self.take(lane.name)
+            job = self.take(lane.owner)
             if job is None:
                 return None
             lane.begin(job)
             if job.spec.device is not None:
                 lenders = ()
             for each in lenders:
-                each.lent = each.unload = True  # its models make room
+                each.lent = True
+                each.errands.add("unload")  # its models make room
         return job, lenders
 
     def give_back(self, lenders: "Sequence[_Lane]") -> None:
@@ -202,8 +219,8 @@ class Supervisor:
         while not self.stopping.is_set():
             if self.preparer is None:
                 return self.leases.claim(worker)
-            job = self.leases.claim(worker, lacks=self.preparer.missing)
-            if job is None or job.worker != DOWNLOADER:
+            job = self.leases.claim(worker, lacks=self.preparer.missing, downloader=self.downloader)
+            if job is None or job.worker != self.downloader:
                 return job
             self._fetch(job, self.preparer)
         return None
@@ -244,7 +261,8 @@ class Supervisor:
             stop(False)
             self.leases.confirm_cancelled(job)
         for lane in self._lanes:
-            lane.cancel(change.job.id)
+            if lane.owner == change.job.worker:
+                lane.cancel(change.job.id)
 
 
 class _Lane:
@@ -255,6 +273,7 @@ class _Lane:
         self.thread = threading.Thread(target=self.run, name=f"worker {name}", daemon=True)
         self.queue, self.leases = supervisor.queue, supervisor.leases
         self.executor: Executor = make()
+        self.owner = worker_name(supervisor.node, name)
         self.errands: set[str] = set()  # to be told between two jobs
         self.lent = False
         self._state, self._job, self._problem = "starting", None, None  # type: tuple[str, Job | None, str | None]
@@ -337,7 +356,7 @@ class _Lane:
         self.executor.kill()
         while not self.supervisor.stopping.wait(self.supervisor.start_again_after):
             try:
-                self.leases.recover(self.name)
+                self.leases.recover(self.owner)
             except (DiskFull, StorageFailed):
                 continue
             self._problem = None
@@ -414,18 +433,21 @@ class _Attempt:
         """lent: devices of other workers that take part."""
         self.lent = lent
         self.lane, self.job, self.queue, self.leases = lane, job, lane.queue, lane.leases
-        self.supervisor = lane.supervisor
+        self.supervisor, self.files = lane.supervisor, lane.queue.job_files
         self.eta = Eta(now=self.supervisor.now)
         self.expert: str | None = None
         self.saved: Mapping[str, Any] = {}  # of the last state that the worker saved
         self.params: Mapping[str, Any] = {}  # of the video, as the model makes it
         self.progressed = self.supervisor.now()
         self.told = float("-inf")  # when to give up was asked of the worker
+        self.lost = False  # whether somebody else has the job now
 
     def run(self) -> None:
-        folder: DataFolder = self.queue.folder
-        where = folder.job(self.job.id)
-        where.mkdir(parents=True, exist_ok=True)
+        try:
+            where = self._patiently(lambda: self.files.prepare(self.job))
+        except (StorageFailed, DiskFull) as error:
+            self._out_of_reach(error)
+            return
         self.lane._heard = self.supervisor.now()
         self.lane.executor.send(
             {
@@ -457,8 +479,7 @@ class _Attempt:
                 self._event(message["event"])
                 return False
             case "done":
-                if not self.leases.succeed(self.job, message["result"]):
-                    self.job = replace(self.job, result=message["result"])
+                self._succeeded(message["result"])
             case "failed":
                 self._failed(message["failure"], again=bool(message.get("again")))
             case "cancelled":
@@ -486,9 +507,25 @@ class _Attempt:
             self.expert = data.get("expert")
         if kind in ("checkpoint", "resumed"):
             self.saved = data
-        if kind in _KEPT:
-            self.leases.record(self.job, kind, data)
+        if kind == "checkpoint":
+            self.files.save(self.job)
+            self.lane._heard = self.supervisor.now()  # it may take long, and what the worker said meanwhile waits
+        if kind in _KEPT and not self.leases.record(self.job, kind, data):
+            self.lost = True  # this machine was taken for lost, and nothing of the attempt counts any more
+            return
         self.leases.report(self.job, self._progress())
+
+    def _succeeded(self, result: Mapping[str, Any]) -> None:
+        """Put the video where all find it, and then say so."""
+        try:
+            made = self._patiently(lambda: self.files.publish(self.job, result))
+        except (StorageFailed, DiskFull) as error:
+            self._out_of_reach(error)
+            return
+        if not self.leases.succeed(self.job, made):
+            self.job = replace(self.job, result=made)
+            self.files.withdraw(made)
+        self.files.leave(self.job)
 
     def _remember(self, params: Mapping[str, Any]) -> None:
         """Until there is a plan, what the last video of this model took says what this one may take."""
@@ -520,7 +557,7 @@ class _Attempt:
 
     def _pass_on_cancel(self) -> None:
         """Ask the worker to give up, and if it does not, make it."""
-        asked = self.job.id in self.lane._cancelled or self.supervisor.stopping.is_set()
+        asked = self.job.id in self.lane._cancelled or self.lost or self.supervisor.stopping.is_set()
         if asked and self.told == float("-inf"):
             self.told = self.supervisor.now()
             self.lane.executor.send({"type": "cancel", "job": self.job.id, "attempt": self.job.attempt})
@@ -541,6 +578,24 @@ class _Attempt:
         self.lane.executor.kill()
         self._died("hang", {"silent_seconds": silent, "still_seconds": still})
         return True
+
+    def _patiently(self, act: Callable[[], ResultT]) -> ResultT:
+        """The storage of several machines may be away for a while. Raises StorageFailed, DiskFull."""
+        for pause in _PAUSES:
+            try:
+                return act()
+            except StorageFailed as error:
+                log.warning("job %s waits for the storage: %s", self.job.id, error.message)
+                if self.supervisor.stopping.wait(pause * self.supervisor.start_again_after):
+                    break
+        return act()
+
+    def _out_of_reach(self, error: WanVideoError) -> None:
+        """What the job needs cannot be had from the storage, or what it made cannot be put there."""
+        if self.job.deaths + 1 >= MOST_DEATHS or isinstance(error, DiskFull):
+            self.leases.fail(self.job, self.supervisor.describe(self.job, "error", {"error": error}))
+        else:
+            self.leases.requeue(self.job, error.message, death=True)
 
     def _died(self, how: str, known: Mapping[str, Any]) -> None:
         """The worker is gone. The job goes on in another one, unless it has had too many."""

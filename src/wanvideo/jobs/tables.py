@@ -88,6 +88,15 @@ SETTINGS: Final = Table(
     Column("value", Text, nullable=False),  # JSON
 )
 
+# The processes that run workers, where several have one database. See `wanvideo.jobs.nodes`.
+NODES: Final = Table(
+    "nodes",
+    METADATA,
+    Column("id", String(40), primary_key=True),
+    Column("beats", BigInteger, nullable=False),  # a number that its node counts up
+    Column("about", Text, nullable=False),  # JSON
+)
+
 # Messages about ends of jobs on their way to other servers. A row goes when its message has arrived or is given up.
 DELIVERIES: Final = Table(
     "deliveries",

@@ -5,19 +5,12 @@ from contextlib import ExitStack
 from dataclasses import replace
 from typing import Any
 
-from wanvideo.families.registry import installed_families
-from wanvideo.jobs.executor import MakeExecutor
-from wanvideo.jobs.folder import DataFolder
 from wanvideo.jobs.job import DONE, Job, State
 from wanvideo.jobs.ledger import Change
-from wanvideo.jobs.lock import locked
 from wanvideo.jobs.outbox import ENDS, Outbox
 from wanvideo.jobs.queue import Queue
-from wanvideo.jobs.reconcile import reconcile
 from wanvideo.jobs.retention import Retention, Sweeper
-from wanvideo.jobs.supervisor import Supervisor
-from wanvideo.server.catalog import Catalog
-from wanvideo.server.downloads import Download, Downloads
+from wanvideo.server.downloads import Download
 from wanvideo.server.events.frames import of_change, of_download, of_sample
 from wanvideo.server.events.hub import Hub
 from wanvideo.server.inputs import Inputs
@@ -25,71 +18,46 @@ from wanvideo.server.job_views import task_view
 from wanvideo.server.limits import LimitsFile
 from wanvideo.server.metrics import Metrics, Reading
 from wanvideo.server.monitor import Monitor, Sample
-from wanvideo.server.parts import Parts, Sources, offer_here, package_version
-from wanvideo.server.preparing import Preparing
+from wanvideo.server.node import Workers, open_node
+from wanvideo.server.parts import Parts, Sources, package_version
 from wanvideo.server.prompt import Enhancer
 from wanvideo.server.receiving import remove_left_over
 from wanvideo.server.sandbox import Sandbox
 from wanvideo.server.settings import Settings
-from wanvideo.server.stores import database_of, folder_of
 from wanvideo.server.tidying import Tidying, remove_unused
 from wanvideo.server.tokens import TokenCounter
 from wanvideo.server.webhooks import Webhooks, body_of, target_of
-from wanvideo.server.workers import describe, workers_of
-
-Workers = Callable[[Settings, Sources, DataFolder], Mapping[str, MakeExecutor]]
+from wanvideo.server.workers import workers_of
 
 
 def build(settings: Settings, sources: Sources, *, workers: Workers = workers_of) -> Parts:
     """Open everything; nothing works yet. Raises DataFolderInUse, StorageFailed, and whatever else is in the way."""
     with ExitStack() as closing:
-        folder = folder_of(settings)
-        closing.enter_context(locked(folder))
-        folder.note_outputs()
-        database = database_of(settings)
-        closing.callback(database.close)
-        closing.enter_context(database.alone())
-        database.check()
-        database.migrate()
-        queue = Queue(database, folder, most_waiting=settings.max_queued)
-        reconcile(queue)
+        node = open_node(settings, sources, workers, closing, joins=False)
+        folder, queue = node.folder, node.queue
         for place in filter(None, (folder.incoming, sources.library.folder)):
             remove_left_over(place)
         hub = Hub()
-        catalog = Catalog(installed_families(), sources.places, demo=settings.demo)
-        downloads = Downloads(
-            settings.data_dir / "downloads.json",
-            sources.places,
-            sources.hubs,
-            lambda model, variant: offer_here(catalog, settings, model, variant),
-        )
-        preparing = Preparing(catalog, downloads)
         retention = Retention(queue, settings.retention)
-        supervisor = Supervisor(
-            queue,
-            workers(settings, sources, folder),
-            describe=describe,
-            preparer=preparing,
-            lending=settings.gpus_per_job == "auto",
-        )
         sandbox = Sandbox()
         tokens = TokenCounter()
         closing.callback(tokens.close)
-        inputs = Inputs(folder.inputs, sandbox)
+        inputs = Inputs(folder.inputs, sandbox, queue.job_files)
         parts = Parts(
             settings=settings,
             sources=sources,
             folder=folder,
             queue=queue,
-            supervisor=supervisor,
+            node=node,
+            supervisor=node.supervisor,
             retention=retention,
             sweeper=Sweeper(retention),
-            catalog=catalog,
+            catalog=node.catalog,
             inputs=inputs,
             sandbox=sandbox,
             tidying=Tidying(lambda: remove_unused(inputs, queue, settings.input_days)),
             limits=LimitsFile(settings.data_dir / "limits.json"),
-            downloads=downloads,
+            downloads=node.downloads,
             monitor=Monitor(lambda sample: _tell_sample(hub, sample)),
             metrics=Metrics(package_version()),
             hub=hub,
@@ -101,8 +69,7 @@ def build(settings: Settings, sources: Sources, *, workers: Workers = workers_of
             closing=closing.pop_all(),
         )
     parts.closing.callback(queue.subscribe(lambda change: _tell_change(parts, change)))
-    downloads.subscribe(lambda before, after: _tell_download(parts, before, after))
-    downloads.subscribe(lambda _before, after: preparing.changed(after))
+    parts.downloads.subscribe(lambda before, after: _tell_download(parts, before, after))
     parts.metrics.watch(lambda: _readings(parts))
     return parts
 
@@ -177,6 +144,7 @@ def _readings(parts: Parts) -> Iterator[Reading]:
         yield Reading("wanvideo_gpu_memory_total_bytes", "Of a GPU", ("gpu",), labels, taken.gpu.total)
         yield Reading("wanvideo_gpu_memory_used_bytes", "Of a GPU", ("gpu",), labels, taken.gpu.total - taken.gpu.free)
     yield Reading("wanvideo_workers_ready", "Ready or at work", (), (), parts.workers())
+    yield from _readings_of_nodes(parts)
     yield Reading("wanvideo_worker_restarts", "Since the server started", (), (), parts.worker_restarts())
     active = sum(not each.state.over for each in parts.downloads.list())
     yield Reading("wanvideo_downloads_active", "Waiting, paused or running", (), (), active)
@@ -184,3 +152,21 @@ def _readings(parts: Parts) -> Iterator[Reading]:
         "wanvideo_webhooks_waiting", "Messages that have not arrived", (), (), parts.webhooks.outbox.waiting()
     )
     yield Reading("wanvideo_disk_free_bytes", "Where videos go", (), (), parts.free_bytes())
+
+
+def _readings_of_nodes(parts: Parts) -> Iterator[Reading]:
+    """Of every machine that works on the queue, as it last said. One server alone has its own readings above."""
+    for node in parts.nodes():
+        who, host = ("node", "host", "kind"), (node.id, str(node.about["host"]), str(node.about["kind"]))
+        states = [worker["state"] for worker in node.about["workers"]]
+        busy, ready = states.count("busy"), states.count("idle") + states.count("busy")
+        yield Reading("wanvideo_node_workers", "Of a node", who, host, len(states))
+        yield Reading("wanvideo_node_workers_ready", "Ready or at work, of a node", who, host, ready)
+        yield Reading("wanvideo_node_workers_busy", "At work, of a node", who, host, busy)
+        available = node.about["host_available"]
+        yield Reading("wanvideo_node_memory_available_bytes", "Of a node's host memory", who, host, available)
+        for number, gpu in enumerate(node.about["gpus"]):
+            labels, values = (*who, "gpu"), (*host, str(number))
+            used = gpu["total"] - gpu["free"]
+            yield Reading("wanvideo_node_gpu_memory_used_bytes", "Of a node's GPU", labels, values, used)
+            yield Reading("wanvideo_node_gpu_memory_total_bytes", "Of a node's GPU", labels, values, gpu["total"])

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import BinaryIO, Final
 
 from wanvideo.errors import ImageTooLarge, InvalidImage
+from wanvideo.jobs.files import Files
 from wanvideo.server.sandbox import Sandbox
 
 NAME: Final = re.compile(r"[0-9a-f]{64}\.png")
@@ -26,28 +27,38 @@ class Inputs:
 
     folder: Path
     sandbox: Sandbox
+    files: Files | None = None  # who passes pictures on to other machines; None: there are none
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
     def path(self, name: str) -> Path:
         """Where a stored picture lies. Raises InvalidImage if there is none of that name."""
         path = self.folder / name
         with self._lock:
+            if self.files is not None and NAME.fullmatch(name):
+                self.files.picture(name)
             if not NAME.fullmatch(name) or not path.is_file() or path.is_symlink():
                 raise InvalidImage(f"there is no stored picture {name!r:.80}: upload it again")
             if time.time() - path.stat().st_mtime > _FRESH:
                 os.utime(path)  # it is used, and whoever looks for unused ones must not remove it now
+                if self.files is not None:
+                    self.files.share_picture(name)
         return path
 
     def remove_unused(self, used: Callable[[], Container[str]], seconds: float) -> list[str]:
         """Remove what nobody asked for in the last `seconds`, and what is not `used`; the names of what is gone."""
         old = [path for path in self.folder.iterdir() if NAME.fullmatch(path.name) and _age(path) > seconds]
-        names = used() if old else ()
+        shared = [] if self.files is None else self.files.old_pictures(seconds)
+        names = used() if old or shared else ()
         removed = []
         for path in old:
             with self._lock:
                 if path.name not in names and _age(path) > seconds:
                     path.unlink(missing_ok=True)
                     removed.append(path.name)
+        if self.files is not None:
+            for name in shared:
+                if name not in names:
+                    self.files.remove_picture(name)
         return removed
 
     def size(self, name: str) -> tuple[int, int]:
@@ -66,6 +77,8 @@ class Inputs:
             self.sandbox.reencode(raw, clean)
             name = f"{_digest(clean)}.png"
             clean.replace(self.folder / name)
+            if self.files is not None:
+                self.files.share_picture(name)
         finally:
             raw.unlink(missing_ok=True)
             clean.unlink(missing_ok=True)

@@ -155,7 +155,7 @@ def video_view(parts: Parts, job: Job) -> VideoView:
         favourite=job.favourite,
         expires_at=None if job.expires is None else at(job.expires),
         replaces=replaced(job),
-        exists=parts.output_of(job).is_file(),
+        exists=parts.has_video(job),
     )
 
 

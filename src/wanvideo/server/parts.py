@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from wanvideo.errors import WanVideoError
 from wanvideo.families.obtain import Offer, offer
@@ -17,6 +17,7 @@ from wanvideo.jobs import queue as jobs
 from wanvideo.jobs.folder import DataFolder
 from wanvideo.jobs.job import Job, State
 from wanvideo.jobs.lock import Address
+from wanvideo.jobs.nodes import NodeView
 from wanvideo.jobs.queries import Filter
 from wanvideo.jobs.queue import Queue
 from wanvideo.jobs.retention import Retention, Sweeper
@@ -47,6 +48,10 @@ from wanvideo.weights.pick import Hardware
 from wanvideo.weights.places import Places
 from wanvideo.weights.registry import known
 
+_NAMED: Final = 8  # workers that are named where people look
+if TYPE_CHECKING:
+    from wanvideo.server.node import Node
+
 API_VERSION: Final = "2.2.0"  # of the contract that existing clients were written for
 _THERE: Final = ("idle", "busy", "lent")  # workers that are started
 
@@ -76,6 +81,7 @@ class Parts:
     sources: Sources
     folder: DataFolder
     queue: Queue
+    node: "Node"
     supervisor: Supervisor
     retention: Retention
     sweeper: Sweeper
@@ -101,9 +107,8 @@ class Parts:
     def start(self) -> None:
         """Begin to work: what the last server left is taken up."""
         self.monitor.start()
-        self.downloads.start()
         self.webhooks.start()
-        self.supervisor.start()
+        self.node.start()
         self.sweeper.start()
         self.tidying.start()
 
@@ -111,8 +116,7 @@ class Parts:
         """Let the jobs at work keep their state, and close everything."""
         self.tidying.stop()
         self.sweeper.stop()
-        self.supervisor.drain(self.settings.drain_seconds)
-        self.downloads.stop()
+        self.node.stop(self.settings.drain_seconds)
         self.webhooks.stop()
         self.monitor.stop()
         self.closing.close()
@@ -153,7 +157,11 @@ class Parts:
 
     def output_of(self, job: Job) -> Path:
         """Where its video lies, or lay. Never leads out of the folder of outputs."""
-        return self.folder.outputs / Path(str((job.result or {}).get("file", ""))).name
+        return self.queue.job_files.video(str((job.result or {}).get("file", "")))
+
+    def has_video(self, job: Job) -> bool:
+        """Whether its video is still there. In a storage that machines share, nobody looks: it would take too long."""
+        return self.queue.job_files.shared is not None or self.output_of(job).is_file()
 
     def output_bytes(self) -> int:
         """Of all videos."""
@@ -198,9 +206,21 @@ class Parts:
 
     # --- workers -----------------------------------------------------------------------------------------------------
 
+    def nodes(self) -> tuple[NodeView, ...]:
+        """All machines that work on the queue, this one among them; empty where it is the only one that may."""
+        return () if self.node.nodes is None else self.node.nodes.views()
+
     def workers(self) -> int:
-        """Those that are ready or at work."""
-        return sum(each.state in _THERE for each in self.supervisor.workers())
+        """Those that are ready or at work, here and on other machines."""
+        return sum(state in _THERE for _, state in self._worker_states())
+
+    def _worker_states(self) -> list[tuple[str, str]]:
+        """Names and states: of this process as they are now, of others as they last said."""
+        there = [(each.name, each.state) for each in self.supervisor.workers()]
+        for node in self.nodes():
+            if node.id != self.supervisor.node:
+                there += [(f"{node.about['host']} {each['name']}", each["state"]) for each in node.about["workers"]]
+        return there
 
     def worker_restarts(self) -> int:
         return sum(max(0, each.starts - 1) for each in self.supervisor.workers())
@@ -231,9 +251,10 @@ class Parts:
 
     def check_workers(self) -> Check:
         views = self.supervisor.workers()
-        there = [each for each in views if each.state in _THERE]
+        there = [(name, state) for name, state in self._worker_states() if state in _THERE]
         if there:
-            said = ", ".join(f"{each.name} is {each.state}" for each in there)
+            said = ", ".join(f"{name} is {state}" for name, state in there[:_NAMED])
+            said += f", and {len(there) - _NAMED} others" if len(there) > _NAMED else ""
         else:
             said = "; ".join(f"{each.name}: {each.problem or each.state}" for each in views) or "there is none"
         failing = not there and any(each.problem for each in views)

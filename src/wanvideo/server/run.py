@@ -5,7 +5,7 @@ import signal
 import socket
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from types import FrameType
 
 import uvicorn
@@ -13,6 +13,7 @@ import uvicorn
 from wanvideo.jobs.lock import announced
 from wanvideo.server.app import create_app
 from wanvideo.server.build import build
+from wanvideo.server.cluster import Cluster
 from wanvideo.server.parts import Parts, Sources
 from wanvideo.server.protocol import ImpatientProtocol
 from wanvideo.server.settings import Settings
@@ -22,13 +23,23 @@ MAX_FILES = 8192
 KEEP_ALIVE = 30  # seconds; also for the head of a request to arrive
 
 
-def run(settings: Settings, sources: Sources, listener: socket.socket, started: Callable[[], None]) -> None:
+def run(
+    settings: Settings,
+    sources: Sources,
+    listener: socket.socket,
+    started: Callable[[], None],
+    *,
+    cluster: Cluster | None = None,
+) -> None:
     """Serve on `listener`, which is bound. SIGTERM and SIGINT drain; a second one stops at once.
 
-    Raises what `build` raises, and KeyboardInterrupt at the end if it was SIGINT.
+    cluster: where workers are started, too. Raises what `build` and `Cluster.start` raise, and KeyboardInterrupt at the
+    end if it was SIGINT.
     """
     parts = build(settings, sources)
     allow_open_files()
+    if cluster is not None:
+        _start(cluster, parts)
 
     def begun() -> None:
         parts.closing.enter_context(announced(parts.folder, parts.address))
@@ -38,6 +49,15 @@ def run(settings: Settings, sources: Sources, listener: socket.socket, started: 
     asyncio.run(server.serve(sockets=[listener]))
     if server.interrupted:
         raise KeyboardInterrupt
+
+
+def _start(cluster: Cluster, parts: Parts) -> None:
+    """It ends with the parts, and they with it if it cannot start."""
+    with ExitStack() as closing:
+        closing.push(parts.closing)
+        cluster.start()
+        closing.pop_all()
+    parts.closing.callback(cluster.stop, parts.settings.drain_seconds)
 
 
 def allow_open_files() -> None:

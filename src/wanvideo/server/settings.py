@@ -35,6 +35,7 @@ class Settings(BaseSettings):
     data_dir: Path = Field(default_factory=lambda: platformdirs.user_data_path("wanvideo", appauthor=False) / "server")
     web_dir: Path = Path(__file__).with_name("static")  # of the web app, where its build puts it
     database: SecretStr | None = None  # postgresql://..., which may hold a password; None: SQLite in `data_dir`
+    storage: str | None = None  # that several machines share: an absolute folder or s3://BUCKET/PREFIX
     outputs_dir: Path | None = None  # for finished videos; None: in `data_dir`
     name_template: str = USUAL  # of their files
 
@@ -48,9 +49,10 @@ class Settings(BaseSettings):
     # --- what --------------------------------------------------------------------------------------------------------
     demo: bool = False  # the three model types mean the demo models
     fallback: Literal["auto", "demo", "off"] = "auto"
-    device: str = "auto"  # or several with commas: a worker for each
     # Devices that make a video together: so many for each worker, or all that are idle, shared by the jobs that wait.
     gpus_per_job: Literal["auto"] | Annotated[int, Field(ge=1, le=16)] = 1
+    device: str = "auto"  # or several with commas: a worker for each; none: other machines do the work
+    executor: Literal["process", "ray"] = "process"  # ray: one actor for each GPU of a Ray cluster
     embed_settings: bool = True  # files say what they were made with, unless a job says otherwise
     enhancer_url: str | None = None  # of an OpenAI-compatible server, such as http://localhost:11434/v1
     enhancer_model: str | None = None
@@ -76,13 +78,14 @@ class Settings(BaseSettings):
     keep_notice_hours: float = Field(default=24.0, ge=0)  # from the announcement to the removal
     input_days: float = Field(default=7.0, gt=0)  # that a picture without a job is kept
     body_seconds: float = Field(default=60.0, gt=0)  # for a request to arrive; uploads get longer, by their size
+    lease_seconds: float = Field(default=30.0, ge=1)  # of silence, after which a machine's jobs are given to others
     drain_seconds: float = Field(default=10.0, gt=0)
     webhook_seconds: float = Field(default=5.0, gt=0)  # between the first two tries; four times as long each time
 
     @property
     def first_device(self) -> str:
-        """What plans and reports of memory are about."""
-        return self.device.partition(",")[0].strip()
+        """What plans and reports of memory are about. Without workers of its own, a server plans as if it had them."""
+        return "auto" if self.device == "none" else self.device.partition(",")[0].strip()
 
     @field_validator("allowed_hosts", "compat_origin", "webhooks", "webhook_allowed", mode="before")
     @classmethod
@@ -109,6 +112,13 @@ class Settings(BaseSettings):
     @classmethod
     def _absolute(cls, value: Path | None) -> Path | None:
         return None if value is None else value.expanduser().absolute()
+
+    @field_validator("storage")
+    @classmethod
+    def _place(cls, value: str | None) -> str | None:
+        if value is not None and not value.startswith(("/", "s3://")):
+            raise ValueError(f"{value!r:.100} is no storage: give an absolute folder or s3://BUCKET/PREFIX")
+        return value
 
     @field_validator("name_template")
     @classmethod
@@ -160,6 +170,10 @@ class Settings(BaseSettings):
                 f"{self.host} can be reached from other computers, and there is no token: set {PREFIX}TOKEN, or "
                 "--insecure if everybody who reaches it may use it"
             )
+        if self.storage is not None and self.database is None:
+            raise ValueError(f"machines that share a storage share a database, too: set {PREFIX}DATABASE")
+        if self.executor == "ray" and self.database is None:
+            raise ValueError(f"machines of a Ray cluster share a database and a storage: set {PREFIX}DATABASE")
         if (self.enhancer_url is None) != (self.enhancer_model is None):
             raise ValueError("an enhancer needs both its address and the name of its model")
         if (self.webhooks or self.webhook_allowed or self.webhook_secret_old) and self.webhook_secret is None:
@@ -177,6 +191,11 @@ class Settings(BaseSettings):
         return Rules(
             keep_days=self.keep_days, quota_bytes=self.quota_bytes, notice_seconds=self.keep_notice_hours * 3600
         )
+
+    @property
+    def here(self) -> str:
+        """The device of this process's own workers."""
+        return "none" if self.executor == "ray" else self.device
 
     @property
     def on_loopback(self) -> bool:

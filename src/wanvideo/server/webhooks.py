@@ -32,6 +32,7 @@ PREFIX: Final = "whsec_"
 LEAST_SECRET, MOST_SECRET = 24, 64  # bytes
 TIMEOUT: Final = 15.0  # seconds, as the specification recommends
 LONGEST: Final = 6 * 3600.0  # seconds between two tries
+_TAKEN: Final = 60.0  # seconds for which a message is one server's, of several
 TRIES: Final = 12  # with a first pause of 5 s, over a day and a half
 
 
@@ -142,6 +143,8 @@ class Webhooks:
             wait = delivery.due - self.outbox.ledger.now()
             if wait > 0:
                 return wait
+            if not self.outbox.take(delivery, _TAKEN):
+                continue
             outcome = send(http, delivery, self._keys)
             if self._stopping.is_set():
                 return 0.0

@@ -34,7 +34,7 @@ def workers_of(settings: Settings, sources: Sources, folder: DataFolder) -> Mapp
             ),
             log=folder.logs / f"worker-{name.replace(':', '-')}.log",
         )
-        for name, devices in _named(groups_of(devices_of(settings.device), settings.gpus_per_job))
+        for name, devices in _named(groups_of(devices_of(settings.here), settings.gpus_per_job))
     }
 
 
@@ -42,11 +42,13 @@ def devices_of(device: str) -> list[str]:
     """As PyTorch names them. Raises InvalidRequest for a name that it does not know."""
     if device == "auto":
         return [f"cuda:{index}" for index in range(_usable_gpus())] or ["cpu"]
+    if device == "none":  # other machines do the work
+        return []
     found = [each.strip() for each in device.split(",")]
     for each in found:
         if each not in ("cpu", "cuda") and not each.removeprefix("cuda:").isdecimal():
             raise InvalidRequest(
-                f"no device is called {each!r:.60}: use auto, cpu, cuda or cuda:N, or several of them with commas"
+                f"no device is called {each!r:.60}: use auto, cpu, cuda, cuda:N or none, or several with commas"
             )
     return found
 
@@ -56,7 +58,7 @@ def groups_of(devices: Sequence[str], each: int | Literal["auto"]) -> list[tuple
 
     Raises InvalidRequest.
     """
-    if each == "auto":
+    if not devices or each == "auto":
         return [(device,) for device in devices]
     if each > len(devices):
         raise InvalidRequest(f"{each} GPUs are to make each video, and there are {len(devices)}: {', '.join(devices)}")

@@ -1591,6 +1591,26 @@ export type paths = {
     patch?: never;
     trace?: never;
   };
+  "/api/v1/system/nodes": {
+    parameters: {
+      query?: never;
+      header?: never;
+      path?: never;
+      cookie?: never;
+    };
+    /**
+     * Get Nodes
+     * @description All processes that work on this queue, on one machine or on many.
+     */
+    get: operations["get_nodes"];
+    put?: never;
+    post?: never;
+    delete?: never;
+    options?: never;
+    head?: never;
+    patch?: never;
+    trace?: never;
+  };
   "/api/v1/system/optimization": {
     parameters: {
       query?: never;
@@ -3607,6 +3627,42 @@ export type components = {
       /** Trigger Words */
       trigger_words: string[];
     };
+    /** Machines */
+    Machines: {
+      /**
+       * Nodes
+       * @description Empty where one server has the queue to itself.
+       */
+      nodes: components["schemas"]["MachineView"][];
+    };
+    /**
+     * MachineView
+     * @description A process that works on the queue, as it last described itself.
+     */
+    MachineView: {
+      /** Available Memory Gb */
+      available_memory_gb: number;
+      /** Gpus */
+      gpus: components["schemas"]["NodeGpuView"][];
+      /**
+       * Here
+       * @description It is the server that answers.
+       */
+      here: boolean;
+      /** Host */
+      host: string;
+      /** Id */
+      id: string;
+      /**
+       * Kind
+       * @enum {string}
+       */
+      kind: "server" | "worker";
+      /** Version */
+      version: string;
+      /** Workers */
+      workers: components["schemas"]["NodeWorkerView"][];
+    };
     /** ManageBody */
     ManageBody: {
       /**
@@ -3985,6 +4041,35 @@ export type components = {
        * @enum {string}
        */
       to: "first" | "last" | "before" | "after";
+    };
+    /** NodeGpuView */
+    NodeGpuView: {
+      /** Free Mb */
+      free_mb: number;
+      /** Name */
+      name: string;
+      /** Total Mb */
+      total_mb: number;
+    };
+    /** NodeWorkerView */
+    NodeWorkerView: {
+      /** Name */
+      name: string;
+      /**
+       * Problem
+       * @description Why it does not work.
+       */
+      problem?: string | null;
+      /**
+       * State
+       * @description starting, idle, busy, waiting or stopped.
+       */
+      state: string;
+      /**
+       * Task Id
+       * @description Of the job that it has.
+       */
+      task_id?: string | null;
     };
     /** Optimization */
     Optimization: {
@@ -5607,6 +5692,8 @@ export type LoraStatus = components["schemas"]["LoraStatus"];
 export type LoraUploaded = components["schemas"]["LoraUploaded"];
 export type LoraUseView = components["schemas"]["LoraUseView"];
 export type LoraView = components["schemas"]["LoraView"];
+export type Machines = components["schemas"]["Machines"];
+export type MachineView = components["schemas"]["MachineView"];
 export type ManageBody = components["schemas"]["ManageBody"];
 export type Managed = components["schemas"]["Managed"];
 export type MediaView = components["schemas"]["MediaView"];
@@ -5624,6 +5711,8 @@ export type ModelStatus = components["schemas"]["ModelStatus"];
 export type ModelSuggestion = components["schemas"]["ModelSuggestion"];
 export type ModelView = components["schemas"]["ModelView"];
 export type MoveBody = components["schemas"]["MoveBody"];
+export type NodeGpuView = components["schemas"]["NodeGpuView"];
+export type NodeWorkerView = components["schemas"]["NodeWorkerView"];
 export type Optimization = components["schemas"]["Optimization"];
 export type OptimizationBody = components["schemas"]["OptimizationBody"];
 export type OptimizationChanged = components["schemas"]["OptimizationChanged"];
@@ -8966,6 +9055,35 @@ export interface operations {
         };
         content: {
           "application/json": components["schemas"]["Released"];
+        };
+      };
+      /** @description What went wrong. */
+      default: {
+        headers: {
+          [name: string]: unknown;
+        };
+        content: {
+          "application/json": components["schemas"]["Problem"];
+        };
+      };
+    };
+  };
+  get_nodes: {
+    parameters: {
+      query?: never;
+      header?: never;
+      path?: never;
+      cookie?: never;
+    };
+    requestBody?: never;
+    responses: {
+      /** @description Successful Response */
+      200: {
+        headers: {
+          [name: string]: unknown;
+        };
+        content: {
+          "application/json": components["schemas"]["Machines"];
         };
       };
       /** @description What went wrong. */

@@ -106,7 +106,9 @@ class _Client:
 
     async def _missed(self, since: int) -> Iterable[Frame] | None:
         """From memory, else from the store. None: too much, or not known."""
-        if (frames := self.hub.since(since, self.box)) is not None:
+        # What other processes told their clients, in their order, only the store knows.
+        alone = self.parts.node.relay is None
+        if alone and (frames := self.hub.since(since, self.box)) is not None:
             return frames
         stored = await to_thread.run_sync(stored_since, self.parts, since)
         return None if stored is None else [frame for frame in stored if self.box.wants(frame)]

@@ -30,6 +30,6 @@ def upload_picture(
 @router.get("/{name}", response_class=FileResponse, responses={200: {"content": {"image/png": {}}}})
 def get_picture(name: Annotated[str, Path(max_length=80)], parts: PartsDep) -> FileResponse:
     """A stored picture, as a PNG."""
-    if not NAME.fullmatch(name) or not is_plain_file(path := parts.inputs.folder / name):
+    if not NAME.fullmatch(name) or not is_plain_file(path := parts.queue.job_files.picture(name)):
         raise NotFound("there is no such picture")
     return FileResponse(path, media_type="image/png", headers={"Cache-Control": "private, max-age=86400"})

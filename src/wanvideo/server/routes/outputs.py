@@ -2,12 +2,14 @@
 
 import re
 from pathlib import Path as FilePath
-from typing import Annotated, Any, Final
+from typing import Annotated, Any, Final, Literal
+from urllib.parse import quote
 
 from anyio import to_thread
 from fastapi import Query, Request
-from fastapi.responses import FileResponse, Response
+from fastapi.responses import FileResponse, Response, StreamingResponse
 
+from wanvideo.jobs.files import Files
 from wanvideo.jobs.job import State
 from wanvideo.jobs.queries import Filter
 from wanvideo.server.deps import PartsDep
@@ -106,20 +108,51 @@ def remove_output(task_id: TaskIdPath, parts: PartsDep) -> Message:
 def file_response(parts: Parts, task_id: str, request: Request, *, as_attachment: bool) -> Response:
     """The file of a finished job. Raises NotFound, Gone."""
     job = parts.finished_job(task_id)
-    path = parts.output_of(job)
-    if not is_plain_file(path):
+    path, files = parts.output_of(job), parts.queue.job_files
+    here = is_plain_file(path)
+    size = path.stat().st_size if here else files.video_bytes(path.name)
+    if size is None:
         raise Gone("the file of this video was deleted: run the job again with its seed to make the same one")
     header = request.headers.get("range")
-    if header is not None and not _is_range(header, size := path.stat().st_size):
+    if header is not None and not _is_range(header, size):
         refused = problem_for(416, "one range of bytes can be asked for", "RANGE_NOT_SATISFIABLE")
         return response(416, refused, {"Content-Range": f"bytes */{size}"})
+    kind = "image/png" if path.suffix == ".png" else "video/mp4"
+    disposition: Literal["attachment", "inline"] = "attachment" if as_attachment else "inline"
+    if not here:
+        return _from_storage(files, path.name, size, header, kind, disposition)
     return FileResponse(
         path,
-        media_type="image/png" if path.suffix == ".png" else "video/mp4",
+        media_type=kind,
         filename=path.name,
-        content_disposition_type="attachment" if as_attachment else "inline",
+        content_disposition_type=disposition,
         headers={"Cache-Control": "private, max-age=86400"},
     )
+
+
+def _from_storage(files: Files, name: str, size: int, header: str | None, kind: str, disposition: str) -> Response:
+    """Of a video that another machine has made, as FileResponse answers: all of it, or one range."""
+    first, last = (0, size - 1) if header is None else _ends(header, size)
+    headers = {
+        "Cache-Control": "private, max-age=86400",
+        "Accept-Ranges": "bytes",
+        "Content-Length": str(last - first + 1),
+        "Content-Disposition": f"{disposition}; filename*=utf-8''{quote(name)}",
+    }
+    if header is not None:
+        headers["Content-Range"] = f"bytes {first}-{last}/{size}"
+    blocks = files.read_video(name, first, last - first + 1)
+    return StreamingResponse(blocks, 200 if header is None else 206, headers, media_type=kind)
+
+
+def _ends(header: str, size: int) -> tuple[int, int]:
+    """The first and the last byte of a range that there is."""
+    found = _ONE_RANGE.fullmatch(header.strip().lower().replace(" ", ""))
+    assert found is not None, "_is_range has looked at it"
+    first, last = (int(text) if text else None for text in found.groups())
+    if first is None:
+        return max(0, size - (last or 0)), size - 1
+    return first, size - 1 if last is None else min(last, size - 1)
 
 
 def _is_range(header: str, size: int) -> bool:
@@ -135,7 +168,7 @@ def _is_range(header: str, size: int) -> bool:
 
 def thumbnail_response(parts: Parts, task_id: str) -> FileResponse:
     """The picture of a video. Raises NotFound."""
-    path = parts.folder.thumbnail(task_id)
+    path = parts.queue.job_files.thumbnail(task_id)
     if not is_plain_file(path):
         raise NotFound("there is no such picture")
     return FileResponse(path, media_type="image/jpeg", headers={"Cache-Control": "private, max-age=86400"})

@@ -9,6 +9,7 @@ from typing import Annotated, Final
 
 from fastapi import Header, Query, Response
 
+from wanvideo.jobs.nodes import NodeView
 from wanvideo.runtime.machine import OLDEST
 from wanvideo.runtime.monitor import gpus
 from wanvideo.server.deps import PartsDep, SettingsDep
@@ -18,6 +19,7 @@ from wanvideo.server.machine import cpu_cores, cpu_name, rates_of, this_machine
 from wanvideo.server.model_views import MIB, at, now
 from wanvideo.server.monitor import Sample
 from wanvideo.server.parts import API_VERSION, Parts, package_version
+from wanvideo.server.redact import without_folders
 from wanvideo.server.responses import group
 from wanvideo.server.schemas.common import Message
 from wanvideo.server.schemas.system import (
@@ -31,6 +33,10 @@ from wanvideo.server.schemas.system import (
     GpuView,
     HardwareProfile,
     Health,
+    Machines,
+    MachineView,
+    NodeGpuView,
+    NodeWorkerView,
     Optimization,
     OptimizationBody,
     OptimizationChanged,
@@ -217,6 +223,12 @@ def get_gpus(parts: PartsDep) -> Gpus:
     )
 
 
+@router.get("/nodes")
+def get_nodes(parts: PartsDep) -> Machines:
+    """All processes that work on this queue, on one machine or on many."""
+    return Machines(nodes=[_machine(node, here=node.id == parts.supervisor.node) for node in parts.nodes()])
+
+
 @router.get("/diagnostics")
 def get_diagnostics(parts: PartsDep) -> Diagnostics:
     """What to put into a report about a problem. No secrets and no places of files."""
@@ -282,6 +294,31 @@ def stats_of(sample: Sample) -> Stats:
         vram_percent=_percent(gpu.total - gpu.free, gpu.total) if gpu else 0.0,
         gpu_celsius=gpu.celsius if gpu else None,
         timestamp=sample.at,
+    )
+
+
+def _machine(node: NodeView, *, here: bool) -> MachineView:
+    about = node.about
+    return MachineView(
+        id=node.id,
+        here=here,
+        host=about["host"],
+        kind=about["kind"],
+        version=about["version"],
+        available_memory_gb=round(about["host_available"] / GIB, 2),
+        gpus=[
+            NodeGpuView(name=gpu["name"], total_mb=round(gpu["total"] / MIB, 1), free_mb=round(gpu["free"] / MIB, 1))
+            for gpu in about["gpus"]
+        ],
+        workers=[
+            NodeWorkerView(
+                name=each["name"],
+                state=each["state"],
+                task_id=each["job"],
+                problem=None if each["problem"] is None else without_folders(each["problem"]),
+            )
+            for each in about["workers"]
+        ],
     )
 
 

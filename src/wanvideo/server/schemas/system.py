@@ -202,6 +202,36 @@ class Gpus(Wire):
     notes: list[str]
 
 
+class NodeWorkerView(Wire):
+    name: str
+    state: str = Field(description="starting, idle, busy, waiting or stopped.")
+    task_id: str | None = Field(default=None, description="Of the job that it has.")
+    problem: str | None = Field(default=None, description="Why it does not work.")
+
+
+class NodeGpuView(Wire):
+    name: str
+    total_mb: float
+    free_mb: float
+
+
+class MachineView(Wire):
+    """A process that works on the queue, as it last described itself."""
+
+    id: str
+    here: bool = Field(description="It is the server that answers.")
+    host: str
+    kind: Literal["server", "worker"]
+    version: str
+    available_memory_gb: float
+    gpus: list[NodeGpuView]
+    workers: list[NodeWorkerView]
+
+
+class Machines(Wire):
+    nodes: list[MachineView] = Field(description="Empty where one server has the queue to itself.")
+
+
 class HardwareProfile(Wire):
     cpu_model: str
     cpu_cores: int
