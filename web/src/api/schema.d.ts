@@ -2048,7 +2048,7 @@ export type paths = {
     post?: never;
     /**
      * Delete Video
-     * @description Cancel it if it has not ended, wait until it has, and remove it with its file.
+     * @description Remove it with its file. What is still being made is given up after the step at hand, and nothing of it stays.
      */
     delete: operations["delete_video"];
     options?: never;
@@ -5236,6 +5236,11 @@ export type components = {
       /** Prompt */
       prompt: string;
       /**
+       * Received Bytes
+       * @description Of a download of its model, on the disk.
+       */
+      received_bytes?: number | null;
+      /**
        * Replaces
        * @description The model that was asked for, if another one made it.
        */
@@ -5273,6 +5278,11 @@ export type components = {
       thumbnail_url?: string | null;
       /** Tier */
       tier: string;
+      /**
+       * Total Bytes
+       * @description Of that download.
+       */
+      total_bytes?: number | null;
       /** Variant */
       variant?: string | null;
       /** Video Url */

@@ -30,6 +30,7 @@ const plan: PlanView = {
   device: "cuda:0",
   fits: false,
   frames: 81,
+  gpus: 1,
   height: 720,
   host_mb: 20_000,
   minutes: 4,
