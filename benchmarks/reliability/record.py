@@ -33,7 +33,7 @@ def at_least(what: str, value: float, goal: float, unit: str = "") -> Row:
 
 def none_of(what: str, count: int, trials: int) -> Row:
     """Zero in so many trials, with what that says about the rate at 95 %: less than 3 / n."""
-    bound = f" of {trials} (rate < {300 / trials:.2g} % at 95 %)" if count == 0 and trials else f" of {trials}"
+    bound = f" of {trials} (rate < {300 / trials:.2g} % at 95 %)" if count == 0 and trials > 3 else f" of {trials}"
     return Row(what, f"{count}{bound}", "0", count == 0)
 
 
