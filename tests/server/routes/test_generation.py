@@ -157,7 +157,7 @@ def test_a_plan_says_what_a_video_takes(idle: Serving) -> None:
 
 
 def test_a_plan_with_tiles_says_how_large_they_are(idle: Serving) -> None:
-    found = wanvideo.plan("ti2v-5B", width=1280, height=704, machine="rtx-4080-128gb", memory_limit=12 * 2**30)
+    found = wanvideo.plan("ti2v-5B", width=1280, height=704, machine="rtx-4080-128gb", memory_limit=8 * 2**30)
     entry = idle.parts.catalog.entry("ti2v-5B")
     assert entry is not None
     view = plan_view(idle.parts, entry, found)
