@@ -185,6 +185,14 @@ def test_deleting_removes_files_and_leaves_what_was_measured(queue: Queue, folde
         queue.get(job.id)
 
 
+def test_a_job_that_is_to_be_cancelled_does_not_wait_again(queue: Queue) -> None:
+    job = started(queue, queue.submit(spec())[0])
+    queue.cancel(job.id)
+    assert Leases(queue).requeue(job, "its files are here")
+    found = queue.get(job.id)
+    assert (found.state, found.cancelling, found.worker) == (State.CANCELLED, False, None)
+
+
 def test_a_discarded_job_is_gone_in_any_state_and_its_attempt_ends_without_a_trace(queue: Queue) -> None:
     for job in (queue.submit(spec())[0], started(queue, queue.submit(spec())[0])):
         assert queue.discard(job.id).state is job.state

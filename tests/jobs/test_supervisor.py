@@ -231,6 +231,22 @@ def test_a_download_that_fails_fails_its_job(queue: Queue, supervisor: Superviso
     assert found.failure == {"code": "DOWNLOAD_UNREACHABLE", "message": "no network"}
 
 
+def test_a_job_cancelled_while_its_download_begins_wants_nothing(
+    queue: Queue, supervisor: Supervisor, files: Files
+) -> None:
+    cancelled = threading.Event()
+
+    def cancel(change: Change) -> None:
+        if change.kind == "progress" and not cancelled.is_set():  # said before there is anything to stop
+            cancelled.set()
+            queue.cancel(change.job.id)
+
+    queue.subscribe(cancel)
+    job = queue.submit(spec(model="i2v-A14B"))[0]
+    assert ended(queue, job).state is State.CANCELLED
+    assert files.stopped == [job.id]
+
+
 def test_a_download_is_stopped_when_its_job_is_cancelled(queue: Queue, supervisor: Supervisor, files: Files) -> None:
     job = queue.submit(spec("ok 1", model="i2v-A14B"))[0]
     wait(queue, job, lambda found: job.id in supervisor._fetching)

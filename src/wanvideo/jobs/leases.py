@@ -18,6 +18,7 @@ from wanvideo.jobs.spec import JobSpec
 from wanvideo.jobs.tables import JOBS, RUNS
 
 DOWNLOADER: Final = "downloader"  # in the place of a worker's name
+CANCELLED: Final[Mapping[str, Any]] = {"code": Cancelled.code}  # of the event
 
 
 class Leases:
@@ -91,24 +92,24 @@ class Leases:
         return self._end(job, State.FAILED, "failed", failure, failure=dict(failure))
 
     def confirm_cancelled(self, job: Job) -> bool:
-        return self._end(job, State.CANCELLED, "cancelled", {"code": Cancelled.code})
+        return self._end(job, State.CANCELLED, "cancelled", CANCELLED)
 
     def requeue(self, job: Job, reason: str, *, death: bool = False) -> bool:
-        """Put an attempt that cannot go on back where it was; it goes on from its last checkpoint."""
+        """Put an attempt that cannot go on back where it was; it goes on from its last checkpoint.
+
+        A job that is to be cancelled ends instead. False: the attempt is over.
+        """
         with self.ledger.database.write() as connection:
             if (found := self._current(connection, job)) is None:
                 return False
-            data = {"reason": reason, "deaths": found.deaths + int(death)}
-            change = self.ledger.move(
-                connection,
-                found,
-                State.QUEUED,
-                "requeued",
-                data,
-                deaths=found.deaths + int(death),
-                worker=None,
-                phase=None,
-            )
+            if found.cancelling:  # which may have been asked a moment ago
+                change = self._close(connection, found, State.CANCELLED, "cancelled", CANCELLED)
+            else:
+                deaths = found.deaths + int(death)
+                change = self.ledger.move(
+                    connection, found, State.QUEUED, "requeued", {"reason": reason, "deaths": deaths},
+                    deaths=deaths, worker=None, phase=None,
+                )  # fmt: skip
         self.ledger.tell(change)
         return True
 
@@ -119,10 +120,7 @@ class Leases:
         reason = "the server was stopped" if worker is None else "the database was away or full"
         left = self.running(worker, node=node)
         for job in left:
-            if job.cancelling:
-                self.confirm_cancelled(job)
-            else:
-                self.requeue(job, reason)
+            self.requeue(job, reason)
         return left
 
     def running(self, worker: str | None = None, *, node: str | None = None) -> list[Job]:
@@ -166,24 +164,22 @@ class Leases:
         with self.ledger.database.write() as connection:
             if (found := self._current(connection, job)) is None:
                 return False
-            change = self.ledger.move(
-                connection,
-                found,
-                state,
-                kind,
-                data,
-                finished=self.ledger.now(),
-                worker=None,
-                phase=None,
-                cancelling=0,
-                **values,
-            )
+            change = self._close(connection, found, state, kind, data, **values)
             if state is not State.CANCELLED:
                 connection.execute(insert(RUNS).values(**_run_of(change.job, self.ledger.now())))
         if state is State.SUCCEEDED:
             self.ledger.job_files.remove_state(job.id)
         self.ledger.tell(change)
         return True
+
+    def _close(
+        self, connection: Connection, job: Job, state: State, kind: str, data: Mapping[str, Any], **values: Any
+    ) -> Change:
+        """The last transition of an attempt and of its job."""
+        return self.ledger.move(
+            connection, job, state, kind, data,
+            finished=self.ledger.now(), worker=None, phase=None, cancelling=0, **values,
+        )  # fmt: skip
 
 
 def _run_of(job: Job, now: float) -> dict[str, Any]:

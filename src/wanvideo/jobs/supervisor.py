@@ -247,10 +247,12 @@ class Supervisor:
             return
         with self._lock:
             found = self.queue.find(job.id)
-            if found is not None and found.state is State.RUNNING:  # else it is done already
+            wanted = found is not None and not found.cancelling
+            if found is not None and wanted and found.state is State.RUNNING:  # else it is done already
                 self._fetching[job.id] = job, stop
-        if found is None:  # it was deleted before there was anything to stop
+        if not wanted:  # it was deleted or cancelled before there was anything to stop
             stop(False)
+            self.leases.confirm_cancelled(job)
 
     def _on_change(self, change: Change) -> None:
         if change.kind not in ("cancelling", "deleted") or change.job.state is not State.RUNNING:
