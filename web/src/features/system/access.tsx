@@ -21,7 +21,7 @@ export function Access() {
   return (
     <QueryView query={health}>
       {({ server_info: { token_needed: needed } }) => (
-        <Panel label={t("access.title")}>
+        <Panel>
           <Facts
             rows={[
               [t("access.address"), window.location.origin],
