@@ -25,7 +25,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any, BinaryIO, Final, Protocol
 
 from wanvideo.errors import DiskFull, StorageFailed
-from wanvideo.jobs.folder import DataFolder
+from wanvideo.jobs.folder import DataFolder, sync
 from wanvideo.jobs.job import State
 
 FORMAT: Final = 1
@@ -181,7 +181,7 @@ class _Folder:
     def write(self, name: str, data: bytes) -> None:
         path = self.root / name
         path.write_bytes(data)
-        _sync(path)
+        sync(path)
 
 
 @dataclass(frozen=True, slots=True)
@@ -345,7 +345,7 @@ def _becoming(target: Path) -> Iterator[Path]:
     try:
         yield part
         part.rename(target)
-        _sync(parent)
+        sync(parent)
     finally:
         _remove(part)
 
@@ -368,7 +368,7 @@ def _copy(file: BinaryIO, root: Path, name: str) -> Copied:
             size += copy.write(block)
         copy.flush()
         os.fsync(copy.fileno())
-    _sync(target.parent)
+    sync(target.parent)
     return Copied(path=name, bytes=size, sha256=source.digest.hexdigest())
 
 
@@ -389,14 +389,6 @@ def _text(path: Path) -> str:
         return path.read_text(encoding="utf-8")
     except (FileNotFoundError, NotADirectoryError):
         raise _damaged(f"it has no {path.name}, so it was not finished") from None
-
-
-def _sync(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 def _is_tar(path: Path) -> bool:

@@ -1,5 +1,6 @@
 """Where a server keeps what it must not lose."""
 
+import os
 import re
 from dataclasses import dataclass
 from pathlib import Path
@@ -93,3 +94,12 @@ class DataFolder:
             folder.mkdir(exist_ok=True)
         self.outputs.mkdir(parents=True, exist_ok=True)
         self.root.chmod(0o700)
+
+
+def sync(path: Path) -> None:
+    """So that a file, or the names that were given in a folder, survive a power cut."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Final, Protocol
 
 from wanvideo.errors import DiskFull, StorageFailed
+from wanvideo.jobs.folder import sync
 
 BLOCK: Final = 4 * 2**20  # bytes that are read at once
 _NAME: Final = re.compile(r"[^/\0]+(?:/[^/\0]+)*")
@@ -107,7 +108,7 @@ class SharedFolder:
                     file.flush()
                     os.fsync(file.fileno())
                 draft.replace(target)
-                _sync(target.parent)
+                sync(target.parent)
             finally:
                 draft.unlink(missing_ok=True)
 
@@ -175,14 +176,6 @@ def _unless_gone(error: OSError) -> None:
 
 def _draft_of(target: Path) -> Path:
     return target.with_name(f"{_DRAFT}{secrets.token_hex(8)}")
-
-
-def _sync(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 @contextmanager

@@ -27,6 +27,7 @@ from wanvideo.errors import (
 from wanvideo.failure import Asked, Failure, Suggestion, code_of, failure_of, without_folders
 from wanvideo.families.protocol import InstalledModel
 from wanvideo.families.registry import installed_families
+from wanvideo.jobs.folder import sync
 from wanvideo.jobs.spec import Fallback, JobSpec
 from wanvideo.pipelines.base import VideoPipeline
 from wanvideo.pipelines.events import Adjusted, Event, Frames, Planned, Resolved, Saved
@@ -39,7 +40,7 @@ from wanvideo.weights.registry import known
 from wanvideo.worker.candidates import Candidate, candidates
 from wanvideo.worker.device import Device
 from wanvideo.worker.frames import drop_frames
-from wanvideo.worker.pictures import preview_strip, save_thumbnail, sync_folder
+from wanvideo.worker.pictures import preview_strip, save_thumbnail
 from wanvideo.worker.remedies import remedies
 from wanvideo.worker.settings import WorkerSettings
 from wanvideo.worker.warm import Room, Wanted, WarmModels
@@ -252,7 +253,7 @@ class Attempt:
         if not due and checkpoint.step < steps:
             return
         checkpoint.save(self.folder / STATE)
-        sync_folder(self.folder)
+        sync(self.folder)
         self._saved_at, self._kept_step = time.monotonic(), checkpoint.step
         self.tell({"type": "checkpoint", "step": checkpoint.step, "steps": steps})
 
@@ -277,7 +278,7 @@ class Attempt:
     # --- the result --------------------------------------------------------------------------------------------------
 
     def _published(self, path: Path, saved: Saved) -> dict[str, Any]:
-        sync_folder(path.parent)
+        sync(path.parent)
         resolved = self._resolved
         assert resolved is not None
         assert self._picture is not None

@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
+from wanvideo.jobs.folder import sync
 from wanvideo.media.output import writing
 from wanvideo.request import Preview
 
@@ -39,15 +40,6 @@ def save_thumbnail(frame: npt.NDArray[np.uint8], path: Path) -> None:
                 file.flush()
                 os.fsync(file.fileno())
             part.replace(path)
-            sync_folder(path.parent)
+            sync(path.parent)
         finally:
             part.unlink(missing_ok=True)
-
-
-def sync_folder(folder: Path) -> None:
-    """So that a name that was just given survives a power cut."""
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
