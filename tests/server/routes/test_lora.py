@@ -85,9 +85,9 @@ def test_it_is_seen_which_keys_have_a_place(fresh: Serving) -> None:
 def test_notes_and_trigger_words_are_kept_beside_the_file(fresh: Serving) -> None:
     upload(fresh, SLANTED, name="mine")
     said = fresh.client.patch(
-        f"{LORA}/mine", json={"trigger_words": [" slanted ", ""], "notes": "from my tests"}
+        f"{LORA}/mine/notes", json={"trigger_words": [" slanted ", ""], "notes": "from my tests"}
     ).json()
     assert (said["trigger_words"], said["notes"]) == (["slanted"], "from my tests")
-    said = fresh.client.patch(f"{LORA}/mine", json={"notes": "other"}).json()
+    said = fresh.client.patch(f"{LORA}/mine/notes", json={"notes": "other"}).json()
     assert (said["trigger_words"], said["notes"]) == (["slanted"], "other")
-    assert fresh.client.patch(f"{LORA}/slanted", json={"notes": "x"}).status_code == 422
+    assert fresh.client.patch(f"{LORA}/slanted/notes", json={"notes": "x"}).status_code == 422

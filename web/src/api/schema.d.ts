@@ -227,11 +227,7 @@ export type paths = {
     delete: operations["remove_lora"];
     options?: never;
     head?: never;
-    /**
-     * Describe Lora
-     * @description Say which words call for a LoRA of the library, and what else should be known.
-     */
-    patch: operations["describe_lora"];
+    patch?: never;
     trace?: never;
   };
   "/api/v1/lora/{name}/keys": {
@@ -272,6 +268,26 @@ export type paths = {
     options?: never;
     head?: never;
     patch?: never;
+    trace?: never;
+  };
+  "/api/v1/lora/{name}/notes": {
+    parameters: {
+      query?: never;
+      header?: never;
+      path?: never;
+      cookie?: never;
+    };
+    get?: never;
+    put?: never;
+    post?: never;
+    delete?: never;
+    options?: never;
+    head?: never;
+    /**
+     * Describe Lora
+     * @description Say which words call for a LoRA of the library, and what else should be known.
+     */
+    patch: operations["describe_lora"];
     trace?: never;
   };
   "/api/v1/lora/{name}/preview": {
@@ -6678,41 +6694,6 @@ export interface operations {
       };
     };
   };
-  describe_lora: {
-    parameters: {
-      query?: never;
-      header?: never;
-      path: {
-        name: string;
-      };
-      cookie?: never;
-    };
-    requestBody: {
-      content: {
-        "application/json": components["schemas"]["LoraNotes"];
-      };
-    };
-    responses: {
-      /** @description Successful Response */
-      200: {
-        headers: {
-          [name: string]: unknown;
-        };
-        content: {
-          "application/json": components["schemas"]["LoraView"];
-        };
-      };
-      /** @description What went wrong. */
-      default: {
-        headers: {
-          [name: string]: unknown;
-        };
-        content: {
-          "application/json": components["schemas"]["Problem"];
-        };
-      };
-    };
-  };
   get_lora_keys: {
     parameters: {
       query: {
@@ -6764,6 +6745,41 @@ export interface operations {
         };
         content: {
           "application/json": components["schemas"]["MemoryImpact"];
+        };
+      };
+      /** @description What went wrong. */
+      default: {
+        headers: {
+          [name: string]: unknown;
+        };
+        content: {
+          "application/json": components["schemas"]["Problem"];
+        };
+      };
+    };
+  };
+  describe_lora: {
+    parameters: {
+      query?: never;
+      header?: never;
+      path: {
+        name: string;
+      };
+      cookie?: never;
+    };
+    requestBody: {
+      content: {
+        "application/json": components["schemas"]["LoraNotes"];
+      };
+    };
+    responses: {
+      /** @description Successful Response */
+      200: {
+        headers: {
+          [name: string]: unknown;
+        };
+        content: {
+          "application/json": components["schemas"]["LoraView"];
         };
       };
       /** @description What went wrong. */

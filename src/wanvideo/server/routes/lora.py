@@ -182,7 +182,7 @@ def get_lora_keys(
     return LoraKeys(lora_name=lora.name, model_id=model.id, fits=True, matched=list(matched), unmatched=unmatched)
 
 
-@router.patch("/{name:path}")
+@router.patch("/{name:path}/notes")
 def describe_lora(name: str, body: LoraNotes, library: LibraryDep, catalog: CatalogDep, parts: PartsDep) -> LoraView:
     """Say which words call for a LoRA of the library, and what else should be known."""
     entry = entry_of(name, library)

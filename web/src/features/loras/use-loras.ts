@@ -40,7 +40,7 @@ export function useDescribe(name: string) {
   const client = useQueryClient();
   return useMutation({
     mutationFn: (body: LoraNotes) =>
-      unwrap(api.PATCH("/api/v1/lora/{name}", { params: { path: { name } }, body })),
+      unwrap(api.PATCH("/api/v1/lora/{name}/notes", { params: { path: { name } }, body })),
     onSettled: () => client.invalidateQueries({ queryKey: keys.loras }),
   });
 }
