@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from benchmarks.reliability import faults, kills, load, power, serial
+from benchmarks.reliability import contract, faults, kills, load, power, serial
 from benchmarks.reliability.power import OnDisk, Step
 from benchmarks.reliability.record import Record, at_most, none_of, percentile
 from benchmarks.reliability.report import written
@@ -105,3 +105,10 @@ def test_many_clients_store_jobs_at_once(tmp_path: Path) -> None:
             stored = client.get("/api/v1/queue?limit=1").json()["pending_tasks"]
     assert found.refused == 0
     assert found.stored == stored > 20
+
+
+def test_what_schemathesis_found_is_read() -> None:
+    said = "Failures:\n  ❌ ST204 Wrong response to undeclared method: 6\n\nTest cases:\n  5886 generated, 8 found"
+    assert contract.summary(said, 1) == {"cases": 5886, "failed": {"ST204 Wrong response to undeclared method": 6}}
+    assert contract.summary("Test cases:\n  10 generated, 10 passed", 0) == {"cases": 10, "failed": {}}
+    assert contract.summary("another wording", 1)["failed"]  # it cannot pass for want of understanding
