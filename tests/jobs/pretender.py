@@ -39,6 +39,7 @@ def work(message: dict[str, Any]) -> None:
     if what == "crash" or (what == "crash-once" and message["attempt"] == 1):
         os.kill(os.getpid(), signal.SIGKILL)
     if what == "hang":
+        event("phase", phase="encode", step=0, steps=1)
         time.sleep(600)
     if what == "sticky" and message["attempt"] == 1:
         say(type="failed", **mine, failure={"code": "CUDA_FATAL", "message": "an illegal memory access"})

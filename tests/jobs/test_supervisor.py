@@ -100,7 +100,7 @@ def describe(job: Job, how: str, known: Mapping[str, Any]) -> Mapping[str, Any]:
     return {"code": "WORKER_CRASH" if how == "crash" else "WORKER_HUNG", "message": f"{how} in {known['phase']}"}
 
 
-FAST = Deadlines(phases={"load": 0.5, "denoise": 5.0}, heartbeat=30.0, cancel=0.5)
+FAST = Deadlines(phases={"load": 10.0, "encode": 0.5, "denoise": 10.0}, heartbeat=30.0, cancel=0.5)
 
 
 @pytest.fixture
