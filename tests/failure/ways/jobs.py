@@ -10,7 +10,7 @@ from typing import Any, Final
 
 from tests.failure.ways.stage import WAYS, Stage, way
 from tests.server.serving import serving
-from wanvideo.jobs.supervisor import Deadlines
+from wanvideo.jobs.terms import Deadlines
 
 _FAULTY: Final = {
     "VRAM_PREFLIGHT": "large load planned",
@@ -139,12 +139,12 @@ def _(stage: Stage) -> Mapping[str, Any]:
 
 def _stuck(stage: Stage, phase: str) -> Mapping[str, Any]:
     supervisor = stage.server.parts.supervisor
-    usual = supervisor.deadlines
-    supervisor.deadlines = Deadlines(phases={"load": 2.0, "denoise": 2.0})
+    usual = supervisor.terms.deadlines
+    supervisor.terms.deadlines = Deadlines(phases={"load": 2.0, "denoise": 2.0})
     try:
         return stage.faulty(f"large {phase} stuck")
     finally:
-        supervisor.deadlines = usual
+        supervisor.terms.deadlines = usual
 
 
 @way("WORKER_START")
