@@ -34,13 +34,10 @@ def add_worker(parts: PartsDep, body: NewWorkerBody) -> WorkerInfo:
     return _at(parts, name)
 
 
-@router.patch("/{name}")
+@router.put("/{name}/limits")
 def limit_worker(parts: PartsDep, name: str, body: WorkerLimitsBody) -> WorkerInfo:
-    """What it may take and use, from its next job on. What is not named stays."""
-    now, given = _at(parts, name), body.model_fields_set
-    models = body.models if "models" in given else now.models
-    memory = body.memory_limit_gb if "memory_limit_gb" in given else now.memory_limit_gb
-    parts.supervisor.limit(name, _limits(parts, models, memory))
+    """What it may take and use, from its next job on."""
+    parts.supervisor.limit(name, _limits(parts, body.models, body.memory_limit_gb))
     return _at(parts, name)
 
 
