@@ -8,7 +8,7 @@ import time
 import uuid
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, Final
 
 from sqlalchemy import JSON, Connection, and_, cast, delete, func, insert, or_, select, tuple_, type_coerce, update
 
@@ -35,6 +35,8 @@ from wanvideo.jobs.rows import dumped, event_of, spec_row
 from wanvideo.jobs.spec import JobSpec
 from wanvideo.jobs.storage import Storage
 from wanvideo.jobs.tables import EVENTS, JOBS, RUNS, SETTINGS, TOTALS
+
+AHEAD: Final = (State.QUEUED, State.HELD, State.RUNNING)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -127,6 +129,15 @@ class Queue(Ledger):
         with self.database.read() as connection:
             found = {State(state): int(count) for state, count in connection.execute(counted(which))}
         return {state: found.get(state, 0) for state in State}
+
+    def ahead(self) -> dict[str, dict[State, int]]:
+        """By model: how many wait, are held and run."""
+        query = select(JOBS.c.model, JOBS.c.state, func.count()).group_by(JOBS.c.model, JOBS.c.state)
+        found: dict[str, dict[State, int]] = {}
+        with self.database.read() as connection:
+            for model, state, count in connection.execute(query.where(JOBS.c.state.in_(map(str, AHEAD)))):
+                found.setdefault(model, dict.fromkeys(AHEAD, 0))[State(state)] = int(count)
+        return found
 
     def pictures(self) -> frozenset[str]:
         """The names of stored pictures that any job begins or ends with, or did."""
