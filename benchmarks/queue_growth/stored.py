@@ -44,8 +44,8 @@ _NUMBERS: Final = {
     False: "WITH n(i) AS (SELECT generate_series(CAST(:first AS bigint), CAST(:last AS bigint)))",
 }
 _ID: Final = {True: "printf('%032x', {0})", False: "lpad(to_hex({0}), 32, '0')"}
-_JOBS: Final = """INSERT INTO jobs (id, state, model, prompt, spec, priority, rank, attempt, deaths, cancelling, created,
-    started, finished, failure, result, bytes, favourite, key, key_digest)
+_JOBS: Final = """INSERT INTO jobs (id, state, model, prompt, spec, priority, rank, attempt, deaths, cancelling,
+    created, started, finished, failure, result, bytes, favourite, key, key_digest)
 {numbers} SELECT {id}, ending.state, mould.model, mould.prompt, mould.spec, 0, i * 1024.0, 1, 0, 0,
     {born} + i * {apart}, {born} + i * {apart} + 2, {born} + i * {apart} + 302, ending.failure,
     replace(ending.result, 'NUMBER', {id}), ending.bytes, CASE i % 50 WHEN 3 THEN 1 ELSE 0 END, {id}, {id} || {id}
@@ -53,7 +53,8 @@ FROM n JOIN ending ON ending.n = i % 20 JOIN mould ON mould.n = i % {prompts}"""
 _EVENTS: Final = """INSERT INTO events (job, number, at, kind, data)
 SELECT jobs.id, happened.number, jobs.created + happened.number, happened.kind, happened.data
 FROM jobs JOIN happened ON happened.state = jobs.state
-WHERE jobs.created BETWEEN {born} + :first * {apart} AND {born} + :last * {apart} ORDER BY jobs.created, happened.number"""
+WHERE jobs.created BETWEEN {born} + :first * {apart} AND {born} + :last * {apart}
+ORDER BY jobs.created, happened.number"""
 _RUNS: Final = """INSERT INTO runs (job, model, tier, at, outcome, numbers)
 SELECT id, model, 'exact', finished, state, :measured
 FROM jobs WHERE state <> 'cancelled' AND created BETWEEN {born} + :first * {apart} AND {born} + :last * {apart}
