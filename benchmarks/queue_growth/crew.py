@@ -1,7 +1,7 @@
 """Many workers that claim, report and finish jobs of one PostgreSQL, and what its events say about them afterwards.
 
 Each is a thread that does what a worker's supervisor does, through the same code, and makes no videos meanwhile: so
-many jobs a second are what the database bears. Every fiftieth attempt is taken for lost, and what it still says must
+many jobs a second are what the database bears. One attempt in fifty is taken for lost, and what it still says must
 not count. Processes share the threads, and each process has its own connections, 30 at most.
 
     python -m benchmarks.queue_growth.crew URL FOLDER FIRST THREADS SECONDS   # one such process
@@ -10,6 +10,7 @@ not count. Processes share the threads, and each process has its own connections
 import itertools
 import json
 import math
+import random
 import subprocess
 import sys
 import time
@@ -55,7 +56,7 @@ class Worked:
 
 def work(leases: Leases, name: str, until: float) -> Worked:
     """One worker, until that time of the monotonic clock."""
-    seen = Worked()
+    seen, chance = Worked(), random.Random(name)
     while time.monotonic() < until:
         began = time.perf_counter()
         job = leases.claim(name)
@@ -74,7 +75,7 @@ def work(leases: Leases, name: str, until: float) -> Worked:
             leases.record(job, kind, data)
             leases.report(job, Progress(phase="denoise", step=20, steps=40))
             seen.report_ms.append(1e3 * (time.perf_counter() - began))
-        if len(seen.claims) % _LOST == 0:
+        if chance.randrange(_LOST) == 0:
             _lose(leases, job, seen)
         elif leases.succeed(job, {"file": f"{job.id}.mp4", "bytes": 4_711_000, "worker": name}):
             seen.ends.append((job.id, job.attempt, name))
