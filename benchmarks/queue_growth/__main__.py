@@ -11,7 +11,7 @@ has filled the store again. Exits with 1 if a goal is missed.
 import argparse
 import sys
 import tempfile
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -28,6 +28,7 @@ from wanvideo.jobs.folder import DataFolder
 from wanvideo.jobs.queue import Queue
 
 STORES: Final = ("sqlite", "postgres")
+PARTS: Final = ("calls", "chores", "workers", "served")
 JOBS: Final = 1_000_000
 
 
@@ -57,7 +58,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = _options(arguments)
     record, sizes = Record(options.json), Sizes.of(options)
     for store in options.stores:
-        if todo := list(_missing(record, store, sizes)):
+        if todo := list(_missing(record, store, sizes, options.parts)):
             with _opened(store, options.database, options.folder) as (queue, url):
                 fill(queue, sizes.jobs)
                 for part in todo:
@@ -74,24 +75,24 @@ def main(arguments: Sequence[str] | None = None) -> int:
 Part = Callable[[Queue, str], None]
 
 
-def _missing(record: Record, store: str, sizes: Sizes) -> Iterator[Part]:
+def _missing(record: Record, store: str, sizes: Sizes, parts: Collection[str]) -> Iterator[Part]:
     """What there is no line of yet, in an order in which each part leaves the store good for the next."""
 
     def lines(proof: str) -> int:
         return sum(line["store"] == store for line in record.lines(proof))
 
-    if not lines("calls"):
+    if "calls" in parts and not lines("calls"):
         yield lambda queue, _: _tell_all(record, store, "calls", calls.measure(queue, sizes.jobs, sizes.rounds))
-    if not lines("chores"):
+    if "chores" in parts and not lines("chores"):
         yield lambda queue, url: _tell_all(record, store, "chores", chores.measure(queue, url))
     done = {line["workers"] for line in record.lines("workers")}
-    for workers in sizes.workers if store == "postgres" else ():
+    for workers in sizes.workers if "workers" in parts and store == "postgres" else ():
         if workers not in done:
             yield lambda queue, url, workers=workers: record.add(  # type: ignore[misc]
                 "workers",
                 {"store": store, **crew.run_point(queue, url, workers, sizes.seconds, sizes.waiting)},
             )
-    for _ in range(lines("served"), sizes.serving):
+    for _ in range(lines("served"), sizes.serving if "served" in parts else 0):
         yield lambda queue, url: record.add(
             "served", {"store": store, "jobs": sizes.jobs, **_served(queue, url, sizes.submitting)}
         )
@@ -128,6 +129,7 @@ def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--jobs", type=int, default=JOBS)
     parser.add_argument("--stores", type=lambda text: text.split(","), default=STORES, metavar="NAME,...")
+    parser.add_argument("--parts", type=lambda text: text.split(","), default=PARTS, metavar="NAME,...")
     parser.add_argument("--workers", type=lambda text: [int(n) for n in text.split(",")], default=crew.WORKERS)
     parser.add_argument("--database", help="of PostgreSQL, an empty one")
     parser.add_argument("--folder", help="on the disk that is to be measured")
