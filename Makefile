@@ -68,7 +68,7 @@ imports: $(READY)
 	$(VENV)/bin/lint-imports --no-logo
 
 unit: $(READY)
-	$(PY) -m pytest $(ARGS)
+	$(PY) -m pytest --numprocesses logical --maxprocesses 8 --dist loadfile $(ARGS)
 
 web: $(NPM)
 	npm --prefix web run --silent lint

@@ -10,12 +10,12 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
-from benchmarks.queue_growth.stored import NEVER, RARE, RARE_MODEL, job_id, specs
+from benchmarks.queue_growth.stored import FAILURE, NEVER, RARE, RARE_MODEL, job_id, specs
 from benchmarks.reliability.record import percentile
 from wanvideo.jobs.intake import Submission
 from wanvideo.jobs.job import Job, State
 from wanvideo.jobs.leases import Leases
-from wanvideo.jobs.queries import Filter, cursor_of
+from wanvideo.jobs.queries import ANY, Filter, Which, cursor_of
 from wanvideo.jobs.queue import Queue
 
 GOAL_MS: Final = 20.0  # of the 99th percentile
@@ -79,19 +79,21 @@ def _work(queue: Queue) -> Iterator[Call]:
     leases, held, chosen = Leases(queue), list[Job](), list(specs())
     numbers = iter(range(10**9))
 
-    def claim() -> None:
-        job = leases.claim(f"gpu{next(numbers)}")
+    def claim(which: Which = ANY) -> None:
+        job = leases.claim(f"gpu{next(numbers)}", which)
         assert job is not None, "some wait"
         held.append(job)
 
     def submit() -> None:
         key = uuid.uuid4().hex
-        queue.intake.submit(Submission(spec=chosen[next(numbers) % len(chosen)], key=key))
+        queue.intake.submit(Submission(spec=chosen[next(numbers) % len(chosen)], key=key, count=2))
 
-    yield Call(name="submit", make=submit)
+    yield Call(name="submit two jobs", make=submit)
     yield Call(name="claim", make=claim)
+    yield Call(name="claim, of a model that is loaded", make=lambda: claim(ANY.preferring(frozenset({"t2v-A14B"}))))
     yield Call(name="report an event", make=lambda: leases.record(held[-1], "phase", {"phase": "denoise"}))
     yield Call(name="succeed", make=lambda: leases.succeed(held.pop(), {"file": "a.mp4", "bytes": 4711}))
+    yield Call(name="fail", make=lambda: leases.fail(held.pop(), FAILURE.to_json()))
 
 
 def _queue_pages(queue: Queue, some: Callable[[], Job]) -> Iterator[Call]:

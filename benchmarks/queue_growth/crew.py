@@ -30,7 +30,7 @@ from wanvideo.jobs.folder import DataFolder
 from wanvideo.jobs.intake import Submission
 from wanvideo.jobs.job import Job, JobEvent, Progress, State
 from wanvideo.jobs.leases import Leases
-from wanvideo.jobs.queries import chunks
+from wanvideo.jobs.queries import ANY, chunks
 from wanvideo.jobs.queue import Queue
 
 WORKERS: Final = (1, 2, 5, 10, 20, 50, 100, 200, 500, 1000)
@@ -56,16 +56,17 @@ class Worked:
 
 def work(leases: Leases, name: str, until: float) -> Worked:
     """One worker, until that time of the monotonic clock."""
-    seen, chance = Worked(), random.Random(name)
+    seen, chance, loaded = Worked(), random.Random(name), frozenset[str]()
     while time.monotonic() < until:
         began = time.perf_counter()
-        job = leases.claim(name)
+        job = _claimed(leases, name, loaded)
         if job is None:
             seen.empty += 1
             time.sleep(_PAUSE)
             continue
         seen.claim_ms.append(1e3 * (time.perf_counter() - began))
         seen.claims.append((job.id, job.attempt, name))
+        loaded = frozenset({job.model})
         for kind, data in (
             ("phase", {"phase": "denoise"}),
             ("checkpoint", {"step": 20}),
@@ -80,6 +81,15 @@ def work(leases: Leases, name: str, until: float) -> Worked:
         elif leases.succeed(job, {"file": f"{job.id}.mp4", "bytes": 4_711_000, "worker": name}):
             seen.ends.append((job.id, job.attempt, name))
     return seen
+
+
+def _claimed(leases: Leases, name: str, loaded: frozenset[str]) -> Job | None:
+    """As a supervisor asks: for the first job, or before it one of the model that is loaded."""
+    if (head := leases.next()) is None:
+        return None
+    if head.model not in loaded and (job := leases.claim(name, ANY.preferring(loaded))) is not None:
+        return job
+    return leases.claim(name)
 
 
 def _lose(leases: Leases, job: Job, seen: Worked) -> None:

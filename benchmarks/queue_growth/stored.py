@@ -23,7 +23,7 @@ HELD: Final = 10
 BORN: Final = 1.7e9  # the time of the first job
 APART: Final = 30.0  # seconds between two
 _CHUNK: Final = 20_000  # jobs of one transaction
-_FAILURE: Final = Failure(
+FAILURE: Final = Failure(
     category="memory", code="OUT_OF_MEMORY", title="Not enough GPU memory", phase="denoise",
     message="31.2 GiB of GPU memory needed, 23.6 GiB free: lower the resolution",
 )  # fmt: skip
@@ -132,7 +132,7 @@ def _endings() -> Iterator[dict[str, Any]]:
         state = "cancelled" if n == 0 else "failed" if n in (7, 14) else "succeeded"
         made = state == "succeeded"
         yield {
-            "n": n, "state": state, "failure": dumped(_FAILURE.to_json()) if state == "failed" else None,
+            "n": n, "state": state, "failure": dumped(FAILURE.to_json()) if state == "failed" else None,
             "result": dumped(_RESULT) if made else None, "bytes": _RESULT["bytes"] if made else None,
         }  # fmt: skip
 

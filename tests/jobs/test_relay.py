@@ -101,6 +101,25 @@ def test_what_happened_while_the_database_was_away_is_told_later(join: Join, pos
     assert there.counts()[State.QUEUED] == 4
 
 
+def test_what_is_done_here_is_not_heard_from_the_database_while_it_is_told(postgres: Postgres, tmp_path: Path) -> None:
+    name = uuid.uuid4().hex
+    database = Database(postgres.create(name, template=TEMPLATE))
+    queue, told = Queue(database, DataFolder(tmp_path)), list[Change]()
+    queue.subscribe(lambda _: time.sleep(1.5))  # meanwhile the relay looks
+    queue.subscribe(told.append)
+    relay = Relay(queue)
+    relay.start()
+    try:
+        queue.submit(spec(), count=2)
+        until(lambda: len(told) >= 2)
+        time.sleep(1.2)
+        assert [change.here for change in told] == [True, True]
+    finally:
+        relay.stop()
+        database.close()
+        postgres.drop(name)
+
+
 def test_many_events_of_many_processes_are_all_heard_once(join: Join) -> None:
     queues = [join() for _ in range(3)]
     for number in range(60):

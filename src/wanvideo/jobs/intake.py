@@ -92,6 +92,7 @@ class Intake:
                 batch = _Batch(connection, self.ledger.now(), self.most_waiting, self.new_id)
                 outcomes = [batch.add(self.ledger, submission) for submission in submissions]
                 events = batch.write()
+                self.ledger.numbered(event.seq for _, event in events)
         except IntegrityError:  # another server of the same database was quicker with one of the keys
             if len(submissions) == 1:
                 return [self._known_now(submissions[0])]

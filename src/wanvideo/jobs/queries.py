@@ -1,7 +1,7 @@
 """Which jobs, and in which order: the statements that only read."""
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import islice
 from typing import Any, Final, TypeVar
 
@@ -30,6 +30,7 @@ TURN: Final = (JOBS.c.priority.desc(), JOBS.c.rank, JOBS.c.created, JOBS.c.id)
 ItemT = TypeVar("ItemT")
 AT_ONCE: Final = 500  # values of one statement
 MOST_COUNTED: Final = 200  # jobs, where more than states is asked for
+NEAR: Final = 64  # jobs of the queue, among which one may go before others
 MADE: Final = JOBS.c.state == str(State.SUCCEEDED)
 
 
@@ -54,12 +55,46 @@ class Page:
 ALL: Final = Filter()
 
 
-def next_queued() -> Select[Any]:
-    """The job whose turn it is. By an index, however many wait: that has the priorities in the other direction."""
-    queued = JOBS.c.state == str(State.QUEUED)
-    highest = select(func.max(JOBS.c.priority)).where(queued).scalar_subquery()
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Which:
+    """Of the jobs that wait, those that a worker may have, and of these, those that it wants now."""
+
+    models: frozenset[str] | None = None  # None: all
+    without: frozenset[str] = frozenset()  # jobs
+    prefer: frozenset[str] | None = None  # models; None: whatever comes first
+    leave: frozenset[str] = frozenset()  # models
+
+    def preferring(self, models: frozenset[str]) -> "Which":
+        return replace(self, prefer=models)
+
+    def leaving(self, models: frozenset[str]) -> "Which":
+        return replace(self, leave=models)
+
+
+ANY: Final = Which()
+
+
+def next_queued(which: Which = ANY) -> Select[Any]:
+    """The job whose turn it is. By an index, however many wait: that has the priorities in the other direction.
+
+    What is only wanted is looked for among the first `NEAR` of the highest priority.
+    """
+    may = [JOBS.c.state == str(State.QUEUED)]
+    if which.models is not None:
+        may.append(JOBS.c.model.in_(sorted(which.models)))
+    if which.without:
+        may.append(JOBS.c.id.not_in(sorted(which.without)))
+    highest = select(func.max(JOBS.c.priority)).where(*may).scalar_subquery()
+    may.append(JOBS.c.priority == highest)
     within = (JOBS.c.rank, JOBS.c.created, JOBS.c.id)
-    return select(JOBS).where(queued, JOBS.c.priority == highest).order_by(*within).limit(1)
+    if which.prefer is not None or which.leave:
+        near = select(JOBS.c.id).where(*may).order_by(*within).limit(NEAR).subquery()
+        may.append(JOBS.c.id.in_(select(near.c.id)))
+    if which.prefer is not None:
+        may.append(JOBS.c.model.in_(sorted(which.prefer)))
+    if which.leave:
+        may.append(JOBS.c.model.not_in(sorted(which.leave)))
+    return select(JOBS).where(*may).order_by(*within).limit(1)
 
 
 def picture_names(*, sqlite: bool) -> CompoundSelect[Any]:

@@ -55,6 +55,8 @@ class Relay:
         """Raises StorageFailed."""
         self._last = self.queue.last_seq()
         self._remember(event.seq for event in self.queue.events(since=max(0, self._last - LATE)))
+        # Before they are stored: the listening thread may read them before the one that made them has told of them.
+        self.queue.numbered = self._remember
         self._unsubscribe = self.queue.subscribe(self._on_change)
         for thread in self._threads:
             thread.start()
@@ -74,7 +76,6 @@ class Relay:
         if not change.here:
             return
         if change.event is not None:
-            self._remember([change.event.seq])
             self._put("", {})
         elif change.kind == "progress":
             self._put(change.job.id, {"job": change.job.id, "progress": asdict(change.job.progress)})

@@ -19,8 +19,7 @@ def upgrade() -> None:
         op.execute("CREATE EXTENSION IF NOT EXISTS pg_trgm")
         # What new rows add is put in order sooner than usual: little by little, and not in one long moment.
         op.execute(
-            "CREATE INDEX jobs_of_prompt ON jobs USING gin (prompt gin_trgm_ops) "
-            "WITH (gin_pending_list_limit = 256)"
+            "CREATE INDEX jobs_of_prompt ON jobs USING gin (prompt gin_trgm_ops) WITH (gin_pending_list_limit = 256)"
         )
 
 
