@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-from benchmarks.queue_growth import calls, chores, crew, served
+from benchmarks.queue_growth import calls, chores, crew, nodes, served
 from benchmarks.queue_growth.report import broken, pages
 from benchmarks.queue_growth.stored import fill
 from benchmarks.reliability.record import Record
@@ -28,7 +28,7 @@ from wanvideo.jobs.folder import DataFolder
 from wanvideo.jobs.queue import Queue
 
 STORES: Final = ("sqlite", "postgres")
-PARTS: Final = ("calls", "chores", "workers", "served")
+PARTS: Final = ("calls", "chores", "workers", "nodes", "served")
 JOBS: Final = 1_000_000
 
 
@@ -41,16 +41,19 @@ class Sizes:
     workers: Sequence[int]
     seconds: float  # of each number of workers
     waiting: int  # jobs, when they begin
+    nodes: Sequence[int]  # machines
     serving: int  # rounds of a server
     submitting: float  # seconds of each
 
     @classmethod
     def of(cls, options: argparse.Namespace) -> "Sizes":
         if options.tiny:
-            return cls(jobs=300, rounds=2, workers=(1, 6), seconds=1.0, waiting=400, serving=1, submitting=0.5)
+            return cls(
+                jobs=300, rounds=2, workers=(1, 6), seconds=1.0, waiting=400, nodes=(2,), serving=1, submitting=0.5
+            )
         return cls(
             jobs=options.jobs, rounds=calls.ROUNDS, workers=options.workers, seconds=crew.SECONDS,
-            waiting=crew.WAITING, serving=served.ROUNDS, submitting=served.SECONDS,
+            waiting=crew.WAITING, nodes=nodes.NODES, serving=served.ROUNDS, submitting=served.SECONDS,
         )  # fmt: skip
 
 
@@ -92,6 +95,8 @@ def _missing(record: Record, store: str, sizes: Sizes, parts: Collection[str]) -
                 "workers",
                 {"store": store, **crew.run_point(queue, url, workers, sizes.seconds, sizes.waiting)},
             )
+    if "nodes" in parts and store == "postgres" and not lines("nodes"):
+        yield lambda queue, _: _tell_all(record, store, "nodes", nodes.measure(queue, sizes.nodes))
     for _ in range(lines("served"), sizes.serving if "served" in parts else 0):
         yield lambda queue, url: record.add(
             "served", {"store": store, "jobs": sizes.jobs, **_served(queue, url, sizes.submitting)}

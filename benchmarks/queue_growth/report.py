@@ -15,7 +15,7 @@ Lines = Sequence[Mapping[str, Any]]
 
 def pages(record: Record) -> dict[str, str]:
     """By mark."""
-    made = {"calls": _calls, "chores": _chores, "workers": _workers, "served": _served}
+    made = {"calls": _calls, "chores": _chores, "workers": _workers, "nodes": _nodes, "served": _served}
     found = {name: record.lines(name) for name in made}
     return {f"growth: {name}": _table(make(found[name])) for name, make in made.items() if found[name]}
 
@@ -74,6 +74,20 @@ def _workers(lines: Lines) -> Iterator[Sequence[str]]:
             f"{line['report_p50_ms']:.3g} and {line['report_p99_ms']:.3g} ms",
             f"{line['postgres_cpu_ms_per_job']:.3g} ms", str(line["attempts"]), str(sum(line[name] for name in WRONG)),
         ]  # fmt: skip
+
+
+def _nodes(lines: Lines) -> Iterator[Sequence[str]]:
+    yield [
+        "machines",
+        "a beat",
+        "a look at others",
+        "hearing of an event",
+        "PostgreSQL's cores: beats, looks",
+        "events",
+    ]
+    for each in lines[-1]["found"]:
+        times = (f"{each[f'{name}_ms']:.3g} ms" for name in ("beat", "look", "hear"))
+        yield [str(each["nodes"]), *times, f"{each['there_cores']:.2g}", f"{each['hearing_cores']:.2g}"]
 
 
 def _served(lines: Lines) -> Iterator[Sequence[str]]:
