@@ -34,6 +34,7 @@ class Call:
     name: str
     make: Callable[[], object]
     goal: bool = True
+    every: bool = False  # round, however long it takes: others stand on it
 
 
 def calls(queue: Queue, count: int) -> Iterator[Call]:
@@ -61,7 +62,7 @@ def measure(queue: Queue, count: int, rounds: int = ROUNDS) -> Iterator[Mapping[
     for _ in range(rounds):
         for call in made:
             times = took.setdefault(call.name, [])
-            if sum(times) > MOST_SECONDS:
+            if sum(times) > MOST_SECONDS and not call.every:
                 continue
             began = time.perf_counter()
             call.make()
@@ -88,12 +89,16 @@ def _work(queue: Queue) -> Iterator[Call]:
         key = uuid.uuid4().hex
         queue.intake.submit(Submission(spec=chosen[next(numbers) % len(chosen)], key=key, count=2))
 
-    yield Call(name="submit two jobs", make=submit)
-    yield Call(name="claim", make=claim)
-    yield Call(name="claim, of a model that is loaded", make=lambda: claim(ANY.preferring(frozenset({"t2v-A14B"}))))
-    yield Call(name="report an event", make=lambda: leases.record(held[-1], "phase", {"phase": "denoise"}))
-    yield Call(name="succeed", make=lambda: leases.succeed(held.pop(), {"file": "a.mp4", "bytes": 4711}))
-    yield Call(name="fail", make=lambda: leases.fail(held.pop(), FAILURE.to_json()))
+    made: dict[str, Callable[[], object]] = {
+        "submit two jobs": submit,
+        "claim": claim,
+        "claim, of a model that is loaded": lambda: claim(ANY.preferring(frozenset({"t2v-A14B"}))),
+        "report an event": lambda: leases.record(held[-1], "phase", {"phase": "denoise"}),
+        "succeed": lambda: leases.succeed(held.pop(), {"file": "a.mp4", "bytes": 4711}),
+        "fail": lambda: leases.fail(held.pop(), FAILURE.to_json()),
+    }
+    for name, make in made.items():
+        yield Call(name=name, make=make, every=True)
 
 
 def _queue_pages(queue: Queue, some: Callable[[], Job]) -> Iterator[Call]:
