@@ -5657,7 +5657,10 @@ export type components = {
     Videos: {
       /** Next Cursor */
       next_cursor?: string | null;
-      /** Total Count */
+      /**
+       * Total Count
+       * @description Of a model, of favourites, or with a text in the prompt, at most 200 are counted.
+       */
       total_count: number;
       /** Total Size Mb */
       total_size_mb: number;
