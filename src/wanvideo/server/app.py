@@ -28,12 +28,13 @@ from wanvideo.server.routes import (
     thumbnails,
     videos,
     wan_models,
+    workers,
 )
 from wanvideo.server.settings import Settings
 from wanvideo.server.together import Together
 
 THREADS = 40  # for what blocks: the database, the disk, children that decode
-GROUPS = (generation, inputs, queue, outputs, models, wan_models, lora, prompt, system, recovery)
+GROUPS = (generation, inputs, queue, outputs, models, wan_models, lora, prompt, system, workers, recovery)
 ALIASED = (queue, outputs, system, prompt, generation)
 
 

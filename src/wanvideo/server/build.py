@@ -19,7 +19,7 @@ from wanvideo.server.limits import LimitsFile
 from wanvideo.server.metrics import Metrics, Reading
 from wanvideo.server.monitor import Monitor, Sample
 from wanvideo.server.node import Workers, open_node
-from wanvideo.server.parts import Parts, Sources, package_version
+from wanvideo.server.parts import THERE, Parts, Sources, package_version
 from wanvideo.server.prompt import Enhancer
 from wanvideo.server.receiving import remove_left_over
 from wanvideo.server.sandbox import Sandbox
@@ -137,6 +137,8 @@ def _readings(parts: Parts) -> Iterator[Reading]:
     """What is read when metrics are asked for."""
     for state, number in parts.queue.counts().items():
         yield Reading("wanvideo_jobs_in_state", "Jobs, by state", ("state",), (state.value,), number)
+    for model, of in parts.queue.ahead().items():
+        yield Reading("wanvideo_jobs_waiting", "Jobs that wait, by model", ("model",), (model,), of[State.QUEUED])
     taken = parts.monitor.latest.taken
     yield Reading("wanvideo_host_memory_available_bytes", "Of host memory", (), (), taken.host_available)
     if taken.gpu is not None:
@@ -145,6 +147,12 @@ def _readings(parts: Parts) -> Iterator[Reading]:
         yield Reading("wanvideo_gpu_memory_used_bytes", "Of a GPU", ("gpu",), labels, taken.gpu.total - taken.gpu.free)
     yield Reading("wanvideo_workers_ready", "Ready or at work", (), (), parts.workers())
     yield from _readings_of_nodes(parts)
+    for worker in parts.supervisor.workers():
+        there = float(worker.state in THERE)
+        yield Reading("wanvideo_worker_ready", "1: ready or at work", ("worker",), (worker.name,), there)
+        if worker.out is not None:
+            reason = (worker.name, worker.out.code)
+            yield Reading("wanvideo_worker_out", "1: it gets no jobs now", ("worker", "reason"), reason, 1)
     yield Reading("wanvideo_worker_restarts", "Since the server started", (), (), parts.worker_restarts())
     active = sum(not each.state.over for each in parts.downloads.list())
     yield Reading("wanvideo_downloads_active", "Waiting, paused or running", (), (), active)

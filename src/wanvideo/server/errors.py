@@ -29,6 +29,7 @@ from wanvideo.errors import (
     QueueFull,
     StorageFailed,
     WanVideoError,
+    WorkerNotFound,
 )
 from wanvideo.failure import failure_of
 from wanvideo.failure.paths import facts_without_folders, without_folders
@@ -102,6 +103,7 @@ _STATUS: Final[Mapping[type[WanVideoError], int]] = {
     BadRequest: 400,
     TooLarge: 413,
     JobNotFound: 404,
+    WorkerNotFound: 404,
     JobConflict: 409,
     IdempotencyConflict: 422,
     QueueFull: 429,

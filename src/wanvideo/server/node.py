@@ -34,7 +34,7 @@ from wanvideo.server.parts import Sources, offer_here, package_version
 from wanvideo.server.preparing import Preparing
 from wanvideo.server.settings import Settings
 from wanvideo.server.stores import database_of, folder_of
-from wanvideo.server.workers import describe
+from wanvideo.server.workers import describe, limits_of
 
 Workers = Callable[[Settings, Sources, DataFolder], Mapping[str, MakeExecutor]]
 _PLACE: Final = "storage"  # of the setting that says where the files are
@@ -101,13 +101,16 @@ def open_node(settings: Settings, sources: Sources, workers: Workers, closing: E
     preparing = Preparing(catalog, downloads)
     downloads.subscribe(lambda _before, after: preparing.changed(after))
     name = None if database.is_sqlite else node_of(folder)
+    crew = workers(settings, sources, folder)
     supervisor = Supervisor(
         queue,
-        workers(settings, sources, folder),
+        crew,
         describe=describe,
+        limits=limits_of(settings, crew, lambda model: catalog.resolve(model).id),
         preparer=preparing,
         node=name,
         lending=settings.gpus_per_job == "auto",
+        patience=settings.patience_seconds,
     )
     nodes = None
     if name is not None:

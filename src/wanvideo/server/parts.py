@@ -55,7 +55,7 @@ if TYPE_CHECKING:
     from wanvideo.server.node import Node
 
 API_VERSION: Final = "2.2.0"  # of the contract that existing clients were written for
-_THERE: Final = ("idle", "busy", "lent")  # workers that are started
+THERE: Final = ("idle", "busy", "lent")  # workers that are started
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -214,7 +214,7 @@ class Parts:
 
     def workers(self) -> int:
         """Those that are ready or at work, here and on other machines."""
-        return sum(state in _THERE for _, state in self._worker_states())
+        return sum(state in THERE for _, state in self._worker_states())
 
     def _worker_states(self) -> list[tuple[str, str]]:
         """Names and states: of this process as they are now, of others as they last said."""
@@ -262,7 +262,7 @@ class Parts:
     def check_workers(self) -> Check:
         """A worker that does not start where the disk is full says what the disk says."""
         views = self.supervisor.workers()
-        there = [(name, state) for name, state in self._worker_states() if state in _THERE]
+        there = [(name, state) for name, state in self._worker_states() if state in THERE]
         if there:
             said = ", ".join(f"{name} is {state}" for name, state in there[:_NAMED])
             said += f", and {len(there) - _NAMED} others" if len(there) > _NAMED else ""

@@ -17,7 +17,7 @@ DoneWith = Callable[[Mapping[str, Any] | None], None]  # a failure, or None
 
 
 class Preparing:
-    """See `wanvideo.jobs.supervisor.Preparer`."""
+    """See `wanvideo.jobs.fetching.Preparer`."""
 
     def __init__(self, catalog: Catalog, downloads: Downloads) -> None:
         self._catalog = catalog
