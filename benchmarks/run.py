@@ -17,7 +17,7 @@ from typing import Final
 
 import torch
 
-from benchmarks.speed import ceilings, demo, forward, load, memory, stream, text, vae
+from benchmarks.speed import ceilings, demo, error, forward, load, memory, stream, text, vae
 from benchmarks.speed.bench import Bench
 from benchmarks.speed.machine import describe
 from benchmarks.speed.record import Log, SkipPart
@@ -28,6 +28,7 @@ from wanvideo.request import Tier
 PARTS: Final[Mapping[str, Callable[[Bench], None]]] = {
     "ceilings": ceilings.run,
     "forward": forward.run,
+    "error": error.run,
     "vae": vae.run,
     "text": text.run,
     "load": load.run,
