@@ -19,6 +19,7 @@ import torch
 from PIL import Image
 from torch import nn
 
+from benchmarks.speed.clock import HostPeak, watching_host
 from wanvideo.models.config import UMT5_XXL, TransformerConfig
 from wanvideo.models.text_encoder import UMT5Encoder
 from wanvideo.models.transformer import WanTransformer, keeps_fp32
@@ -26,12 +27,13 @@ from wanvideo.models.vae import WanVAE
 from wanvideo.pipelines.events import Frames, Planned, Resolved
 from wanvideo.pipelines.parts import Parts
 from wanvideo.pipelines.pipeline import Pipeline
-from wanvideo.request import GenerationRequest, Phase, Progress
+from wanvideo.request import GenerationRequest, Phase, Progress, Tier
 from wanvideo.weights.catalog import ModelSpec, resolve
 from wanvideo.weights.folder import ModelFolder
 from wanvideo.weights.headers import TensorInfo, WeightFile
 from wanvideo.weights.layout import Layout, Names, Network
 from wanvideo.weights.network import NetworkPart
+from wanvideo.weights.quantized import QuantizedLinear
 from wanvideo.weights.tokenizer import PromptTokens
 
 GIB = 2**30
@@ -39,12 +41,17 @@ GIB = 2**30
 ModuleT = TypeVar("ModuleT", bound=nn.Module)
 
 
-def sized(module: Callable[[], nn.Module], config: Any, network: Network) -> NetworkPart[Any]:
-    """A part of a model that is not on disk: its architecture and the sizes of its tensors."""
+def sized(module: Callable[[], nn.Module], config: Any, network: Network, *, float8: bool = False) -> NetworkPart[Any]:
+    """A part of a model that is not on disk: its architecture and the sizes of its tensors.
+
+    float8: the matrices of its blocks are stored so, in place of bfloat16.
+    """
     with torch.device("meta"):
         parameters = module().state_dict()
     tensors = {
-        name: TensorInfo(name=name, dtype="BF16", shape=tuple(p.shape), start=0, nbytes=2 * p.numel())
+        name: TensorInfo(name=name, dtype="F8_E4M3", shape=tuple(p.shape), start=0, nbytes=p.numel())
+        if float8 and _is_matrix_of_block(name)
+        else TensorInfo(name=name, dtype="BF16", shape=tuple(p.shape), start=0, nbytes=2 * p.numel())
         for name, p in parameters.items()
     }
     file = WeightFile(path=Path("in-memory"), tensors=tensors, metadata={})
@@ -53,14 +60,20 @@ def sized(module: Callable[[], nn.Module], config: Any, network: Network) -> Net
     )
 
 
-def folder_for(spec: ModelSpec) -> ModelFolder:
-    """A model as large as it is, without files."""
+def _is_matrix_of_block(name: str) -> bool:
+    """Of a transformer: what files of float8 hold in it, 10 matrices in each block."""
+    return name.startswith("blocks.") and name.endswith(".weight") and "norm" not in name
+
+
+def folder_for(spec: ModelSpec, *, float8: bool = False) -> ModelFolder:
+    """A model as large as it is, without files; the transformers in bfloat16 or with matrices in float8."""
     assert spec.vae is not None
     assert spec.text_encoder is not None
     vae, text_encoder, transformer = spec.vae, spec.text_encoder, spec.transformer
     return ModelFolder(
         path=Path("in-memory"),
-        transformers=(sized(lambda: WanTransformer(transformer), transformer, Network.TRANSFORMER),) * spec.experts,
+        transformers=(sized(lambda: WanTransformer(transformer), transformer, Network.TRANSFORMER, float8=float8),)
+        * spec.experts,
         vae=sized(lambda: WanVAE(vae), vae, Network.VAE),
         text_encoder=sized(lambda: UMT5Encoder(text_encoder), text_encoder, Network.TEXT_ENCODER),
         tokenizer=Path("in-memory"),
@@ -97,6 +110,17 @@ def random_weights(
     return module.eval()
 
 
+def store_in_float8(transformer: WanTransformer) -> None:
+    """Let the matrices of the blocks be as the loader keeps those of a float8 file."""
+    for name, linear in list(transformer.named_modules()):
+        if isinstance(linear, nn.Linear) and _is_matrix_of_block(f"{name}.weight"):
+            weight = linear.weight
+            scale = torch.ones(1, 1, device=weight.device)
+            stored = weight.detach().to(torch.float8_e4m3fn)
+            new = QuantizedLinear(stored, scale, linear.bias, kind="F8_E4M3", dtype=weight.dtype)
+            transformer.set_submodule(name, new)
+
+
 class RandomParts(Parts):
     """Networks of the right sizes, drawn instead of read."""
 
@@ -107,7 +131,10 @@ class RandomParts(Parts):
         return self._draw(lambda: WanVAE(self.folder.vae.config), dtype, where)
 
     def _read_transformer(self, network: NetworkPart[TransformerConfig], where: torch.device) -> WanTransformer:
-        return self._draw(lambda: WanTransformer(network.config), self.dtype, where, mixed=True)
+        transformer = self._draw(lambda: WanTransformer(network.config), self.dtype, where, mixed=True)
+        if any(tensor.dtype == "F8_E4M3" for file in network.files for tensor in file.tensors.values()):
+            store_in_float8(transformer)
+        return transformer
 
     def _draw(
         self, make: Callable[[], ModuleT], dtype: torch.dtype, where: torch.device, *, mixed: bool = False
@@ -127,13 +154,26 @@ class RandomTokens:
         return PromptTokens(ids, mask, (0,) * len(prompts))
 
 
-def pipeline_for(spec: ModelSpec, vae_dtype: str, memory_limit: int | None = None) -> Pipeline:
-    """memory_limit: bytes of GPU memory that it may take."""
-    folder = folder_for(spec)
-    pipeline = Pipeline(spec, folder, device="cuda", dtype="bfloat16", vae_dtype=vae_dtype, memory_limit=memory_limit)
+def pipeline_for(
+    spec: ModelSpec,
+    vae_dtype: str,
+    memory_limit: int | None = None,
+    *,
+    device: str = "cuda",
+    tier: Tier = Tier.EXACT,
+    float8: bool = False,
+) -> Pipeline:
+    """memory_limit: bytes of GPU memory that it may take. float8: how the transformers are stored."""
+    folder = folder_for(spec, float8=float8)
+    dtype = "bfloat16" if device.startswith("cuda") else "float32"
+    pipeline = Pipeline(
+        spec, folder, device=device, dtype=dtype, vae_dtype=vae_dtype, memory_limit=memory_limit, tier=tier
+    )
     parts = pipeline._parts
-    pipeline._parts = RandomParts(folder, device=parts.device, dtype=parts.dtype, vae_dtype=parts.vae_dtype)
-    pipeline.__dict__["_tokenizer"] = RandomTokens()
+    pipeline._parts = RandomParts(
+        folder, device=parts.device, dtype=parts.dtype, vae_dtype=parts.vae_dtype, tier=parts.tier
+    )
+    pipeline.__dict__["_tokenizer"] = RandomTokens(spec.text_encoder.vocab_size if spec.text_encoder else 0)
     return pipeline
 
 
@@ -141,14 +181,22 @@ def pipeline_for(spec: ModelSpec, vae_dtype: str, memory_limit: int | None = Non
 class PhaseRecord:
     seconds: float = 0.0
     peak: int = 0  # bytes
+    host: int = 0  # most of RAM that the process held, bytes
 
 
 def measure(pipeline: Pipeline, request: GenerationRequest) -> dict[str, Any]:
     """One request; what every phase took."""
+    result: dict[str, Any] = {"model": pipeline.spec.id, "vae dtype": str(pipeline._parts.vae_dtype)}
+    with watching_host() as host:
+        result |= _phases(pipeline, request, host)
+    return result
+
+
+def _phases(pipeline: Pipeline, request: GenerationRequest, host: HostPeak) -> dict[str, Any]:
     records: dict[Phase, PhaseRecord] = {}
     steps: list[float] = []
-    result: dict[str, Any] = {"model": pipeline.spec.id, "vae dtype": str(pipeline._parts.vae_dtype)}
-    frames = 0
+    result: dict[str, Any] = {}
+    frames, on_gpu = 0, pipeline.device.type == "cuda"
     for event in pipeline.generate(request):
         if isinstance(event, Resolved):
             r = event.request
@@ -167,17 +215,20 @@ def measure(pipeline: Pipeline, request: GenerationRequest) -> dict[str, Any]:
         elif isinstance(event, Frames):
             frames += len(event.frames)
         elif isinstance(event, Progress):
-            torch.cuda.synchronize()
             record = records.setdefault(event.phase, PhaseRecord())
             record.seconds = event.seconds
-            record.peak = max(record.peak, torch.cuda.max_memory_allocated())
-            torch.cuda.reset_peak_memory_stats()
+            record.host = max(record.host, host.take())
+            if on_gpu:
+                torch.cuda.synchronize()
+                record.peak = max(record.peak, torch.cuda.max_memory_allocated())
+                torch.cuda.reset_peak_memory_stats()
             if event.phase is Phase.DENOISE:
                 steps.append(time.monotonic())
     result["all networks resident"] = pipeline._parts.keep_all
     result["frames made"] = frames
     result["seconds"] = {str(phase): round(record.seconds, 2) for phase, record in records.items()}
     result["peak GiB"] = {str(phase): round(record.peak / GIB, 2) for phase, record in records.items()}
+    result["host GiB"] = {str(phase): round(record.host / GIB, 2) for phase, record in records.items()}
     result["seconds per step"] = [round(b - a, 3) for a, b in itertools.pairwise(steps)]
     return result
 

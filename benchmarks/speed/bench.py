@@ -25,6 +25,7 @@ class Bench:
     shapes: tuple[Shape, ...]
     tiers: tuple[Tier, ...]
     caps: tuple[float, ...]  # GiB
+    wholes: tuple[str, ...] = ("plain",)  # which pipelines the part memory runs, by their names in it
     peer: bool = True
     peer_compiled: bool = False
     quick: bool = False  # fewer repeats

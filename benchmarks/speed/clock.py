@@ -2,8 +2,10 @@
 
 import gc
 import statistics
+import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -11,6 +13,7 @@ from typing import Final
 import torch
 
 GIB: Final = 2**30
+POLL_SECONDS: Final = 0.05
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -68,3 +71,40 @@ def resident_bytes() -> int:
         return 0
     lines = status.read_text(encoding="utf-8").splitlines()
     return next(int(line.split()[1]) * 1024 for line in lines if line.startswith("VmRSS"))
+
+
+class HostPeak:
+    """The most RAM that this process was seen to hold since it was last asked."""
+
+    def __init__(self) -> None:
+        self._most, self._lock = 0, threading.Lock()
+
+    def look(self) -> None:
+        held = resident_bytes()
+        with self._lock:
+            self._most = max(self._most, held)
+
+    def take(self) -> int:
+        """In bytes, this moment included; begins anew."""
+        self.look()
+        with self._lock:
+            most, self._most = self._most, 0
+        return most
+
+
+@contextmanager
+def watching_host() -> Iterator[HostPeak]:
+    """Look at this process's RAM every 50 ms while the block runs."""
+    peak, done = HostPeak(), threading.Event()
+
+    def watch() -> None:
+        while not done.wait(POLL_SECONDS):
+            peak.look()
+
+    thread = threading.Thread(target=watch, name="watching-host")
+    thread.start()
+    try:
+        yield peak
+    finally:
+        done.set()
+        thread.join()
