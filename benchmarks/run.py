@@ -17,7 +17,7 @@ from typing import Final
 
 import torch
 
-from benchmarks.speed import ceilings, demo, error, forward, load, memory, stream, text, vae
+from benchmarks.speed import ceilings, demo, error, forward, load, memory, merged, profile, stream, text, vae
 from benchmarks.speed.bench import Bench
 from benchmarks.speed.machine import describe
 from benchmarks.speed.record import Log, SkipPart
@@ -29,6 +29,8 @@ PARTS: Final[Mapping[str, Callable[[Bench], None]]] = {
     "ceilings": ceilings.run,
     "forward": forward.run,
     "error": error.run,
+    "merged": merged.run,
+    "profile": profile.run,
     "vae": vae.run,
     "text": text.run,
     "load": load.run,
@@ -51,6 +53,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         shapes=tuple(shrunk(shape) if options.tiny else shape for shape in shapes),
         tiers=tuple(Tier(name) for name in options.tiers),
         caps=tuple(float(cap) for cap in options.caps),
+        wholes=tuple(options.wholes),
         peer=options.peer,
         peer_compiled=options.peer_compiled,
         quick=options.quick,
@@ -97,6 +100,12 @@ def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--shapes", type=_some_of(SHAPES), default=list(SHAPES), help=f"of {','.join(SHAPES)}")
     parser.add_argument("--tiers", type=_some_of([t.value for t in Tier]), default=[t.value for t in Tier])
     parser.add_argument("--caps", type=_numbers, default=[8, 12, 16, 24], help="GiB of GPU memory (8,12,16,24)")
+    parser.add_argument(
+        "--wholes",
+        type=_some_of(memory.VARIANTS),
+        default=["plain"],
+        help=f"pipelines of the part memory: of {','.join(memory.VARIANTS)} (plain)",
+    )
     parser.add_argument("--peer", action=argparse.BooleanOptionalAction, default=True, help="also run diffusers")
     parser.add_argument("--peer-compiled", action="store_true", help="also with torch.compile; about 30 s a shape")
     parser.add_argument(

@@ -9,6 +9,7 @@ import pytest
 import torch
 
 from benchmarks.run import PARTS, main
+from benchmarks.speed.memory import VARIANTS
 from benchmarks.speed.record import Result, read_runs
 from benchmarks.speed.report import TITLES, with_ratios
 from benchmarks.speed.shapes import A14B_480P, A14B_720P, TI2V_704P, Shape, attention_flop, forward_flop
@@ -90,3 +91,13 @@ def test_the_arithmetic_of_a_forward(shape: Shape, tokens: int, pflop: float, at
     assert shape.tokens == tokens
     assert forward_flop(shape) / 1e15 == pytest.approx(pflop, rel=0.01)
     assert attention_flop(shape) / 1e15 == pytest.approx(attention, rel=0.01)
+
+
+def test_whole_pipelines_of_every_kind_run(tmp_path: Path) -> None:
+    lines = tmp_path / "results.jsonl"
+    options = ["--only", "memory", "--shapes", "a14b-720p", "--wholes", ",".join(VARIANTS), "--json", str(lines)]
+    assert main([*TINY, *options]) == 0
+    (run,) = read_runs(lines)
+    assert len(run.results) == len(VARIANTS) + 1  # the RTX 4080 in both tiers
+    for result in run.results:
+        assert result.numbers["denoise_host_gib"] > 0
