@@ -43,6 +43,20 @@ def load_transformer(folder: Path, device: torch.device, dtype: torch.dtype) -> 
     return diffusers.WanTransformer3DModel.from_pretrained(folder, torch_dtype=dtype).to(device)
 
 
+def offload_in_groups(theirs: Any, device: torch.device) -> None:
+    """Let a transformer in host memory run on the GPU block by block, each copied by a stream of its own before its
+    turn: the fastest way that diffusers has."""
+    diffusers.hooks.apply_group_offloading(
+        theirs,
+        onload_device=device,
+        offload_device=torch.device("cpu"),
+        offload_type="block_level",
+        num_blocks_per_group=1,
+        use_stream=device.type == "cuda",
+        record_stream=device.type == "cuda",
+    )
+
+
 def peer_vae(ours: WanVAE) -> Any:
     """diffusers' AutoencoderKLWan with the weights of `ours`, which it shares."""
     config, dtype = ours.config, ours.conv2.weight.dtype

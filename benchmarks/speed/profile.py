@@ -69,11 +69,11 @@ def _profile(bench: Bench, shape: Shape, model: WanTransformer, tier: Tier) -> N
 
 
 def _spans(events: Sequence[FunctionEvent], on_gpu: bool) -> list[Span]:
-    wanted = torch.autograd.DeviceType.CUDA if on_gpu else torch.autograd.DeviceType.CPU
+    wanted = "CUDA" if on_gpu else "CPU"
     return [
         Span(event.name, event.time_range.start, event.time_range.end)
         for event in events
-        if event.device_type == wanted and (on_gpu or not event.cpu_children)
+        if event.device_type.name == wanted and (on_gpu or not event.cpu_children)
     ]
 
 

@@ -1,5 +1,6 @@
 """One forward with most blocks in host memory, under caps on GPU memory, against the same one with all on the GPU."""
 
+from contextlib import nullcontext
 from dataclasses import dataclass
 from functools import partial
 from typing import Final
@@ -8,12 +9,12 @@ import torch
 from torch import Tensor, nn
 
 from benchmarks.full_size import random_weights
-from benchmarks.speed.adapters import streamed
+from benchmarks.speed.adapters import peer_or_skip, streamed
 from benchmarks.speed.bench import Bench
 from benchmarks.speed.caps import capped
 from benchmarks.speed.clock import GIB, measure, resident_bytes
 from benchmarks.speed.forward import draw
-from benchmarks.speed.record import OURS, SkipPart
+from benchmarks.speed.record import OURS, PEER, SkipPart
 from benchmarks.speed.shapes import Inputs, Shape, inputs
 from wanvideo.models.transformer import WanTransformer
 from wanvideo.runtime.memory_model import MemoryModel
@@ -41,9 +42,12 @@ def run(bench: Bench) -> None:
             row["seconds"] = resident.seconds
         host: WanTransformer | None = None
         for cap in bench.caps:
-            with bench.case(PART, shape.name, f"{OURS} exact, {cap:g} GiB") as row, capped(bench.device, cap):
+            with bench.case(PART, f"{shape.name}, {cap:g} GiB", f"{OURS} exact") as row, capped(bench.device, cap):
                 host = host or _on_host(bench, shape)
                 row |= _streamed(bench, host, given, blocks_within(cap, host, resident.beside), resident)
+        if bench.peer:
+            for cap in bench.caps:
+                _peer(bench, shape, given, cap, host)
 
 
 def _resident(bench: Bench, shape: Shape, given: Inputs) -> Resident:
@@ -69,6 +73,22 @@ def _streamed(bench: Bench, host: WanTransformer, given: Inputs, blocks: int, re
         "host_added_gib": (held - before) / GIB,
         "equal_to_resident": float(torch.equal(velocity, resident.velocity)),
     }
+
+
+def _peer(bench: Bench, shape: Shape, given: Inputs, cap: float, host: WanTransformer | None) -> None:
+    """diffusers from the same weights; what it copies of them it keeps until the row is done."""
+    case = f"{shape.name}, {cap:g} GiB" if bench.on_gpu else f"{shape.name}, no cap"
+    with bench.case(PART, case, f"{PEER} eager, group offload", "one block a group, a copy stream; cuDNN") as row:
+        peer = peer_or_skip("accelerate")
+        theirs = peer.peer_transformer(host or _on_host(bench, shape))
+        if bench.on_gpu:
+            theirs.set_attention_backend(peer.ATTENTION["cuDNN"])
+        before = resident_bytes()
+        peer.offload_in_groups(theirs, bench.device)
+        with capped(bench.device, cap) if bench.on_gpu else nullcontext():
+            timing = measure(peer.forward(theirs, shape, given, bench.dtype), bench.device, repeats=bench.repeats)
+        held = resident_bytes()
+        row |= {**timing.numbers, "host_rss_gib": held / GIB, "host_added_gib": (held - before) / GIB}
 
 
 def _on_host(bench: Bench, shape: Shape) -> WanTransformer:
