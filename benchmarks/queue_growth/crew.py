@@ -193,7 +193,7 @@ def cpu_of_server(database: Database) -> float:
     own = server.cpu_times()
     alive = [process.cpu_times() for process in server.children()]
     # Those of connections that have ended count in what their parent says of its children.
-    return own.children_user + own.children_system + sum(each.user + each.system for each in [own, *alive])
+    return float(own.children_user + own.children_system + sum(each.user + each.system for each in [own, *alive]))
 
 
 def _refill(queue: Queue, waiting: int) -> None:
