@@ -47,9 +47,11 @@ def _few(lines: Lines) -> Iterator[str]:
 
 def _calls(lines: Lines) -> Iterator[Sequence[str]]:
     stores = {line["store"]: {each["call"]: each for each in line["found"]} for line in lines}
-    yield ["p50 and p99 in ms", *(_NAMES[store] for store in stores)]
+    yield ["p50 and p99 in ms", *(_NAMES[store] for store in stores), *("with the others" for _ in stores)]
     for name in next(iter(stores.values())):
-        yield [name, *(_times(found[name]) for found in stores.values())]
+        others = (found[name] for found in stores.values())
+        wall = (f"{each['with_others_p50_ms']:.3g} and {each['with_others_p99_ms']:.3g}" for each in others)
+        yield [name, *(_times(found[name]) for found in stores.values()), *wall]
 
 
 def _times(call: Mapping[str, Any]) -> str:
