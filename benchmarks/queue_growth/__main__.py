@@ -134,7 +134,8 @@ def _forget_waiting(queue: Queue, since: float) -> None:
 @contextmanager
 def _opened(store: str, url: str | None, folder: str | None) -> Iterator[tuple[Queue, str]]:
     with ExitStack() as closing:
-        data = DataFolder(Path(closing.enter_context(tempfile.TemporaryDirectory(dir=folder))) / "data")
+        root = closing.enter_context(tempfile.TemporaryDirectory()) if folder is None else folder
+        data = DataFolder(Path(root) / "data")
         data.make()
         if store == "sqlite":
             url = f"sqlite:///{data.database}"
@@ -155,7 +156,7 @@ def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--parts", type=lambda text: text.split(","), default=PARTS, metavar="NAME,...")
     parser.add_argument("--workers", type=lambda text: [int(n) for n in text.split(",")], default=crew.WORKERS)
     parser.add_argument("--database", help="of PostgreSQL, an empty one")
-    parser.add_argument("--folder", help="on the disk that is to be measured")
+    parser.add_argument("--folder", help="where the store lies, and stays; else it is a temporary one")
     parser.add_argument("--json", type=Path, default=Path("build/growth.jsonl"), metavar="FILE")
     parser.add_argument("--report", type=Path, metavar="FILE", help="write the figures into this page")
     parser.add_argument("--tiny", action="store_true", help="only whether it works")

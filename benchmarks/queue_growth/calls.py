@@ -20,7 +20,7 @@ from wanvideo.jobs.queries import ANY, Filter, Which, cursor_of
 from wanvideo.jobs.queue import Queue
 
 GOAL_MS: Final = 20.0  # of the 99th percentile
-ROUNDS: Final = 500
+ROUNDS: Final = 300
 MOST_SECONDS: Final = 10.0  # of all rounds of one call
 _QUEUE, _GALLERY = 200, 60  # jobs that the pages of the web app ask for
 _POLL, _SNAPSHOT = 100, 100

@@ -67,14 +67,16 @@ def _chores(lines: Lines) -> Iterator[Sequence[str]]:
 
 
 def _workers(lines: Lines) -> Iterator[Sequence[str]]:
-    yield ["workers", "jobs a second", "claim, p50 and p99", "report, p50 and p99", "PostgreSQL's CPU for a job",
-           "leases", "lost, doubled, wrong"]  # fmt: skip
+    yield ["workers", "jobs a second", "cores that they had", "a second and core", "CPU for a job: PostgreSQL, workers",
+           "claim, p50 and p99", "report, p50 and p99", "leases", "lost, doubled, wrong"]  # fmt: skip
     for line in sorted(lines, key=lambda line: line["workers"]):
         yield [
-            str(line["workers"]), f"{line['jobs_per_second']:.0f}",
+            str(line["workers"]), f"{line['jobs_per_second']:.3g}", f"{line['cores']:.2g}",
+            f"{line['jobs_per_second'] / line['cores']:.3g}",
+            f"{line['postgres_cpu_ms_per_job']:.3g} and {line['workers_cpu_ms_per_job']:.3g} ms",
             f"{line['claim_p50_ms']:.3g} and {line['claim_p99_ms']:.3g} ms",
-            f"{line['report_p50_ms']:.3g} and {line['report_p99_ms']:.3g} ms",
-            f"{line['postgres_cpu_ms_per_job']:.3g} ms", str(line["attempts"]), str(sum(line[name] for name in WRONG)),
+            f"{line['report_p50_ms']:.3g} and {line['report_p99_ms']:.3g} ms", str(line["attempts"]),
+            str(sum(line[name] for name in WRONG)),
         ]  # fmt: skip
 
 
