@@ -5,7 +5,7 @@
 
 Needs PostgreSQL's programs, and starts one of its own unless an address is given; SQLite is measured without the many
 workers. Each result is a line of JSON as soon as it is known; a run that is interrupted goes on where it was, after it
-has filled the store again. Exits with 1 if a goal is missed.
+has filled the store again, unless that stayed where it was. Exits with 1 if a goal is missed.
 """
 
 import argparse
