@@ -12,16 +12,16 @@ KEYS = {"AWS_ACCESS_KEY_ID": "of-the-tests", "AWS_SECRET_ACCESS_KEY": "of-the-te
 
 
 @contextmanager
-def running() -> Iterator[str]:
-    """It has an empty bucket; gives its address."""
+def running(host: str = "127.0.0.1") -> Iterator[str]:
+    """It has an empty bucket; gives its address. host: an address of this computer."""
     with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
+        free.bind((host, 0))
         port = free.getsockname()[1]
-    command = [sys.executable, "-m", "moto.server", "-H", "127.0.0.1", "-p", str(port)]
+    command = [sys.executable, "-m", "moto.server", "-H", host, "-p", str(port)]
     process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     try:
-        _until_it_answers(process, port)
-        address = f"http://127.0.0.1:{port}"
+        _until_it_answers(process, host, port)
+        address = f"http://{host}:{port}"
         _make_bucket(address)
         yield address
     finally:
@@ -29,11 +29,11 @@ def running() -> Iterator[str]:
         process.wait()
 
 
-def _until_it_answers(process: "subprocess.Popen[bytes]", port: int) -> None:
+def _until_it_answers(process: "subprocess.Popen[bytes]", host: str, port: int) -> None:
     for _ in range(600):
         assert process.poll() is None, "the S3 server of the tests did not start"
         try:
-            socket.create_connection(("127.0.0.1", port), 0.2).close()
+            socket.create_connection((host, port), 0.2).close()
         except OSError:
             time.sleep(0.05)
         else:

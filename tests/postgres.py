@@ -13,7 +13,6 @@ from pathlib import Path
 TEMPLATE = "migrated"  # a database with our tables: to copy one takes a tenth of the time
 MISSING = "PostgreSQL is not installed: apt-get install postgresql"
 _CONF = """
-listen_addresses = '127.0.0.1'
 unix_socket_directories = ''
 shared_buffers = 64MB
 max_connections = 200
@@ -34,9 +33,10 @@ class Postgres:
     bin: Path
     data: Path
     port: int
+    host: str = "127.0.0.1"
 
     def url(self, database: str = "postgres") -> str:
-        return f"postgresql://wan@127.0.0.1:{self.port}/{database}"
+        return f"postgresql://wan@{self.host}:{self.port}/{database}"
 
     def create(self, name: str, template: str = "template0") -> str:
         """A database like another one; its address."""
@@ -60,12 +60,12 @@ class Postgres:
 
 
 @contextmanager
-def running(where: Path) -> Iterator[Postgres]:
-    """The programs are in `where`."""
+def running(where: Path, host: str = "127.0.0.1") -> Iterator[Postgres]:
+    """The programs are in `where`. host: an address of this computer; whoever reaches it is let in."""
     with tempfile.TemporaryDirectory(prefix="wan-postgres-") as folder:
         if os.getuid() == 0:  # which it refuses to run as
             shutil.chown(folder, "nobody")
-        server = _made(where, Path(folder) / "data")
+        server = _made(where, Path(folder) / "data", host)
         server.control("start", "-l", str(server.data / "log"))
         try:
             yield server
@@ -73,14 +73,16 @@ def running(where: Path) -> Iterator[Postgres]:
             server.control("stop", "-m", "immediate")
 
 
-def _made(where: Path, data: Path) -> Postgres:
+def _made(where: Path, data: Path, host: str) -> Postgres:
     with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
+        free.bind((host, 0))
         port = free.getsockname()[1]
     _run(where / "initdb", "-D", data, "-U", "wan", "-A", "trust", "-E", "UTF8", "--no-locale", "--no-sync")
     with (data / "postgresql.conf").open("a") as file:
-        file.write(f"{_CONF}port = {port}\n")
-    return Postgres(bin=where, data=data, port=port)
+        file.write(f"{_CONF}port = {port}\nlisten_addresses = '{host}'\n")
+    with (data / "pg_hba.conf").open("a") as file:
+        file.write("host all all samenet trust\n")
+    return Postgres(bin=where, data=data, port=port, host=host)
 
 
 def _run(*command: str | Path) -> None:

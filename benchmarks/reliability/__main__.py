@@ -14,7 +14,20 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final, Protocol
 
-from benchmarks.reliability import contract, faults, kills, load, mutations, overhead, power, serial, sockets
+from benchmarks.reliability import (
+    contract,
+    faults,
+    kills,
+    load,
+    machines,
+    mutations,
+    network,
+    overhead,
+    power,
+    restarts,
+    serial,
+    sockets,
+)  # fmt: skip
 from benchmarks.reliability.record import Record, Row, Tell
 from benchmarks.reliability.report import written
 
@@ -39,6 +52,9 @@ PROOFS: Final[Mapping[str, Proof]] = {
     "sockets": sockets,
     "serial": serial,
     "overhead": overhead,
+    "machines": machines,
+    "restarts": restarts,
+    "network": network,
 }
 
 

@@ -263,6 +263,21 @@ def test_waiting_ends_when_something_changes(queue: Queue) -> None:
     assert Leases(queue).next() is not None
 
 
+def test_what_is_to_be_done_is_counted_by_model(queue: Queue) -> None:
+    assert queue.ahead() == {}
+    leases = Leases(queue)
+    queue.submit(spec(model="a"), count=3)
+    queue.submit(spec(model="b"), held=True)
+    job = leases.claim("gpu")
+    assert job is not None
+    assert queue.ahead() == {
+        "a": {State.QUEUED: 2, State.HELD: 0, State.RUNNING: 1},
+        "b": {State.QUEUED: 0, State.HELD: 1, State.RUNNING: 0},
+    }
+    leases.succeed(job, {"file": "a.mp4"})
+    assert queue.ahead()["a"][State.RUNNING] == 0
+
+
 def test_jobs_are_counted_as_they_change(queue: Queue, database: Database) -> None:
     def counted() -> tuple[dict[State, int], int]:
         """By looking at every row."""

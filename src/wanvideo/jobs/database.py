@@ -6,7 +6,7 @@ connection writes, and it alone checkpoints: readers are read-only, and are clos
 
 import sqlite3
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, Final, cast
@@ -25,6 +25,17 @@ _SERVER: Final = 0x57414E  # PostgreSQL's advisory lock of a server
 _MIGRATIONS: Final = Path(__file__).parent / "migrations"
 _BUSY_SECONDS: Final = 10.0
 _PATIENCE: Final = 1.0  # seconds; another one that starts has the database to itself for an instant
+# How long a network may be cut, here and as PostgreSQL sees it: else either side would wait for the other for hours,
+# and what a machine has locked that is gone would stay locked. What stands in the address counts before this.
+_CONNECTION: Final[Mapping[str, str]] = {
+    "connect_timeout": "10",
+    "keepalives_idle": "5",
+    "keepalives_interval": "5",
+    "keepalives_count": "3",
+    "tcp_user_timeout": "20000",
+    "options": "-c tcp_keepalives_idle=5 -c tcp_keepalives_interval=5 -c tcp_keepalives_count=3 "
+    "-c tcp_user_timeout=20000 -c idle_in_transaction_session_timeout=60000",
+}
 
 
 class Database:
@@ -208,7 +219,10 @@ def _postgres(url: str) -> Engine:
             raise StorageFailed(f"{address.drivername}:// is no database for this: {_ADDRESS}")
         address = address.set(drivername="postgresql+psycopg")
         # Before a connection is used it is tried: the server may have been started again meanwhile.
-        return create_engine(address, pool_pre_ping=True, pool_size=10, max_overflow=20, pool_timeout=60)
+        limits = {name: value for name, value in _CONNECTION.items() if name not in address.query}
+        return create_engine(
+            address, pool_pre_ping=True, pool_size=10, max_overflow=20, pool_timeout=60, connect_args=limits
+        )
     except ArgumentError:
         raise StorageFailed(f"the address of the database is not one: {_ADDRESS}") from None
     except ModuleNotFoundError as error:

@@ -10,6 +10,7 @@ from typing import Final
 
 from wanvideo.errors import DataFolderInUse, StorageFailed
 from wanvideo.jobs.folder import DataFolder
+from wanvideo.jobs.reserve import Reserve
 
 try:
     import fcntl
@@ -44,6 +45,7 @@ def locked(folder: DataFolder) -> Iterator[None]:
                 "with --data-dir",
                 facts={"pid": owner},
             )
+        Reserve(folder.reserve).spend()  # `run` fills it again, when all is open
         file.truncate(0)
         file.write(f"{os.getpid()}\n")
         file.flush()

@@ -8,7 +8,7 @@ import time
 import uuid
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, Final
 
 from sqlalchemy import Connection, and_, delete, func, insert, or_, select, text, tuple_, update
 
@@ -36,6 +36,8 @@ from wanvideo.jobs.rows import dumped, event_of, spec_row
 from wanvideo.jobs.spec import JobSpec
 from wanvideo.jobs.storage import Storage
 from wanvideo.jobs.tables import EVENTS, IS_DELETION, JOBS, RUNS, SETTINGS, TOTALS
+
+AHEAD: Final = (State.QUEUED, State.HELD, State.RUNNING)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -128,6 +130,15 @@ class Queue(Ledger):
         with self.database.read() as connection:
             found = {State(state): int(count) for state, count in connection.execute(counted(which))}
         return {state: found.get(state, 0) for state in State}
+
+    def ahead(self) -> dict[str, dict[State, int]]:
+        """By model: how many wait, are held and run."""
+        query = select(JOBS.c.model, JOBS.c.state, func.count()).group_by(JOBS.c.model, JOBS.c.state)
+        found: dict[str, dict[State, int]] = {}
+        with self.database.read() as connection:
+            for model, state, count in connection.execute(query.where(JOBS.c.state.in_(map(str, AHEAD)))):
+                found.setdefault(model, dict.fromkeys(AHEAD, 0))[State(state)] = int(count)
+        return found
 
     def pictures(self) -> frozenset[str]:
         """The names of stored pictures that any job begins or ends with, or did."""
@@ -328,11 +339,16 @@ class Queue(Ledger):
 
     def delete(self, job: str, *, with_files: bool = True) -> Job:
         """Forget a job that is done, and remove its files. Raises JobNotFound, JobConflict."""
-        with self.database.write() as connection:
-            found = self.load(connection, job)
-            require(found, *DONE, what="deleted")
-            event = self.forget(connection, [found])[0]
+
+        def forgotten() -> tuple[Job, JobEvent]:
+            with self.database.write() as connection:
+                found = self.load(connection, job)
+                require(found, *DONE, what="deleted")
+                return found, self.forget(connection, [found])[0]
+
+        found, event = self.reserve.use(forgotten)
         self.remove_files(found, video=with_files)
+        self.reserve.fill()
         self.tell(Change(job=found, kind="deleted", data={}, event=event))
         return found
 
@@ -341,24 +357,34 @@ class Queue(Ledger):
 
         Raises JobNotFound.
         """
-        with self.database.write() as connection:
-            found = self.load(connection, job)
-            event = self.forget(connection, [found])[0]
+
+        def forgotten() -> tuple[Job, JobEvent]:
+            with self.database.write() as connection:
+                found = self.load(connection, job)
+                return found, self.forget(connection, [found])[0]
+
+        found, event = self.reserve.use(forgotten)
         self.drop_live(job)
         if found.state is not State.RUNNING:
             self.remove_files(found)
+        self.reserve.fill()
         self.tell(Change(job=found, kind="deleted", data={}, event=event))
         return found
 
     def clear(self, states: Iterable[State] = DONE, *, with_files: bool = True) -> list[Job]:
         """Forget all jobs that are done, or those in some of these states."""
         chosen = [str(state) for state in states if state in DONE]
-        with self.database.write() as connection:
-            rows = connection.execute(select(JOBS).where(JOBS.c.state.in_(chosen)).with_for_update())
-            jobs = [self.job(row) for row in rows]
-            events = self.forget(connection, jobs)
+
+        def forgotten() -> tuple[list[Job], list[JobEvent]]:
+            with self.database.write() as connection:
+                rows = connection.execute(select(JOBS).where(JOBS.c.state.in_(chosen)).with_for_update())
+                jobs = [self.job(row) for row in rows]
+                return jobs, self.forget(connection, jobs)
+
+        jobs, events = self.reserve.use(forgotten)
         for job in jobs:
             self.remove_files(job, video=with_files)
+        self.reserve.fill()
         told = zip(jobs, events, strict=True)
         self.tell(*(Change(job=job, kind="deleted", data={}, event=event) for job, event in told))
         return jobs

@@ -137,6 +137,8 @@ def _readings(parts: Parts) -> Iterator[Reading]:
     """What is read when metrics are asked for."""
     for state, number in parts.queue.counts().items():
         yield Reading("wanvideo_jobs_in_state", "Jobs, by state", ("state",), (state.value,), number)
+    for model, of in parts.queue.ahead().items():
+        yield Reading("wanvideo_jobs_waiting", "Jobs that wait, by model", ("model",), (model,), of[State.QUEUED])
     taken = parts.monitor.latest.taken
     yield Reading("wanvideo_host_memory_available_bytes", "Of host memory", (), (), taken.host_available)
     if taken.gpu is not None:

@@ -106,7 +106,7 @@ def open_node(settings: Settings, sources: Sources, workers: Workers, closing: E
         queue,
         crew,
         describe=describe,
-        limits=limits_of(settings, crew, lambda model: catalog.listed(model).id),
+        limits=limits_of(settings, crew, lambda model: catalog.resolve(model).id),
         preparer=preparing,
         node=name,
         lending=settings.gpus_per_job == "auto",

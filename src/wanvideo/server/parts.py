@@ -10,7 +10,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from wanvideo.errors import WanVideoError
+from wanvideo.errors import DiskFull, WanVideoError
 from wanvideo.families.obtain import Offer, offer
 from wanvideo.families.plan import Forecast
 from wanvideo.jobs import queue as jobs
@@ -31,6 +31,7 @@ from wanvideo.server.inputs import Inputs
 from wanvideo.server.limits import LimitsFile
 from wanvideo.server.machine import family, this_machine
 from wanvideo.server.metrics import Metrics
+from wanvideo.server.model_views import GIB
 from wanvideo.server.monitor import Monitor
 from wanvideo.server.prompt import Enhancer
 from wanvideo.server.redact import without_folders
@@ -48,6 +49,7 @@ from wanvideo.weights.pick import Hardware
 from wanvideo.weights.places import Places
 from wanvideo.weights.registry import known
 
+_LEAST_FREE: Final = 2**20  # bytes of the disk, below which nothing can be relied on, whatever the operator allows
 _NAMED: Final = 8  # workers that are named where people look
 if TYPE_CHECKING:
     from wanvideo.server.node import Node
@@ -249,7 +251,16 @@ class Parts:
         """Whether a worker holds it, as it last said."""
         return any(model in (each.beat.get("loaded") or ()) for each in self.supervisor.workers())
 
+    def check_disk(self) -> Check:
+        free, least = self.free_bytes(), max(self.settings.min_free_bytes, _LEAST_FREE)
+        said = f"{free / GIB:.1f} GiB are free"
+        if free >= least:
+            return Check(name="disk", ok=True, detail=said)
+        said += f", and jobs are taken from {least / GIB:.1f} GiB: make room"
+        return Check(name="disk", ok=False, detail=said, code=DiskFull.code)
+
     def check_workers(self) -> Check:
+        """A worker that does not start where the disk is full says what the disk says."""
         views = self.supervisor.workers()
         there = [(name, state) for name, state in self._worker_states() if state in THERE]
         if there:
@@ -258,7 +269,7 @@ class Parts:
         else:
             said = "; ".join(f"{each.name}: {each.problem or each.state}" for each in views) or "there is none"
         failing = not there and any(each.problem for each in views)
-        code = "WORKER_START" if failing else None
+        code = (self.check_disk().code or "WORKER_START") if failing else None
         return Check(name="worker", ok=bool(there), detail=without_folders(said), code=code)
 
     def check_database(self) -> Check:

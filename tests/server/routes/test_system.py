@@ -1,5 +1,6 @@
 """The computer, over HTTP."""
 
+import time
 from pathlib import Path
 
 from tests.server.serving import Serving, no_workers, serving
@@ -26,6 +27,19 @@ def test_without_a_worker_it_is_not_ready(idle: Serving) -> None:
     assert {check["name"]: check["ok"] for check in answer.json()["checks"]} == {
         "database": True, "worker": False, "engine": True, "disk": True,
     }  # fmt: skip
+
+
+def test_where_the_disk_is_full_it_is_the_disk_that_is_blamed(tmp_path: Path) -> None:
+    with serving(tmp_path, device="cuda:7", min_free_bytes=2**60) as server:  # a worker that does not start
+        until = time.monotonic() + 60
+        while True:
+            checks = {check["name"]: check for check in server.client.get("/readyz").json()["checks"]}
+            if "code" in checks["worker"]:
+                break
+            assert time.monotonic() < until
+            time.sleep(0.1)
+    assert checks["worker"]["code"] == checks["disk"]["code"] == "DISK_FULL"
+    assert "make room" in checks["disk"]["detail"]
 
 
 def test_stats_and_their_history_have_one_form(idle: Serving) -> None:

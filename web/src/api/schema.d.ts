@@ -1279,6 +1279,26 @@ export type paths = {
     patch?: never;
     trace?: never;
   };
+  "/api/v1/queue/models": {
+    parameters: {
+      query?: never;
+      header?: never;
+      path?: never;
+      cookie?: never;
+    };
+    /**
+     * Count By Model
+     * @description How much there is to do, by model.
+     */
+    get: operations["count_by_model"];
+    put?: never;
+    post?: never;
+    delete?: never;
+    options?: never;
+    head?: never;
+    patch?: never;
+    trace?: never;
+  };
   "/api/v1/queue/pause": {
     parameters: {
       query?: never;
@@ -3927,6 +3947,25 @@ export type components = {
        */
       object: "list";
     };
+    /** ModelQueue */
+    ModelQueue: {
+      /** Held */
+      held: number;
+      /** Model */
+      model: string;
+      /** Pending */
+      pending: number;
+      /** Processing */
+      processing: number;
+    };
+    /** ModelQueues */
+    ModelQueues: {
+      /**
+       * Models
+       * @description That jobs wait for or run with, the busiest first.
+       */
+      models: components["schemas"]["ModelQueue"][];
+    };
     /** ModelResource */
     ModelResource: {
       /** Created */
@@ -5905,6 +5944,8 @@ export type Message = components["schemas"]["Message"];
 export type ModelHealth = components["schemas"]["ModelHealth"];
 export type ModelInfo = components["schemas"]["ModelInfo"];
 export type ModelList = components["schemas"]["ModelList"];
+export type ModelQueue = components["schemas"]["ModelQueue"];
+export type ModelQueues = components["schemas"]["ModelQueues"];
 export type ModelResource = components["schemas"]["ModelResource"];
 export type Models = components["schemas"]["Models"];
 export type ModelsHealth = components["schemas"]["ModelsHealth"];
@@ -8755,6 +8796,35 @@ export interface operations {
         };
         content: {
           "application/json": components["schemas"]["Cleared"];
+        };
+      };
+      /** @description What went wrong. */
+      default: {
+        headers: {
+          [name: string]: unknown;
+        };
+        content: {
+          "application/json": components["schemas"]["Problem"];
+        };
+      };
+    };
+  };
+  count_by_model: {
+    parameters: {
+      query?: never;
+      header?: never;
+      path?: never;
+      cookie?: never;
+    };
+    requestBody?: never;
+    responses: {
+      /** @description Successful Response */
+      200: {
+        headers: {
+          [name: string]: unknown;
+        };
+        content: {
+          "application/json": components["schemas"]["ModelQueues"];
         };
       };
       /** @description What went wrong. */

@@ -24,6 +24,8 @@ from wanvideo.server.schemas.queue import (
     Cleared,
     FavouriteBody,
     JobEvents,
+    ModelQueue,
+    ModelQueues,
     MoveBody,
     Paused,
     PriorityBody,
@@ -94,6 +96,16 @@ def poll_queue(parts: PartsDep, active_only: bool = True) -> QueuePoll:
         active_tasks=[polled(parts, job) for job in jobs],
         has_active_tasks=active > 0,
     )
+
+
+@router.get("/models")
+def count_by_model(parts: PartsDep) -> ModelQueues:
+    """How much there is to do, by model."""
+    found = [
+        ModelQueue(model=model, pending=of[State.QUEUED], held=of[State.HELD], processing=of[State.RUNNING])
+        for model, of in parts.queue.ahead().items()
+    ]
+    return ModelQueues(models=sorted(found, key=lambda each: (-each.pending - each.processing, each.model)))
 
 
 @router.post("/clear")

@@ -72,7 +72,7 @@ def _at(parts: Parts, name: str) -> WorkerInfo:
 
 
 def _limits(parts: Parts, models: list[str], memory_gb: float | None) -> WorkerLimits:
-    return worker_limits(models, memory_gb, lambda model: parts.catalog.listed(model).id)
+    return worker_limits(models, memory_gb, lambda model: parts.catalog.resolve(model).id)
 
 
 def _info(view: WorkerView) -> WorkerInfo:

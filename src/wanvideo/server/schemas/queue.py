@@ -121,6 +121,17 @@ class QueueView(Wire):
     next_cursor: str | None = None
 
 
+class ModelQueue(Wire):
+    model: str
+    pending: int
+    held: int
+    processing: int
+
+
+class ModelQueues(Wire):
+    models: list[ModelQueue] = Field(description="That jobs wait for or run with, the busiest first.")
+
+
 class PolledTask(Wire):
     id: str
     status: TaskStatus
