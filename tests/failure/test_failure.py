@@ -76,6 +76,11 @@ def test_full_disks_and_memories_are_known_without_words() -> None:
     assert failure_of(MemoryError()).code == "HOST_OOM"
 
 
+def test_an_engine_that_is_not_installed_is_said_to_be_so() -> None:
+    error = ModuleNotFoundError("No module named 'torch'", name="torch")
+    assert failure_of(error).message == "torch is not installed: pip install 'wanvideo[engine]'"
+
+
 def test_a_worker_that_was_killed_says_by_what() -> None:
     known = {"exitcode": -9, "phase": "decode", "step": 2, "steps": 5, "rss": 60 * 2**30}
     found = worker_lost("crash", known, model="t2v-A14B")

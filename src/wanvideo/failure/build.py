@@ -153,6 +153,8 @@ def _said(error: BaseException) -> str:
     text = str(error).partition("\n")[0].strip()[:_LONGEST]
     if isinstance(error, MemoryError):
         return "the computer has no more memory for this process" + (f": {text}" if text else "")
+    if isinstance(error, ModuleNotFoundError) and error.name is not None:
+        return f"{error.name} is not installed: pip install 'wanvideo[engine]'"
     kind = type(error).__name__
     return f"{kind}: {text}" if text else kind
 

@@ -3,7 +3,9 @@
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack
 from dataclasses import replace
-from typing import Any
+from typing import Any, Final
+
+import structlog
 
 from wanvideo.jobs.job import DONE, Job, State
 from wanvideo.jobs.ledger import Change
@@ -28,6 +30,10 @@ from wanvideo.server.tidying import Tidying, remove_unused
 from wanvideo.server.tokens import TokenCounter
 from wanvideo.server.webhooks import Webhooks, body_of, target_of
 from wanvideo.server.workers import workers_of
+
+log = structlog.stdlib.get_logger(__name__)
+
+_LOGGED: Final = frozenset({"started", "requeued", "fallback", "succeeded", "failed", "cancelled"})  # kinds of events
 
 
 def build(settings: Settings, sources: Sources, *, workers: Workers = workers_of) -> Parts:
@@ -93,6 +99,7 @@ def webhooks_of(settings: Settings, queue: Queue, view: Callable[[Job], dict[str
 
 
 def _tell_change(parts: Parts, change: Change) -> None:
+    _log(change)
     for frame in of_change(change, parts.catalog):
         parts.hub.publish(frame if change.event is None else replace(frame, event=change.event.seq))
     _measure(parts.metrics, change)
@@ -111,6 +118,15 @@ def _tell_download(parts: Parts, before: Download | None, after: Download) -> No
 def _tell_sample(hub: Hub, sample: Sample) -> None:
     for frame in of_sample(sample):
         hub.publish(frame)
+
+
+def _log(change: Change) -> None:
+    """What happened to a job, by its id: what was asked for and what came of it stand in the job itself."""
+    if not change.here or change.kind not in _LOGGED:
+        return
+    said = {name: change.data[name] for name in ("code", "reason") if name in change.data}
+    write = log.warning if change.kind == "failed" else log.info
+    write(f"job {change.kind}", job=change.job.id, model=change.job.model, attempt=change.job.attempt, **said)
 
 
 def _measure(metrics: Metrics, change: Change) -> None:

@@ -279,7 +279,9 @@ def _message(job: Job, line: Line) -> str | None:
     if job.state is State.HELD:
         return "held: release it to let it run"
     if job.state is State.QUEUED:
-        return "the queue is paused" if line.paused else None
+        if line.paused:
+            return "the queue is paused"
+        return None if line.no_worker is None else f"waits for a worker: {line.no_worker}"
     if job.state is not State.RUNNING:
         return None
     if job.cancelling:
