@@ -106,7 +106,13 @@ def test_all_advice_can_be_told_in_other_languages() -> None:
         for case in (asked, at_the_end, not_of_a_hub)
         for each in failure(code, "it failed", asked=case).suggestions
     }
-    elsewhere = {"close_program", "fitting", "named_model", "run_command"}  # are worked out from errors and memory
+    elsewhere = {
+        "close_program",
+        "fitting",
+        "fitting_model",
+        "named_model",
+        "run_command",
+    }  # are worked out from errors and memory
     assert set(found) == set(SUGGESTION_CODES) - elsewhere
     for each in found.values():
         assert all(str(value) in each.text for value in each.values.values())

@@ -11,7 +11,7 @@ Call: TypeAlias = Literal["retry", "rerun", "repair"]
 # What a suggestion is, whatever the language; interfaces have a text for each.
 SuggestionCode: TypeAlias = Literal[
     "again", "again_decoding", "another_picture", "another_variant", "close_program", "decode_on_cpu", "default_values",
-    "demo_model", "fetch", "fitting", "free_gpu", "install_again", "make_room", "model_with_picture",
+    "demo_model", "fetch", "fitting", "fitting_model", "free_gpu", "install_again", "make_room", "model_with_picture",
     "model_without_picture", "named_model", "no_loras", "no_picture", "on_cpu", "repair", "restart_driver",
     "run_command", "shorter", "skip_bad_loras", "small_model", "smaller", "tier_exact", "tier_fast", "tiles",
     "usual_length", "usual_size",

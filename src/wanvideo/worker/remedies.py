@@ -1,12 +1,11 @@
 """What would fit where a video did not: worked out for this computer, with what it would take."""
 
 from collections.abc import Iterator
-from dataclasses import replace
 from typing import Any, Final
 
 from wanvideo.errors import WanVideoError
 from wanvideo.failure import Suggestion
-from wanvideo.failure.advice import use_model
+from wanvideo.failure.advice import model_change
 from wanvideo.families.plan import Alternative, Forecast, plan
 from wanvideo.families.protocol import InstalledModel
 from wanvideo.pipelines.alternatives import FAST_QUALITY
@@ -54,8 +53,14 @@ def that_fit(forecast: Forecast) -> Iterator[Suggestion]:
 
 def smaller_model(forecast: Forecast) -> Iterator[Suggestion]:
     if forecast.fits:
-        found = use_model(forecast.model, "another video, of a smaller model", "small_model")
-        yield replace(found, text=f"{found.text}: {_bytes(forecast.plan.peak_bytes)} of GPU memory")
+        nbytes = forecast.plan.peak_bytes
+        yield Suggestion(
+            text=f"Use {forecast.model}: {_bytes(nbytes)} of GPU memory",
+            effect="another video, of a smaller model",
+            change=model_change(forecast.model),
+            code="fitting_model",
+            values={"model": forecast.model, "vram_bytes": nbytes},
+        )
 
 
 def others_hold(users: tuple[GpuUser, ...]) -> Iterator[Suggestion]:

@@ -2268,6 +2268,7 @@ export type components = {
        * @example demo_model
        * @example fetch
        * @example fitting
+       * @example fitting_model
        * @example free_gpu
        * @example install_again
        * @example make_room
