@@ -78,6 +78,15 @@ def test_what_cannot_be_served_is_refused_with_the_reason(wan: Wan, options: tup
     assert said in ended.err
 
 
+@pytest.mark.parametrize("option", ["--data-dir", "--outputs-dir"])
+def test_a_folder_that_cannot_be_used_is_named(tmp_path: Path, wan: Wan, option: str) -> None:
+    (tmp_path / "file").touch()
+    folders = {"--data-dir": str(tmp_path / "server"), option: str(tmp_path / "file" / "folder")}
+    ended = wan("serve", "--port", "0", *(word for pair in folders.items() for word in pair))
+    assert ended.code == 1
+    assert f"{tmp_path / 'file' / 'folder'} cannot be used: Not a directory" in ended.err
+
+
 def test_a_port_that_is_taken_is_named(tmp_path: Path, wan: Wan) -> None:
     with served(tmp_path) as (_, url):
         ended = wan("serve", "--port", url.rpartition(":")[2], "--data-dir", str(tmp_path / "other"))

@@ -53,25 +53,25 @@ def test_a_device_is_broken_if_different_jobs_bring_its_worker_down_in_a_row() -
     record = Record()
     for job in ("1", "2", "2"):
         record.died(job, "a")
-    assert judged(record, [Record()]) is None
+    assert judged(record, [None]) is None
     record.died("3", "a")
-    out = judged(record, [Record()])
+    out = judged(record, [None])
     assert out is not None
     assert (out.code, out.reason) == ("losses", "3 jobs in a row lost their worker here")
     record.made(1.0)
-    assert judged(record, [Record()]) is None
+    assert judged(record, [None]) is None
 
 
 def test_a_device_is_slow_if_it_takes_twice_as_long_as_others_of_what_was_planned() -> None:
     slow, usual = made(2.1, 2.2, 9.0, 2.2, 2.1), made(1.1, 1.0, 1.0)
-    out = judged(slow, [usual, made(5.0)])  # of the last one too little is known
+    out = judged(slow, [usual.pace, made(5.0).pace])  # of the last one too little is known
     assert out is not None
     assert (out.code, out.reason) == (
         "slow", "steps take 2.2 times as long as on the others, of what was planned 2.20 and 1.00",
     )  # fmt: skip
-    assert judged(usual, [slow]) is None
-    assert judged(slow, [made(2.0, 2.0, 2.0)]) is None  # the plan is wrong, and not the device
-    assert judged(made(2.2, 2.2), [usual]) is None
+    assert judged(usual, [slow.pace]) is None
+    assert judged(slow, [2.0]) is None  # the plan is wrong, and not the device
+    assert judged(made(2.2, 2.2), [1.0]) is None
 
 
 def test_a_job_may_be_passed_over_for_so_long() -> None:

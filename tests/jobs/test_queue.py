@@ -203,11 +203,13 @@ def test_a_discarded_job_is_gone_in_any_state_and_its_attempt_ends_without_a_tra
     assert sum(queue.counts().values()) == 0
 
 
-def test_clearing_leaves_what_is_not_done(queue: Queue) -> None:
-    done, waiting = queue.submit(spec(), count=2)
-    queue.cancel(done.id)
+def test_clearing_leaves_what_is_not_done_and_favourites(queue: Queue) -> None:
+    done, waiting, favourite = queue.submit(spec(), count=3)
+    for job in (done, favourite):
+        queue.cancel(job.id)
+    queue.favour(favourite.id)
     assert [job.id for job in queue.clear()] == [done.id]
-    assert [job.id for job in queue.page().jobs] == [waiting.id]
+    assert {job.id for job in queue.page().jobs} == {waiting.id, favourite.id}
 
 
 def test_events_are_numbered_and_can_be_had_again(queue: Queue) -> None:

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from tests.jobs.conftest import spec
+from tests.jobs.test_placement import SEAT
 from tests.jobs.test_supervisor import FAST, Pretender, describe, ended, wait
 from wanvideo.errors import InvalidRequest, WorkerNotFound
 from wanvideo.jobs.job import Job, State
@@ -162,3 +163,15 @@ def test_a_slow_device_gets_no_more_jobs_while_others_work(queue: Queue, make: M
     assert "3.0 times as long as on the others" in str(view(supervisor, "slow").problem)
     supervisor.remove("good")  # now it is the only one, and a slow one is better than none
     assert owners(queue, [queue.submit(spec("ok 1", model="for-slow"))[0]]) == ["slow"]
+
+
+def test_a_broken_device_of_a_machine_is_taken_out_if_other_machines_work(queue: Queue, make: Make) -> None:
+    supervisor = make("one")
+    supervisor.elsewhere = lambda: [SEAT]
+    jobs = [queue.submit(spec("crash"))[0] for _ in range(3)]
+    until(lambda: view(supervisor, "one").state == "out")
+    assert [(found.state, found.deaths) for found in map(queue.get, (job.id for job in jobs))] == [
+        (State.QUEUED, 1)
+    ] * 3
+    supervisor.elsewhere = tuple  # now it is alone, and takes also what it died with
+    assert all(ended(queue, job).state is State.FAILED for job in jobs)

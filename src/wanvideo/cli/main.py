@@ -116,18 +116,12 @@ def _unexpected(error: Exception) -> WanVideoError:
     if isinstance(error, ModuleNotFoundError) and error.name in doctor.ENGINE:
         return EngineMissing(f"{error.name} is not installed: pip install 'wanvideo[engine]'")
     if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
-        return DiskFull(f"the disk is full{_of(error)}: make room")
-    if isinstance(error, OSError) and error.errno in (errno.EROFS, errno.EACCES, errno.EPERM) and error.filename:
-        return UsageFault(f"{error.strerror}{_of(error)}: choose another place, or let this user write there")
+        return DiskFull(f"the disk is full: make room ({error})")
     return UnexpectedError(
         f"unexpected {type(error).__name__}: {error}. This is a bug in wanvideo: please report it with what "
         f"{DEBUG_VARIABLE}=1 shows",
         facts={"type": type(error).__name__},
     )
-
-
-def _of(error: OSError) -> str:
-    return "" if error.filename is None else f" ({error.filename})"
 
 
 def _run(arguments: list[str]) -> int:

@@ -130,7 +130,8 @@ def serve(
         if settings.demo:
             say("the three model types mean the built-in demo models")
 
-    run(settings, sources, listener, started, cluster=_cluster() if settings.executor == "ray" else None)
+    with listener:
+        run(settings, sources, listener, started, cluster=_cluster() if settings.executor == "ray" else None)
 
 
 def _cluster() -> "Cluster":

@@ -251,6 +251,7 @@ class Attempt:
     def _failed(self, failure: Mapping[str, Any], *, again: bool) -> None:
         """again: one of several processes failed, and new ones may go on."""
         if again and self.job.deaths + 1 < MOST_DEATHS and not self._wanted():
+            self.lane.record.died(self.job.id, self.job.model)
             self.leases.requeue(self.job, str(failure.get("message", failure["code"])), death=True)
             return
         if failure.get("code") in STICKY:

@@ -33,7 +33,7 @@ class WorkerView:
     problem: str | None  # why it is not working
     limits: WorkerLimits
     out: Out | None  # why it gets no jobs, and others do
-    pace: float | None  # seconds of denoising over those that were planned, of its last videos
+    seat: Seat
 
 
 class Dispatcher(Protocol):
@@ -89,7 +89,7 @@ class Lane:
             problem=self._problem,
             limits=self.limits,
             out=self.out,
-            pace=self.record.pace,
+            seat=self.seat,
         )
 
     @property
@@ -112,7 +112,10 @@ class Lane:
     def seat(self) -> Seat:
         """A lent one keeps nothing loaded."""
         loaded = frozenset() if self.lent else frozenset(self.beat.get("loaded") or ())
-        return Seat(loaded=loaded, limits=self.limits, lost=self.record.lost, free=self.is_free and self.works)
+        return Seat(
+            loaded=loaded, limits=self.limits, lost=self.record.lost, free=self.is_free and self.works,
+            kind=self.kind, pace=self.record.pace,
+        )  # fmt: skip
 
     @property
     def device(self) -> str:

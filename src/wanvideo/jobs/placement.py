@@ -3,7 +3,7 @@
 Nothing here talks to a process or to the database.
 """
 
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from statistics import median
 from typing import Final, Literal
@@ -56,15 +56,15 @@ class Record:
         return median(self.paces) if len(self.paces) >= ENOUGH else None
 
 
-def judged(mine: Record, others: Sequence[Record]) -> Out | None:
-    """Why a worker should get no jobs while there are the others, of the same kind; None: it does well.
+def judged(mine: Record, others: Collection[float | None]) -> Out | None:
+    """Why a worker should get no jobs while there are others, of these paces; None: it does well.
 
     It is the device's fault if different jobs bring its workers down, one after the other, or if it takes much longer
     than was planned while others do not.
     """
     if len(mine.lost) >= MOST_LOSSES:
         return Out(code="losses", reason=f"{len(mine.lost)} jobs in a row lost their worker here")
-    paces = [record.pace for record in others if record.pace is not None]
+    paces = [pace for pace in others if pace is not None]
     if mine.pace is None or not paces:
         return None
     usual = median(paces)
@@ -100,6 +100,8 @@ class Seat:
     limits: WorkerLimits
     lost: Mapping[str, str]  # as in its record
     free: bool  # it would take a job at once
+    kind: str = "cuda"  # of its device
+    pace: float | None = None  # as in its record
 
     def takes(self, job: str, model: str) -> bool:
         return self.limits.permit(model) and job not in self.lost

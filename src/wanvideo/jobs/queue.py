@@ -372,13 +372,13 @@ class Queue(Ledger):
         return found
 
     def clear(self, states: Iterable[State] = DONE, *, with_files: bool = True) -> list[Job]:
-        """Forget all jobs that are done, or those in some of these states."""
+        """Forget all jobs that are done, or those in some of these states. Favourites stay."""
         chosen = [str(state) for state in states if state in DONE]
 
         def forgotten() -> tuple[list[Job], list[JobEvent]]:
             with self.database.write() as connection:
-                rows = connection.execute(select(JOBS).where(JOBS.c.state.in_(chosen)).with_for_update())
-                jobs = [self.job(row) for row in rows]
+                going = select(JOBS).where(JOBS.c.state.in_(chosen), JOBS.c.favourite == 0)
+                jobs = [self.job(row) for row in connection.execute(going.with_for_update())]
                 return jobs, self.forget(connection, jobs)
 
         jobs, events = self.reserve.use(forgotten)

@@ -2,7 +2,7 @@
 
 import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import replace
 from typing import Final
 
@@ -14,7 +14,7 @@ from wanvideo.jobs.lane import Lane, WorkerView, log
 from wanvideo.jobs.leases import DOWNLOADER, Leases
 from wanvideo.jobs.ledger import Change
 from wanvideo.jobs.nodes import worker_name
-from wanvideo.jobs.placement import Out, Turns, WorkerLimits, allowed, judged, wishes
+from wanvideo.jobs.placement import Out, Seat, Turns, WorkerLimits, allowed, judged, wishes
 from wanvideo.jobs.queries import Which
 from wanvideo.jobs.queue import Queue
 from wanvideo.jobs.spec import JobSpec
@@ -57,6 +57,7 @@ class Supervisor:
         self.terms = Terms(describe=describe, deadlines=deadlines, now=now, start_again_after=start_again_after)
         self.downloader, self.preparer = worker_name(node, DOWNLOADER), preparer
         self.fetching = None if preparer is None else Fetching(self.leases, preparer, describe)
+        self.elsewhere: Callable[[], Collection[Seat]] = tuple  # workers of other machines, as far as is known
         self._turns = Turns(patience, now)
         self._placing = threading.Lock()
         self._lanes: dict[str, Lane] = {}
@@ -164,10 +165,10 @@ class Supervisor:
     def judge(self, lane: Lane) -> Out | None:
         """Why a worker gets no jobs now. The last one that works is never taken out."""
         with self._placing:
-            others = [each for each in self.lanes if each is not lane and each.works]
+            others = self._others(lane)
             if not others:
                 return None
-            found = lane.out or judged(lane.record, [each.record for each in others if each.kind == lane.kind])
+            found = lane.out or judged(lane.record, [each.pace for each in others if each.kind == lane.kind])
             if found is not None and lane.out is None:
                 log.error("the worker %s is taken out: %s", lane.name, found.reason)
             lane.out = found  # before another one is judged
@@ -222,11 +223,11 @@ class Supervisor:
 
     def _claim(self, lane: Lane) -> Job | None:
         """By itself, a worker takes what comes; of several, each takes first what it has loaded."""
-        mine, others = lane.seat, [each.seat for each in self.lanes if each is not lane and each.works]
+        mine, others = lane.seat, self._others(lane)
         may = allowed(mine, others)
         asked: Sequence[Which] = (may,)
         head: Job | None = None
-        if (others or self.node is not None) and (mine.loaded or any(other.loaded for other in others)):
+        if others and (mine.loaded or any(other.loaded for other in others)):
             if (head := self.leases.next(may)) is None:
                 return None
             overdue = self._turns.is_overdue(head.id)
@@ -238,6 +239,10 @@ class Supervisor:
                     self._turns.passed_over(head.id)
                 return job
         return None
+
+    def _others(self, lane: Lane) -> list[Seat]:
+        """Who else works, here and on other machines."""
+        return [*(each.seat for each in self.lanes if each is not lane and each.works), *self.elsewhere()]
 
     def _lacks(self, spec: JobSpec) -> bool:
         return self.preparer is not None and self.preparer.missing(spec)

@@ -5,7 +5,7 @@ A server is one that also answers HTTP; what `wan worker join` runs is nothing e
 
 import json
 import socket
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from typing import Any, Final
@@ -18,7 +18,8 @@ from wanvideo.jobs.database import Database
 from wanvideo.jobs.executor import MakeExecutor
 from wanvideo.jobs.folder import DataFolder
 from wanvideo.jobs.lock import locked
-from wanvideo.jobs.nodes import Nodes, node_of
+from wanvideo.jobs.nodes import Nodes, NodeView, node_of
+from wanvideo.jobs.placement import Seat, WorkerLimits
 from wanvideo.jobs.queue import Queue
 from wanvideo.jobs.reconcile import reconcile
 from wanvideo.jobs.relay import Relay
@@ -119,6 +120,7 @@ def open_node(settings: Settings, sources: Sources, workers: Workers, closing: E
             database, name, about=lambda: _about(kind, supervisor), lost=supervisor.take_back,
             lease_seconds=settings.lease_seconds,
         )  # fmt: skip
+        supervisor.elsewhere = lambda: _seats(nodes.others)
     return Node(
         folder=folder, queue=queue, catalog=catalog, downloads=downloads, supervisor=supervisor, nodes=nodes,
         relay=None if name is None else Relay(queue),
@@ -135,10 +137,31 @@ def _about(kind: str, supervisor: Supervisor) -> Mapping[str, Any]:
         "host_available": available,
         "gpus": [{"name": gpu.name, "total": gpu.total, "free": gpu.free} for gpu in gpus()],
         "workers": [
-            {"name": each.name, "state": each.state, "job": each.job, "starts": each.starts, "problem": each.problem}
+            {
+                "name": each.name,
+                "state": each.state,
+                "job": each.job,
+                "starts": each.starts,
+                "problem": each.problem,
+                "kind": each.seat.kind,
+                "pace": each.seat.pace,
+                "models": sorted(each.limits.models),
+                "lost": sorted(each.seat.lost),
+            }
             for each in supervisor.workers()
         ],
     }
+
+
+def _seats(nodes: Collection[NodeView]) -> list[Seat]:
+    """The workers of other nodes that do jobs, as they were last described."""
+    return [
+        Seat(
+            loaded=frozenset(), limits=WorkerLimits(models=frozenset(each["models"])),
+            lost=dict.fromkeys(each["lost"], ""), free=False, kind=each["kind"], pace=each["pace"],
+        )
+        for node in nodes for each in node.about["workers"] if each["state"] in ("idle", "busy", "lent")
+    ]  # fmt: skip
 
 
 @contextmanager

@@ -119,7 +119,7 @@ class Settings(BaseSettings):
                 raise ValueError(f"{host!r:.100} is no name of a host: give one such as video.example.org")
         return value
 
-    @field_validator("outputs_dir")
+    @field_validator("data_dir", "web_dir", "outputs_dir")
     @classmethod
     def _absolute(cls, value: Path | None) -> Path | None:
         return None if value is None else value.expanduser().absolute()

@@ -110,9 +110,9 @@ def count_by_model(parts: PartsDep) -> ModelQueues:
 
 @router.post("/clear")
 def clear_queue(parts: PartsDep) -> Cleared:
-    """Forget all jobs that have ended, with their videos."""
-    removed = parts.queue.clear()
-    return Cleared(message=f"{len(removed)} jobs are removed", removed=len(removed))
+    """Forget all jobs that have ended, with their videos. Favourites stay."""
+    removed = len(parts.queue.clear())
+    return Cleared(message=f"{removed} {'job is' if removed == 1 else 'jobs are'} removed", removed=removed)
 
 
 @router.post("/pause")

@@ -88,5 +88,5 @@ def _info(view: WorkerView) -> WorkerInfo:
         models=sorted(view.limits.models),
         memory_limit_gb=None if memory is None else round(memory / GIB, 3),
         restarts=max(0, view.starts - 1),
-        pace=None if view.pace is None else round(view.pace, 3),
+        pace=None if view.seat.pace is None else round(view.seat.pace, 3),
     )
