@@ -1270,7 +1270,7 @@ export type paths = {
     put?: never;
     /**
      * Clear Queue
-     * @description Forget all jobs that have ended, with their videos.
+     * @description Forget all jobs that have ended, with their videos. Favourites stay.
      */
     post: operations["clear_queue"];
     delete?: never;
