@@ -74,10 +74,14 @@ def _workers(lines: Lines) -> Iterator[Sequence[str]]:
             str(line["workers"]), f"{line['jobs_per_second']:.3g}", f"{line['cores']:.2g}",
             f"{line['jobs_per_second'] / line['cores']:.3g}",
             f"{line['postgres_cpu_ms_per_job']:.3g} and {line['workers_cpu_ms_per_job']:.3g} ms",
-            f"{line['claim_p50_ms']:.3g} and {line['claim_p99_ms']:.3g} ms",
-            f"{line['report_p50_ms']:.3g} and {line['report_p99_ms']:.3g} ms", str(line["attempts"]),
+            f"{_time(line['claim_p50_ms'])} and {_time(line['claim_p99_ms'])}",
+            f"{_time(line['report_p50_ms'])} and {_time(line['report_p99_ms'])}", str(line["attempts"]),
             str(sum(line[name] for name in WRONG)),
         ]  # fmt: skip
+
+
+def _time(milliseconds: float) -> str:
+    return f"{milliseconds:.3g} ms" if milliseconds < 1000 else f"{milliseconds / 1000:.3g} s"
 
 
 def _nodes(lines: Lines) -> Iterator[Sequence[str]]:
