@@ -47,9 +47,11 @@ def _few(lines: Lines) -> Iterator[str]:
 
 def _calls(lines: Lines) -> Iterator[Sequence[str]]:
     stores = {line["store"]: {each["call"]: each for each in line["found"]} for line in lines}
-    yield ["p50 and p99 in ms", *(_NAMES[store] for store in stores)]
+    yield ["p50 and p99 in ms", *(_NAMES[store] for store in stores), *("with the others" for _ in stores)]
     for name in next(iter(stores.values())):
-        yield [name, *(_times(found[name]) for found in stores.values())]
+        others = (found[name] for found in stores.values())
+        wall = (f"{each['with_others_p50_ms']:.3g} and {each['with_others_p99_ms']:.3g}" for each in others)
+        yield [name, *(_times(found[name]) for found in stores.values()), *wall]
 
 
 def _times(call: Mapping[str, Any]) -> str:
@@ -65,14 +67,16 @@ def _chores(lines: Lines) -> Iterator[Sequence[str]]:
 
 
 def _workers(lines: Lines) -> Iterator[Sequence[str]]:
-    yield ["workers", "jobs a second", "claim, p50 and p99", "report, p50 and p99", "PostgreSQL's CPU for a job",
-           "leases", "lost, doubled, wrong"]  # fmt: skip
+    yield ["workers", "jobs a second", "cores that they had", "a second and core", "CPU for a job: PostgreSQL, workers",
+           "claim, p50 and p99", "report, p50 and p99", "leases", "lost, doubled, wrong"]  # fmt: skip
     for line in sorted(lines, key=lambda line: line["workers"]):
         yield [
-            str(line["workers"]), f"{line['jobs_per_second']:.0f}",
+            str(line["workers"]), f"{line['jobs_per_second']:.3g}", f"{line['cores']:.2g}",
+            f"{line['jobs_per_second'] / line['cores']:.3g}",
+            f"{line['postgres_cpu_ms_per_job']:.3g} and {line['workers_cpu_ms_per_job']:.3g} ms",
             f"{line['claim_p50_ms']:.3g} and {line['claim_p99_ms']:.3g} ms",
-            f"{line['report_p50_ms']:.3g} and {line['report_p99_ms']:.3g} ms",
-            f"{line['postgres_cpu_ms_per_job']:.3g} ms", str(line["attempts"]), str(sum(line[name] for name in WRONG)),
+            f"{line['report_p50_ms']:.3g} and {line['report_p99_ms']:.3g} ms", str(line["attempts"]),
+            str(sum(line[name] for name in WRONG)),
         ]  # fmt: skip
 
 

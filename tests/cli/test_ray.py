@@ -18,6 +18,7 @@ import httpx2
 import pytest
 
 from tests.machines import WAN, Cluster, submit, until
+from wanvideo.server.cluster import groups
 
 RAY = (sys.executable, "-m", "ray.scripts.scripts")
 
@@ -31,11 +32,11 @@ class RayCluster:
     port: int
     raylets: list["subprocess.Popen[bytes]"] = field(default_factory=list)
 
-    def start(self) -> None:
+    def start(self, gpus: int = 1) -> None:
         """One more raylet; the first is the head."""
         head = ("--head", "--port", str(self.port), "--include-dashboard", "false", "--temp-dir", str(self.folder))
         where = ("--address", f"127.0.0.1:{self.port}") if self.raylets else head
-        options = ("--block", "--num-gpus", "1", "--num-cpus", "2", "--object-store-memory", "80000000")
+        options = ("--block", "--num-gpus", str(gpus), "--num-cpus", "2", "--object-store-memory", "80000000")
         with (self.folder.parent / f"raylet-{len(self.raylets)}").open("w") as log:
             command = [*RAY, "start", *where, *options]
             process = subprocess.Popen(command, env=self.environment, stdout=log, stderr=log, start_new_session=True)
@@ -70,20 +71,20 @@ def _family(pid: int) -> list[int]:
 
 
 @contextmanager
-def ray_cluster(cluster: Cluster, *, token: bool = True) -> Iterator[RayCluster]:
+def ray_cluster(cluster: Cluster, *, token: bool = True, gpus: int = 1, **more: str) -> Iterator[RayCluster]:
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
     place = Path(tempfile.mkdtemp(prefix="wanray"))  # names of sockets are short
     (place / "token").write_text(secrets.token_hex(32))
     auth = {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN_PATH": str(place / "token")} if token else {}
-    environment = cluster.environment | auth | {
+    environment = cluster.environment | auth | more | {
         "RAY_AUTH_MODE": "token" if token else "disabled", "WANVIDEO_DATA_DIR": str(cluster.root / "ray"),
         "RAY_ADDRESS": f"127.0.0.1:{port}", "RAY_USAGE_STATS_ENABLED": "0",
     }  # fmt: skip
     found = RayCluster(place / "t", environment, port)
     try:
-        found.start()
+        found.start(gpus)
         found.until_it_answers()
         yield found
     finally:
@@ -124,6 +125,29 @@ def test_a_machine_an_actor_and_the_head_may_die(cluster: Cluster) -> None:
             assert events.count("succeeded") == 1
         _until_workers(client, 2)
         assert len(list((cluster.root / "shared" / "outputs").iterdir())) == 8
+
+
+@pytest.mark.long
+@pytest.mark.timeout(300)
+def test_gpus_of_a_machine_make_a_video_together(cluster: Cluster) -> None:
+    with ExitStack() as running:
+        ray = running.enter_context(ray_cluster(cluster, gpus=2, WANVIDEO_DEVICE="cpu,cpu"))
+        command, environment = served(cluster, ray)
+        _, said = running.enter_context(cluster.process(*command, "--gpus-per-job", "2", **environment))
+        client = running.enter_context(httpx2.Client(base_url=said["url"], timeout=30))
+        task = submit(client, steps=2)
+        until(client, task, lambda found: found["status"] == "completed", seconds=200)
+        nodes = client.get("/api/v1/system/nodes").json()["nodes"]
+        workers = [worker["name"] for node in nodes if node["kind"] == "worker" for worker in node["workers"]]
+        assert workers == ["cpu+cpu"]
+
+
+def test_a_group_lives_on_one_machine() -> None:
+    machines = [
+        {"Alive": True, "Resources": {"GPU": 5.0}}, {"Alive": True, "Resources": {"GPU": 3.0}},
+        {"Alive": False, "Resources": {"GPU": 8.0}}, {"Alive": True, "Resources": {"CPU": 2.0}},
+    ]  # fmt: skip
+    assert [groups(machines, gpus) for gpus in (1, 2, 4, 8)] == [8, 3, 1, 0]
 
 
 def test_ray_without_its_token_is_refused(cluster: Cluster) -> None:
