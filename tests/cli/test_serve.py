@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import httpx2
+import psutil
 import pytest
 
 from tests.cli.conftest import Wan
@@ -35,10 +36,10 @@ def served(tmp: Path, *options: str) -> Iterator[tuple["subprocess.Popen[str]", 
 
 
 def test_it_starts_in_seconds_without_torch_and_drains(tmp_path: Path) -> None:
-    began = time.monotonic()
     with served(tmp_path) as (process, url), httpx2.Client(base_url=url) as client:
         assert client.get("/healthz").status_code == 200
-        assert time.monotonic() - began < 10  # a second where nothing else runs
+        used = psutil.Process(process.pid).cpu_times()  # whatever else runs; three seconds on a slow core
+        assert used.user + used.system < 10
         assert "libtorch" not in Path(f"/proc/{process.pid}/maps").read_text()
         body = {"model_type": "T2V-A14B", "prompt": "a circle", "steps": 300}
         task = client.post("/api/v1/generation/submit", json=body).json()["task_id"]

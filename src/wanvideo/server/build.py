@@ -1,11 +1,10 @@
 """Makes all parts of a server and joins them: who tells whom what."""
 
+import logging
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack
 from dataclasses import replace
 from typing import Any, Final
-
-import structlog
 
 from wanvideo.jobs.job import DONE, Job, State
 from wanvideo.jobs.ledger import Change
@@ -31,7 +30,7 @@ from wanvideo.server.tokens import TokenCounter
 from wanvideo.server.webhooks import Webhooks, body_of, target_of
 from wanvideo.server.workers import workers_of
 
-log = structlog.stdlib.get_logger(__name__)
+log = logging.getLogger(__name__)
 
 _LOGGED: Final = frozenset({"started", "requeued", "fallback", "succeeded", "failed", "cancelled"})  # kinds of events
 
@@ -124,9 +123,9 @@ def _log(change: Change) -> None:
     """What happened to a job, by its id: what was asked for and what came of it stand in the job itself."""
     if not change.here or change.kind not in _LOGGED:
         return
+    job = change.job
     said = {name: change.data[name] for name in ("code", "reason") if name in change.data}
-    write = log.warning if change.kind == "failed" else log.info
-    write(f"job {change.kind}", job=change.job.id, model=change.job.model, attempt=change.job.attempt, **said)
+    log.info("job %s", change.kind, extra={"job": job.id, "model": job.model, "attempt": job.attempt, **said})
 
 
 def _measure(metrics: Metrics, change: Change) -> None:
