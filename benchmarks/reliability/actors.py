@@ -1,4 +1,4 @@
-"""A Ray cluster of two raylets, with a GPU each that is only a number: its parts are killed in turn, while jobs are made.
+"""A Ray cluster of two raylets, with a GPU each that is only a number: parts of it are killed in turn, under load.
 
 An actor; the worker of one; a raylet with all that it has, as a machine that loses its power; the server that
 started the actors, which end with it. A second server, which knows nothing of Ray, stands behind the same address.
