@@ -25,13 +25,14 @@ make judge     score the demo models on the full set of prompts
 make judge-lora  score the demo LoRA at several strengths
 make quality   what every lossy setting costs, on the demo models
 make proof     what the server promises, tried for hours; ARGS="kills --n 400" goes to benchmarks.reliability
+make growth    a million stored jobs and a thousand workers; needs Debian's postgresql, takes half an hour
 make bench     measure speed and memory, beside diffusers; ARGS="--only demo" goes to benchmarks.run
 
 make setup     only the environment, in .venv; PYTHON=/path/to/python3.12 chooses its Python
 make clean     remove caches, packages and demo.mp4; .venv and build/ stay
 endef
 
-.PHONY: help setup demo serve test format lint types imports unit web web-if-node web-types e2e e2e-long long judge judge-lora quality clean bench proof
+.PHONY: help setup demo serve test format lint types imports unit web web-if-node web-types e2e e2e-long long judge judge-lora quality clean bench proof growth
 
 help:
 	$(info $(HELP))
@@ -68,7 +69,7 @@ imports: $(READY)
 	$(VENV)/bin/lint-imports --no-logo
 
 unit: $(READY)
-	$(PY) -m pytest $(ARGS)
+	$(PY) -m pytest --numprocesses logical --maxprocesses 8 --dist loadfile $(ARGS)
 
 web: $(NPM)
 	npm --prefix web run --silent lint
@@ -106,6 +107,9 @@ bench: $(READY)
 
 proof: $(READY)
 	PYTHONPATH=. $(PY) -m benchmarks.reliability --report docs/reliability.md $(ARGS)
+
+growth: $(READY)
+	PYTHONPATH=. $(PY) -m benchmarks.queue_growth --json build/growth.jsonl --report docs/reliability.md $(ARGS)
 
 clean:
 	rm -rf dist demo.mp4 .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache

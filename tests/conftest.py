@@ -1,6 +1,7 @@
 """What every test can rely on: no network, the same examples on every run, and no GPU test where there is no GPU."""
 
 import os
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -17,6 +18,10 @@ os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 if not any(Path(device).exists() for device in ("/dev/nvidiactl", "/dev/dxg")):
     # Before Triton is imported, which torch does by the way: its kernels are interpreted where there is no GPU.
     os.environ["TRITON_INTERPRET"] = "1"
+
+# Shells let programs in the background ignore Ctrl-C, and what these start would, too: tests would wait in vain.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 # Timing says nothing about correctness on a busy machine, and a random example would fail somebody else's change.
 settings.register_profile("suite", deadline=None, derandomize=True)

@@ -313,6 +313,11 @@ class JobConflict(WanVideoError):
     category = "job"
 
 
+class WorkerNotFound(WanVideoError):
+    code = "WORKER_NOT_FOUND"
+    category = "job"
+
+
 class IdempotencyConflict(WanVideoError):
     """The same key was used for another request."""
 

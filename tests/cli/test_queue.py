@@ -52,7 +52,7 @@ def test_jobs_are_cancelled_tried_again_and_cleared(server: Serving, wan: Wan) -
     assert [event["job"]["state"] for event in wan("queue", "cancel", one, two, "--json").events] == ["cancelled"] * 2
     assert wan("queue", "retry", one).code == 0
     refused = wan("queue", "clear")
-    assert (refused.code, "delete 1 jobs" in refused.err) == (2, True)
+    assert (refused.code, "delete 1 job that ended, and 0 videos" in refused.err) == (2, True)
     assert wan("queue", "clear", "--yes", "--json").events == [{"event": "cleared", "removed": 1}]
     assert wan("queue", "list", "--status", "pending").out.startswith(one[:8])
 

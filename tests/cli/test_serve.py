@@ -20,9 +20,10 @@ SERVE = (sys.executable, "-c", "import sys; from wanvideo.cli.main import main; 
 
 @contextmanager
 def served(tmp: Path, *options: str) -> Iterator[tuple["subprocess.Popen[str]", str]]:
-    """A server with demo models, and its address."""
+    """A server with demo models, and its address; its log is `tmp / "log"`."""
     command = [*SERVE, "--demo", "--port", "0", "--data-dir", str(tmp / "server"), "--json", *options]
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
+    with (tmp / "log").open("ab") as log:
+        process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=log, text=True)
     assert process.stdout is not None
     with process.stdout:
         try:
@@ -45,6 +46,11 @@ def test_it_starts_in_seconds_without_torch_and_drains(tmp_path: Path) -> None:
             time.sleep(0.05)
         process.send_signal(signal.SIGTERM)
         assert process.wait(15) == 0
+    said = [json.loads(line) for line in (tmp_path / "log").read_text().splitlines()]
+    assert [(line["event"], line["attempt"]) for line in said if line.get("job") == task] == [
+        ("job started", 1),
+        ("job requeued", 1),
+    ]
     with served(tmp_path) as (process, url), httpx2.Client(base_url=url) as client:
         found = client.get(f"/api/v1/queue/{task}").json()
         assert found["status"] in ("pending", "processing")
@@ -76,6 +82,15 @@ def test_what_cannot_be_served_is_refused_with_the_reason(wan: Wan, options: tup
     ended = wan("serve", *options)
     assert ended.code == 2
     assert said in ended.err
+
+
+@pytest.mark.parametrize("option", ["--data-dir", "--outputs-dir"])
+def test_a_folder_that_cannot_be_used_is_named(tmp_path: Path, wan: Wan, option: str) -> None:
+    (tmp_path / "file").touch()
+    folders = {"--data-dir": str(tmp_path / "server"), option: str(tmp_path / "file" / "folder")}
+    ended = wan("serve", "--port", "0", *(word for pair in folders.items() for word in pair))
+    assert ended.code == 1
+    assert f"{tmp_path / 'file' / 'folder'} cannot be used: Not a directory" in ended.err
 
 
 def test_a_port_that_is_taken_is_named(tmp_path: Path, wan: Wan) -> None:

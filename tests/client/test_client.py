@@ -44,6 +44,7 @@ SCHEMAS = {
     "PlanAlternative": "PlanAlternative",
     "PlannedPhase": "PlannedPhase",
     "Submission": "Submitted",
+    "Worker": "WorkerInfo",
 }
 
 

@@ -51,7 +51,7 @@ def work(message: dict[str, Any]) -> None:
     if what == "fail":
         say(type="failed", **mine, failure={"code": "VRAM_OOM_VAE", "message": "too large"})
         return
-    steps = int(rest or 3)
+    steps = int(rest or 3) if what != "pace" else 3
     first = int(kept.read_text()) if kept.exists() else 0
     for step in range(first, steps):
         asked = told(0.05)
@@ -62,17 +62,22 @@ def work(message: dict[str, Any]) -> None:
         event("step", phase="denoise", step=step + 1, steps=steps)
         if what == "keep":
             event("checkpoint", step=step + 1, steps=steps)
-    say(type="done", **mine, result={"file": f"{message['job']}.mp4", "first": first, "pid": os.getpid()})
+    pace = float(rest) if what == "pace" else 1.0
+    say(type="heartbeat", loaded=[message["spec"]["model"]])
+    result = {"file": f"{message['job']}.mp4", "first": first, "pid": os.getpid(), "phases": {"denoise": pace}}
+    say(type="done", **mine, result={**result, "memory_limit": message["memory_limit"]})
 
 
 def main() -> None:
     say(type="ready", pid=os.getpid(), device="none")
+    loaded: list[str] = []
     while True:
         message = told(0.5)
         if message is None:
-            say(type="heartbeat")
+            say(type="heartbeat", loaded=loaded)
         elif message["type"] == "run":
             work(message)
+            loaded = [message["spec"]["model"]]
         elif message["type"] == "stop":
             return
 

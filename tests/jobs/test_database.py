@@ -22,8 +22,13 @@ from wanvideo.jobs.tables import METADATA
 
 def test_migrations_make_the_tables_that_the_code_works_with(database: Database) -> None:
     with database.write() as connection:
-        context = MigrationContext.configure(connection, opts={"render_as_batch": True})
+        context = MigrationContext.configure(connection, opts={"render_as_batch": True, "include_object": _is_of_both})
         assert compare_metadata(context, METADATA) == []
+
+
+def _is_of_both(_object: object, name: str | None, *_: object) -> bool:
+    """The trigrams of prompts are PostgreSQL's alone."""
+    return name != "jobs_of_prompt"
 
 
 def test_migrations_go_up_and_down_with_data(queue: Queue, database: Database) -> None:

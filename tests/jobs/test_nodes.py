@@ -12,7 +12,8 @@ from wanvideo.jobs.job import State
 from wanvideo.jobs.leases import Leases
 from wanvideo.jobs.nodes import Nodes, node_of
 from wanvideo.jobs.queue import Queue
-from wanvideo.jobs.supervisor import MOST_DEATHS, Supervisor
+from wanvideo.jobs.supervisor import Supervisor
+from wanvideo.jobs.terms import MOST_DEATHS
 
 
 class Clock:

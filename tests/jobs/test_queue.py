@@ -2,7 +2,7 @@ import threading
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
-from sqlalchemy import select
+from sqlalchemy import select, text
 
 from tests.jobs.conftest import spec
 from wanvideo.errors import IdempotencyConflict, InvalidRequest, JobConflict, JobNotFound, QueueFull
@@ -11,7 +11,7 @@ from wanvideo.jobs.folder import DataFolder
 from wanvideo.jobs.job import Job, Progress, State
 from wanvideo.jobs.leases import Leases
 from wanvideo.jobs.ledger import Change
-from wanvideo.jobs.queries import Filter
+from wanvideo.jobs.queries import MOST_COUNTED, Filter, newest
 from wanvideo.jobs.queue import Queue
 from wanvideo.jobs.tables import JOBS
 
@@ -203,11 +203,13 @@ def test_a_discarded_job_is_gone_in_any_state_and_its_attempt_ends_without_a_tra
     assert sum(queue.counts().values()) == 0
 
 
-def test_clearing_leaves_what_is_not_done(queue: Queue) -> None:
-    done, waiting = queue.submit(spec(), count=2)
-    queue.cancel(done.id)
+def test_clearing_leaves_what_is_not_done_and_favourites(queue: Queue) -> None:
+    done, waiting, favourite = queue.submit(spec(), count=3)
+    for job in (done, favourite):
+        queue.cancel(job.id)
+    queue.favour(favourite.id)
     assert [job.id for job in queue.clear()] == [done.id]
-    assert [job.id for job in queue.page().jobs] == [waiting.id]
+    assert {job.id for job in queue.page().jobs} == {waiting.id, favourite.id}
 
 
 def test_events_are_numbered_and_can_be_had_again(queue: Queue) -> None:
@@ -263,6 +265,21 @@ def test_waiting_ends_when_something_changes(queue: Queue) -> None:
     assert Leases(queue).next() is not None
 
 
+def test_what_is_to_be_done_is_counted_by_model(queue: Queue) -> None:
+    assert queue.ahead() == {}
+    leases = Leases(queue)
+    queue.submit(spec(model="a"), count=3)
+    queue.submit(spec(model="b"), held=True)
+    job = leases.claim("gpu")
+    assert job is not None
+    assert queue.ahead() == {
+        "a": {State.QUEUED: 2, State.HELD: 0, State.RUNNING: 1},
+        "b": {State.QUEUED: 0, State.HELD: 1, State.RUNNING: 0},
+    }
+    leases.succeed(job, {"file": "a.mp4"})
+    assert queue.ahead()["a"][State.RUNNING] == 0
+
+
 def test_jobs_are_counted_as_they_change(queue: Queue, database: Database) -> None:
     def counted() -> tuple[dict[State, int], int]:
         """By looking at every row."""
@@ -285,3 +302,26 @@ def test_jobs_are_counted_as_they_change(queue: Queue, database: Database) -> No
     queue.clear()
     assert (queue.counts(), queue.stored_bytes()) == counted()
     assert queue.counts(Filter(model="t2v-A14B-demo")) == queue.counts()
+
+
+def test_a_search_of_prompts_can_use_their_trigrams(queue: Queue) -> None:
+    if queue.database.is_sqlite:
+        pytest.skip("it reads them all")
+    queue.submit(spec("A heron lands"))
+    with queue.database.write() as connection:
+        connection.execute(text("SET LOCAL enable_seqscan = off"))
+        connection.execute(text("SET LOCAL enable_indexscan = off"))
+        found = newest(Filter(text="50% hEr"), 10, None).compile(connection)
+        plan = connection.exec_driver_sql(f"EXPLAIN {found}", found.params).scalars()
+        assert any("jobs_of_prompt" in line for line in plan)
+    assert len(queue.page(Filter(text="hERon")).jobs) == 1
+    assert queue.page(Filter(text="h%n")).jobs == ()
+
+
+def test_what_is_filtered_is_counted_up_to_a_limit(database: Database, folder: DataFolder) -> None:
+    queue = Queue(database, folder)
+    queue.submit(spec("a heron"), count=MOST_COUNTED + 1)
+    queue.submit(spec("a fox"), count=3)
+    assert queue.counts()[State.QUEUED] == MOST_COUNTED + 4
+    assert queue.counts(Filter(text="fox"))[State.QUEUED] == 3
+    assert queue.counts(Filter(text="heron"))[State.QUEUED] == MOST_COUNTED

@@ -1,6 +1,7 @@
 from dataclasses import dataclass
 
 import pytest
+from sqlalchemy import update
 
 from tests.jobs.conftest import spec
 from wanvideo.jobs.database import Database
@@ -8,8 +9,10 @@ from wanvideo.jobs.folder import DataFolder
 from wanvideo.jobs.job import Job, State
 from wanvideo.jobs.leases import Leases
 from wanvideo.jobs.ledger import Change
+from wanvideo.jobs.queries import AT_ONCE
 from wanvideo.jobs.queue import Queue
 from wanvideo.jobs.retention import DAY, Retention, Rules, Swept
+from wanvideo.jobs.tables import JOBS
 
 
 @dataclass
@@ -127,3 +130,14 @@ def test_a_cancelled_job_that_is_tried_again_is_spared(queue: Queue, clock: Cloc
     Retention(queue, Rules(keep_days=1, notice_seconds=0)).sweep()
     assert queue.retry(job.id).expires is None
     assert Retention(queue, Rules(keep_days=1, notice_seconds=0)).sweep() == Swept()
+
+
+def test_more_videos_than_are_read_at_once_go_beyond_the_quota(
+    database: Database, folder: DataFolder, clock: Clock
+) -> None:
+    queue = Queue(database, folder, most_waiting=AT_ONCE + 10, now=clock)
+    queue.submit(spec(), count=AT_ONCE + 10)
+    with database.write() as connection:  # all at the same time
+        connection.execute(update(JOBS).values(state=str(State.SUCCEEDED), finished=clock.now, bytes=2))
+    due = Retention(queue, Rules(quota_bytes=11)).due()
+    assert len({each.job for each in due}) == AT_ONCE + 5

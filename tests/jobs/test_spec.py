@@ -1,4 +1,5 @@
 import json
+from dataclasses import fields
 from typing import Any
 
 import pytest
@@ -64,3 +65,11 @@ def test_what_is_unset_is_left_out() -> None:
 def test_a_wrong_field_is_named(change: dict[str, Any], said: str) -> None:
     with pytest.raises(InvalidRequest, match=said):
         JobSpec.from_json({"model": "t2v-A14B", "request": {"prompt": "a"}, **change})
+
+
+def test_every_field_can_be_read() -> None:
+    unset = {field.name: None for field in fields(JobSpec)}
+    request = {field.name: None for field in fields(GenerationRequest)} | {"prompt": "a"}
+    lora = {field.name: None for field in fields(LoraUse)} | {"source": "ink"}
+    found = JobSpec.from_json({**unset, "model": "t2v-A14B", "request": {**request, "loras": [lora]}})
+    assert found == JobSpec(model="t2v-A14B", request=GenerationRequest(prompt="a", loras=(LoraUse(source="ink"),)))

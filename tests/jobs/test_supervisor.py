@@ -19,7 +19,8 @@ from wanvideo.jobs.job import Job, State
 from wanvideo.jobs.ledger import Change
 from wanvideo.jobs.queue import Queue
 from wanvideo.jobs.spec import JobSpec
-from wanvideo.jobs.supervisor import Deadlines, Supervisor, share
+from wanvideo.jobs.supervisor import Supervisor, share
+from wanvideo.jobs.terms import Deadlines
 
 
 class Pretender:
@@ -151,7 +152,7 @@ def test_progress_is_what_the_worker_said(queue: Queue, supervisor: Supervisor) 
 def test_a_job_whose_worker_dies_goes_on_from_what_was_kept(queue: Queue, supervisor: Supervisor) -> None:
     job = queue.submit(spec("ok 40"))[0]
     wait(queue, job, lambda found: found.progress.step >= 3)
-    supervisor._lanes[0].executor._process.kill()  # type: ignore[attr-defined]
+    supervisor.lanes[0].executor._process.kill()  # type: ignore[attr-defined]
     found = ended(queue, job)
     assert found.state is State.SUCCEEDED
     assert found.result is not None
@@ -249,7 +250,7 @@ def test_a_job_cancelled_while_its_download_begins_wants_nothing(
 
 def test_a_download_is_stopped_when_its_job_is_cancelled(queue: Queue, supervisor: Supervisor, files: Files) -> None:
     job = queue.submit(spec("ok 1", model="i2v-A14B"))[0]
-    wait(queue, job, lambda found: job.id in supervisor._fetching)
+    wait(queue, job, lambda found: supervisor.fetching is not None and job.id in supervisor.fetching.jobs)
     queue.cancel(job.id)
     assert ended(queue, job).state is State.CANCELLED
     assert files.stopped == [job.id]

@@ -250,9 +250,8 @@ def run(code: str, *arguments: object, before: tuple[str, ...] = ()) -> "subproc
 
 
 WRITE_FOREVER = """
-import signal, sys, numpy as np
+import sys, numpy as np
 from wanvideo.media.video import VideoWriter
-signal.signal(signal.SIGINT, signal.default_int_handler)  # ignored, where the tests run in the background
 noise = np.random.default_rng(0).integers(0, 256, (4, 128, 128, 3), np.uint8)
 with VideoWriter(sys.argv[1], width=128, height=128, fps=8) as writer:
     while True:

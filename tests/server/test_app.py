@@ -1,5 +1,6 @@
 """The application as a whole: every error in one form, every address described."""
 
+import re
 import socket
 from pathlib import Path
 from typing import Any
@@ -29,6 +30,16 @@ def test_every_error_has_one_form(idle: Serving, method: str, path: str, status:
     assert (body["code"], body["error"]) == (code, code)
     assert body["detail"] == body["message"] != ""
     assert body["suggestions"] == []
+
+
+@pytest.mark.parametrize(
+    "page", [{}, {"origin": "http://evil.example"}, {"origin": ""}], ids=["none", "other", "empty"]
+)
+def test_every_address_says_what_it_takes(idle: Serving, page: dict[str, str]) -> None:
+    paths = idle.get("/openapi.json")["paths"]
+    for path, methods in paths.items():
+        answer = idle.client.request("QUERY", re.sub("{.*?}", "0" * 26, path), headers=page)
+        assert (answer.status_code, answer.headers["allow"]) == (405, ", ".join(sorted(map(str.upper, methods)))), path
 
 
 def test_a_bug_shows_its_number_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

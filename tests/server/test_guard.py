@@ -33,6 +33,7 @@ class Ask:
     kind: str = "http"
     rules: Rules = field(default=RULES)
     hangs: bool = False
+    takes: frozenset[str] = frozenset({"GET", "POST", "DELETE"})  # what the address takes
 
     def with_(self, *headers: tuple[str, str]) -> "Ask":
         return replace(self, headers=(*self.headers, *headers))
@@ -70,7 +71,7 @@ class Ask:
         async def send(message: Message) -> None:
             sent.append(message)
 
-        await Guard(_everything, self.rules)(scope, receive, send)
+        await Guard(_everything, self.rules, lambda _path: self.takes)(scope, receive, send)
         first = sent[0]
         if first["type"] == "websocket.close":
             return 403, {}, first.get("reason", "")
@@ -130,6 +131,17 @@ def test_a_further_name_is_allowed_by_the_operator() -> None:
 @pytest.mark.parametrize("origin", ["http://evil.example", "null", "http://localhost:3000", "https://localhost", ""])
 def test_pages_of_others_cannot_write(ask: Ask, origin: str) -> None:
     assert ask.with_(("origin", origin)).status == 403
+
+
+@pytest.mark.parametrize("method", ["QUERY", "PUT", "PROPFIND"])
+@pytest.mark.parametrize("origin", ["http://evil.example", "null", ""])
+def test_a_method_that_the_address_does_not_take_is_called_so_whatever_page_asks(method: str, origin: str) -> None:
+    ask = replace(POST, method=method).with_(("origin", origin))
+    status, headers, text = ask.answer()
+    assert (status, headers["allow"]) == (405, "DELETE, GET, POST")
+    assert json.loads(text)["code"] == "METHOD_NOT_ALLOWED"
+    assert replace(ask, takes=frozenset()).status == 403  # of the web app, or nowhere
+    assert replace(ask, headers=(("host", "evil.example"), ("origin", origin))).status == 421
 
 
 @pytest.mark.parametrize("ask", [POST, SOCKET], ids=["POST", "socket"])

@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -10,6 +11,7 @@ from tests.hub.loopback import LoopbackHub
 from tests.hub.scene import SMALL_5B, SMALL_5B_REPO, SMALL_5B_VARIANT
 from tests.server.serving import Serving, serving
 from wanvideo.server.downloads import DownloadState
+from wanvideo.server.preparing import Preparing
 from wanvideo.weights.download.hub import Hub
 
 MODEL = "ti2v-5B"
@@ -70,3 +72,15 @@ def test_jobs_run_while_a_model_is_on_its_way(server: Serving) -> None:
     assert server.until(other, "completed", "failed")["status"] == "completed"
     waits = server.get(f"/api/v1/queue/{task}")
     assert waits.get("phase") == "download", waits
+
+
+def test_an_attempt_that_was_given_up_takes_nothing_from_the_next_one(server: Serving) -> None:
+    job = server.parts.queue.get(waiting_job(server))
+    preparing, ends = Preparing(server.parts.catalog, server.parts.downloads), []
+    give_up = preparing.prepare(job, lambda *_: None, lambda _: ends.append(job.attempt))
+    again = replace(job, attempt=job.attempt + 1)
+    preparing.prepare(again, lambda *_: None, lambda _: ends.append(again.attempt))
+    give_up(False)
+    assert not state(server).over
+    preparing.changed(replace(server.parts.downloads.known(MODEL), state=DownloadState.CANCELLED))
+    assert ends == [again.attempt]

@@ -105,6 +105,8 @@ def test_the_gallery_shows_it(server: Serving, task: Any) -> None:
 def test_its_settings_make_it_again(server: Serving, task: Any) -> None:
     settings = server.get(f"{OUTPUTS}/{task['id']}/settings")
     video = server.client.get(f"{OUTPUTS}/{task['id']}/download").content
+    broken = server.client.post(f"{OUTPUTS}/settings", files={"file": ("x.mp4", b"\x00" * 100)}).json()
+    assert broken["message"].startswith("the file is ")
     uploaded = server.client.post(f"{OUTPUTS}/settings", files={"file": ("x.mp4", video)}).json()
     assert uploaded["request"] == settings["request"]
     assert (uploaded["frames"], uploaded["codec"]) == (5, "h264")

@@ -25,6 +25,13 @@ def test_the_environment_is_read(monkeypatch: pytest.MonkeyPatch, tmp_path: Path
     assert settings.compat_origin == ("http://localhost:3000", "http://127.0.0.1:8080")
 
 
+def test_folders_are_the_same_wherever_a_process_works(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Those that read uploads work at the root of the file system."""
+    monkeypatch.chdir(tmp_path)
+    settings = Settings(data_dir=Path("data"), outputs_dir=Path("videos"))
+    assert (settings.data_dir, settings.outputs_dir) == (tmp_path / "data", tmp_path / "videos")
+
+
 @pytest.mark.parametrize("host", ["0.0.0.0", "::", "192.168.1.7", "example.org"])
 def test_other_computers_need_a_token(host: str) -> None:
     with pytest.raises(ValidationError, match="there is no token"):

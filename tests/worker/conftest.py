@@ -87,7 +87,7 @@ def settings_in(folder: Path, **more: Any) -> WorkerSettings:
     return WorkerSettings(data=data, places=places, library=LoraLibrary(folder=folder / "loras"), devices=("cpu",))
 
 
-@pytest.fixture(scope="session", autouse=True)
+@pytest.fixture(scope="module", autouse=True)
 def _faulty_family(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     with faulty_family(tmp_path_factory.mktemp("site")):
         yield

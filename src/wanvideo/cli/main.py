@@ -1,5 +1,6 @@
 """`wan`: parse, run one command, and turn whatever goes wrong into one message and an exit code."""
 
+import errno
 import logging
 import platform
 import sys
@@ -36,7 +37,7 @@ from wanvideo.cli.output import (
     UsageFault,
     exit_code,
 )
-from wanvideo.errors import Cancelled, NotEnoughMemory, WanVideoError
+from wanvideo.errors import Cancelled, DiskFull, NotEnoughMemory, WanVideoError
 
 log = logging.getLogger(__name__)
 
@@ -114,6 +115,8 @@ def _unexpected(error: Exception) -> WanVideoError:
         return NotEnoughMemory("the memory of this computer is full: close other programs, or make a smaller video")
     if isinstance(error, ModuleNotFoundError) and error.name in doctor.ENGINE:
         return EngineMissing(f"{error.name} is not installed: pip install 'wanvideo[engine]'")
+    if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
+        return DiskFull(f"the disk is full: make room ({error})")
     return UnexpectedError(
         f"unexpected {type(error).__name__}: {error}. This is a bug in wanvideo: please report it with what "
         f"{DEBUG_VARIABLE}=1 shows",

@@ -190,19 +190,24 @@ def fetch(
     output.result(str(path))
 
 
+def _many(number: int, what: str) -> str:
+    return f"{number} {what}{'' if number == 1 else 's'}"
+
+
 @app.command()
 def clear(
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
     json: Json = False,
 ) -> None:
-    """Delete all jobs that have ended, with the videos that the server keeps of them."""
+    """Delete all jobs that have ended, with the videos that the server keeps of them. Favourites stay."""
     from wanvideo.cli.downloads import somebody_there
 
     output = Output(json=json)
     with _client() as client:
         found = client.queue(limit=1)
         ended = found.completed_tasks + found.failed_tasks + found.cancelled_tasks
-        question = f"delete {ended} jobs, and {found.completed_tasks} videos with them?"
+        jobs, videos = _many(ended, "job"), _many(found.completed_tasks, "video")
+        question = f"delete {jobs} that ended, and {videos} with them? Favourites stay."
         if ended and not yes:
             if not somebody_there(output):
                 raise UsageFault(f"{question} Say so with --yes")

@@ -132,7 +132,9 @@ def serve(
         if settings.demo:
             say("the three model types mean the built-in demo models")
 
-    run(settings, sources, listener, started, cluster=_cluster(settings) if settings.executor == "ray" else None)
+    with listener:
+        cluster = _cluster(settings) if settings.executor == "ray" else None
+        run(settings, sources, listener, started, cluster=cluster)
 
 
 def _cluster(settings: "Settings") -> "Cluster":

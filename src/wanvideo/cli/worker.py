@@ -1,9 +1,10 @@
-"""`wan worker`: this computer, for the queue of another one."""
+"""`wan worker`: the workers of a server, and this computer as one for the queue of another."""
 
 import logging
 from collections.abc import Mapping
+from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
 
@@ -12,15 +13,107 @@ from wanvideo.cli.output import Output
 from wanvideo.cli.serve import settings_of
 
 if TYPE_CHECKING:
+    from wanvideo.client import Client, Worker
     from wanvideo.server.node import Node
     from wanvideo.server.settings import Settings
 
-app = typer.Typer(help="Let this computer work for a queue of several machines.", no_args_is_help=True)
+ABOUT: Final = "Show and change who makes videos for a server, or let this computer do it for a queue of several."
+Models = Annotated[str, typer.Option(metavar="NAMES", help="That it takes, with commas. Default: all.")]
+Memory = Annotated[float | None, typer.Option(metavar="GIB", help="Of GPU memory, at most. Default: no limit.")]
+Name = Annotated[str, typer.Argument(metavar="WORKER", help="Its name from `wan worker list`.")]
+Json = Annotated[bool, typer.Option("--json", help="One JSON object per line.")]
+
+app = typer.Typer(help=ABOUT, no_args_is_help=True)
 
 
 @app.callback()
 def worker() -> None:
-    """Let this computer work for a queue of several machines."""
+    """Show and change who makes videos for a server, or let this computer do it for a queue of several."""
+
+
+@app.command("list")
+def list_(json: Json = False) -> None:
+    """List the workers of the running server: what they do, and why one does not."""
+    output = Output(json=json)
+    with _client() as client:
+        found = client.workers()
+    for each in found:
+        output.event("worker", **asdict(each))
+        output.result(_line(each))
+    if not found:
+        output.say("no workers: `wan worker add cuda:0` makes one")
+
+
+@app.command("add")
+def add(
+    devices: Annotated[list[str], typer.Argument(metavar="DEVICE...", help="cpu or cuda:N; several: a group.")],
+    models: Models = "",
+    memory: Memory = None,
+    json: Json = False,
+) -> None:
+    """Give the running server one more worker, until it stops."""
+    with _client() as client:
+        _told(client.add_worker(devices, models=_names(models), memory_limit_gb=memory), "added", json=json)
+
+
+@app.command("limit")
+def limit(name: Name, models: Models = "", memory: Memory = None, json: Json = False) -> None:
+    """Say what a worker takes, from its next job on; without options, it takes all."""
+    with _client() as client:
+        _told(client.limit_worker(name, models=_names(models), memory_limit_gb=memory), "limited", json=json)
+
+
+@app.command("return")
+def return_(name: Name, json: Json = False) -> None:
+    """Let a worker that was taken out have jobs again."""
+    with _client() as client:
+        _told(client.return_worker(name), "returned", json=json)
+
+
+@app.command("remove")
+def remove(
+    name: Name,
+    now: Annotated[bool, typer.Option("--now", help="Its job goes on in another one, from what is kept.")] = False,
+    json: Json = False,
+) -> None:
+    """Let a worker go, when it has done its job."""
+    output = Output(json=json)
+    with _client() as client:
+        client.remove_worker(name, now=now)
+    output.event("removed", name=name, now=now)
+    output.result(f"{name} goes {'now' if now else 'when it has done its job'}")
+
+
+def _told(worker: "Worker", what: str, *, json: bool) -> None:
+    output = Output(json=json)
+    output.event(what, **asdict(worker))
+    output.result(_line(worker))
+
+
+def _line(worker: "Worker") -> str:
+    said = [f"{worker.name:<12} {worker.state}"]
+    if worker.task_id is not None:
+        said.append(f"with job {worker.task_id[:8]}")
+    if worker.loaded:
+        said.append(f"has {', '.join(worker.loaded)} loaded")
+    if worker.models:
+        said.append(f"takes {', '.join(worker.models)} alone")
+    if worker.memory_limit_gb is not None:
+        said.append(f"uses {worker.memory_limit_gb:g} GiB at most")
+    if worker.problem is not None:
+        said.append(worker.problem)
+    return "; ".join(said)
+
+
+def _names(text: str) -> list[str]:
+    return [name.strip() for name in text.split(",") if name.strip()]
+
+
+def _client() -> "Client":
+    """Loaded when it is wanted, since every command would wait for it. Raises NoServer."""
+    from wanvideo.client import Client
+
+    return Client()
 
 
 @app.command("join")

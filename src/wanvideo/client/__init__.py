@@ -46,6 +46,7 @@ from wanvideo.client.values import (
     Result,
     Submission,
     Variant,
+    Worker,
 )
 from wanvideo.jobs.job import State
 
@@ -89,6 +90,7 @@ __all__ = [
     "Unauthorized",
     "Unreachable",
     "Variant",
+    "Worker",
     "find_server",
 ]
 

@@ -8,8 +8,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final, Generic, Literal, TypeVar
+from urllib.parse import quote
 
-from wanvideo.client.values import Batch, Job, JobEvent, Model, Plan, Queue, Submission
+from wanvideo.client.values import Batch, Job, JobEvent, Model, Plan, Queue, Submission, Worker
 from wanvideo.errors import InvalidImage, InvalidRequest
 from wanvideo.request import GenerationRequest, ImageSource, LoraUse
 
@@ -18,6 +19,7 @@ ValueT = TypeVar("ValueT")
 API: Final = "/api/v1"
 Where = Literal["first", "last", "before", "after"]
 Status = Literal["pending", "processing", "completed", "failed", "cancelled"]
+_WORKERS: Final = f"{API}/system/workers"
 _PICTURES: Final = ("image", "end_image")
 
 
@@ -185,6 +187,28 @@ def models() -> Call[tuple[Model, ...]]:
     return Call(method="GET", path=f"{API}/models", kind=tuple[Model, ...], within="models")
 
 
+def workers() -> Call[tuple[Worker, ...]]:
+    return Call(method="GET", path=_WORKERS, kind=tuple[Worker, ...], within="workers")
+
+
+def add_worker(devices: Sequence[str], models: Sequence[str], memory_limit_gb: float | None) -> Call[Worker]:
+    body = {"devices": list(devices), **_limits(models, memory_limit_gb)}
+    return Call(method="POST", path=_WORKERS, kind=Worker, body=body, repeatable=False)
+
+
+def limit_worker(name: str, models: Sequence[str], memory_limit_gb: float | None) -> Call[Worker]:
+    return Call(method="PUT", path=f"{_worker(name)}/limits", kind=Worker, body=_limits(models, memory_limit_gb))
+
+
+def return_worker(name: str) -> Call[Worker]:
+    return Call(method="POST", path=f"{_worker(name)}/return", kind=Worker, body={})
+
+
+def remove_worker(name: str, now: bool) -> Call[str]:
+    query = {"now": str(now).lower()}
+    return Call(method="DELETE", path=_worker(name), kind=str, within="message", query=query, repeatable=False)
+
+
 def plan(request: GenerationRequest, options: Options) -> Call[Plan]:
     asked = _asked(request, options)
     known = ("model_type", "variant", "resolution", "frames", "seconds", "steps", "tier")
@@ -218,6 +242,14 @@ def _id(job: str) -> str:
 
 def _of(job: str) -> str:
     return f"{API}/queue/{_id(job)}"
+
+
+def _worker(name: str) -> str:
+    return f"{_WORKERS}/{quote(name, safe='')}"
+
+
+def _limits(models: Sequence[str], memory_limit_gb: float | None) -> dict[str, Any]:
+    return {"models": list(models), "memory_limit_gb": memory_limit_gb}
 
 
 def _done(method: str, path: str) -> Call[dict[str, Any]]:

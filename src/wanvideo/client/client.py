@@ -30,7 +30,7 @@ from wanvideo.client.patience import (
     unreachable,
     value_of,
 )
-from wanvideo.client.values import Batch, Frame, Job, JobEvent, Model, Plan, Queue, Submission
+from wanvideo.client.values import Batch, Frame, Job, JobEvent, Model, Plan, Queue, Submission, Worker
 from wanvideo.client.watching import Watched, frame_of, video_of, with_video
 from wanvideo.request import GenerationRequest
 
@@ -188,6 +188,30 @@ class Client:
     def models(self) -> tuple[Model, ...]:
         """The server's catalog."""
         return self.call(calls.models())
+
+    # --- the workers of this server ----------------------------------------------------------------------------------
+
+    def workers(self) -> tuple[Worker, ...]:
+        """Who makes videos; on other machines of the queue there may be more."""
+        return self.call(calls.workers())
+
+    def add_worker(
+        self, devices: Sequence[str], *, models: Sequence[str] = (), memory_limit_gb: float | None = None
+    ) -> Worker:
+        """One more, on devices such as cuda:1 that make a video together; until the server stops."""
+        return self.call(calls.add_worker(devices, models, memory_limit_gb))
+
+    def limit_worker(self, name: str, *, models: Sequence[str] = (), memory_limit_gb: float | None = None) -> Worker:
+        """Which models it takes, with none all, and how much GPU memory it uses; from its next job on."""
+        return self.call(calls.limit_worker(name, models, memory_limit_gb))
+
+    def return_worker(self, name: str) -> Worker:
+        """Let it have jobs again, after it was taken out."""
+        return self.call(calls.return_worker(name))
+
+    def remove_worker(self, name: str, *, now: bool = False) -> None:
+        """When its job is done. now: that goes on elsewhere, from what is kept."""
+        self.call(calls.remove_worker(name, now))
 
     # --- what happens ------------------------------------------------------------------------------------------------
 

@@ -16,6 +16,7 @@ class Action:
     text: str
     effect: str  # on the result
     change: Mapping[str, Any] | None = None
+    code: str | None = None  # stable, whatever the words
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -234,6 +235,23 @@ class Variant:
     recommended: bool
     bytes: int | None = None
     reason: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Worker:
+    """A process of the server that makes videos."""
+
+    name: str
+    devices: tuple[str, ...]  # that make a video together
+    state: str  # starting, idle, busy, lent, waiting, out, leaving or stopped
+    loaded: tuple[str, ...]  # models
+    models: tuple[str, ...]  # that it takes; empty: all
+    restarts: int
+    task_id: str | None = None  # of the job that it has
+    problem: str | None = None  # why it does not work
+    out: str | None = None  # losses or slow: it gets no jobs while others work
+    memory_limit_gb: float | None = None  # of GPU memory that it may use
+    pace: float | None = None  # seconds of denoising over those that were planned, of its last videos
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -155,6 +155,7 @@ KINDS: Final[Mapping[str, Kind]] = {
     **_kinds(
         "job",
         JOB_NOT_FOUND=("There is no such job", False, ()),
+        WORKER_NOT_FOUND=("There is no such worker", False, ()),
         JOB_STATE=("The job is past that", False, ()),
         IDEMPOTENCY_CONFLICT=("The key was used for another request", False, ()),
     ),

@@ -17,7 +17,9 @@ def without_folders(text: str, folders: Iterable[Path] = ()) -> str:
     """`text` with paths cut down: those in `folders` to what follows them, others to the name of the file."""
     for folder in sorted({str(folder) for folder in folders}, key=len, reverse=True):
         if len(folder) > 1:
-            text = re.sub(rf"(?<![\w/.-]){re.escape(folder)}(?:/|(?![\w.-]))", _named(Path(folder).name), text)
+            inside = r"(?:/\.[^/\s]+(?=/))*"  # hidden folders say nothing to anybody
+            found = rf"(?<![\w/.-]){re.escape(folder)}{inside}(?:/|(?![\w.-]))"
+            text = re.sub(found, _named(Path(folder).name), text)
     return _ABSOLUTE.sub(lambda found: _shortened(found.group()), text)
 
 

@@ -42,6 +42,11 @@ class DataFolder:
         return self.root / "node"
 
     @property
+    def reserve(self) -> Path:
+        """Room on the disk for when it is full."""
+        return self.root / "reserve"
+
+    @property
     def inputs(self) -> Path:
         """Pictures that requests begin with."""
         return self.root / "inputs"

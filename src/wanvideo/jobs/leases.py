@@ -12,7 +12,7 @@ from sqlalchemy import Connection, insert, select, update
 from wanvideo.errors import Cancelled
 from wanvideo.jobs.job import DOWNLOAD, Job, Progress, State
 from wanvideo.jobs.ledger import Change, Ledger
-from wanvideo.jobs.queries import next_queued
+from wanvideo.jobs.queries import ANY, Which, next_queued
 from wanvideo.jobs.rows import dumped
 from wanvideo.jobs.spec import JobSpec
 from wanvideo.jobs.tables import JOBS, RUNS
@@ -27,16 +27,21 @@ class Leases:
     def __init__(self, ledger: Ledger) -> None:
         self.ledger = ledger
 
-    def next(self) -> Job | None:
+    def next(self, which: Which = ANY) -> Job | None:
         """The job that is to run next; None: there is none, or the queue is paused."""
         if self.ledger.paused:
             return None
         with self.ledger.database.read() as connection:
-            row = connection.execute(next_queued()).first()
+            row = connection.execute(next_queued(which)).first()
             return None if row is None else self.ledger.job(row)
 
     def claim(
-        self, worker: str, *, lacks: Callable[[JobSpec], bool] = lambda _: False, downloader: str = DOWNLOADER
+        self,
+        worker: str,
+        which: Which = ANY,
+        *,
+        lacks: Callable[[JobSpec], bool] = lambda _: False,
+        downloader: str = DOWNLOADER,
     ) -> Job | None:
         """Give the job whose turn it is to a worker; None: there is none.
 
@@ -44,10 +49,10 @@ class Leases:
         many claim from PostgreSQL at the same time, each gets another job, and nobody waits.
         """
         # Where one writes at a time, those who find nothing to do look first, and keep nobody from writing.
-        if self.next() is None if self.ledger.database.is_sqlite else self.ledger.paused:
+        if self.next(which) is None if self.ledger.database.is_sqlite else self.ledger.paused:
             return None
         with self.ledger.database.write() as connection:
-            row = connection.execute(next_queued().with_for_update(skip_locked=True)).first()
+            row = connection.execute(next_queued(which).with_for_update(skip_locked=True)).first()
             if row is None:
                 return None
             found = self.ledger.job(row)

@@ -16,6 +16,7 @@ from wanvideo.jobs.database import Database
 from wanvideo.jobs.files import Files
 from wanvideo.jobs.folder import DataFolder
 from wanvideo.jobs.job import NEXT, Job, JobEvent, Progress, State
+from wanvideo.jobs.reserve import Reserve
 from wanvideo.jobs.rows import dumped, job_of
 from wanvideo.jobs.storage import Storage
 from wanvideo.jobs.tables import EVENTS, JOBS, SETTINGS
@@ -51,6 +52,7 @@ class Ledger:
         """shared: where several machines keep their files; None: in the folder alone."""
         self.database, self.folder, self.now = database, folder, now
         self.job_files = Files(folder, shared)
+        self.reserve = Reserve(folder.reserve)
         self._live: dict[str, Progress] = {}
         self._subscribers: list[Subscriber] = []
         self._lock = threading.Lock()

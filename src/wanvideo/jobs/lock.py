@@ -1,5 +1,6 @@
 """One server for each data folder, and where the others find it."""
 
+import errno
 import json
 import os
 import time
@@ -8,8 +9,9 @@ from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
 from typing import Final
 
-from wanvideo.errors import DataFolderInUse, StorageFailed
+from wanvideo.errors import DataFolderInUse, DiskFull, StorageFailed
 from wanvideo.jobs.folder import DataFolder
+from wanvideo.jobs.reserve import Reserve
 
 try:
     import fcntl
@@ -31,11 +33,16 @@ class Address:
 
 @contextmanager
 def locked(folder: DataFolder) -> Iterator[None]:
-    """Keep other servers out of the data folder. Raises DataFolderInUse, which says whose it is, or StorageFailed."""
+    """Keep other servers out of the data folder.
+
+    Raises DataFolderInUse, which says whose it is, and DiskFull or StorageFailed where the folder cannot be used.
+    """
     if not POSIX:
         raise StorageFailed("the server needs Linux: on Windows, run it under WSL2, as docs/operations.md says")
-    folder.make()
-    with folder.lock.open("a+") as file:
+    with _usable(folder):
+        folder.make()
+        opened = folder.lock.open("a+")
+    with opened as file:
         if not _taken(file.fileno(), fcntl.LOCK_EX, _PATIENCE):
             file.seek(0)
             owner = file.read(40).strip() or "unknown"
@@ -44,11 +51,26 @@ def locked(folder: DataFolder) -> Iterator[None]:
                 "with --data-dir",
                 facts={"pid": owner},
             )
+        Reserve(folder.reserve).spend()  # `run` fills it again, when all is open
         file.truncate(0)
         file.write(f"{os.getpid()}\n")
         file.flush()
         folder.address.unlink(missing_ok=True)  # of a server that was killed
         yield
+
+
+@contextmanager
+def _usable(folder: DataFolder) -> Iterator[None]:
+    """What the system says of a folder, as DiskFull or StorageFailed."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            raise DiskFull(f"the disk of {folder.root} is full: make room") from error
+        raise StorageFailed(
+            f"{error.filename or folder.root} cannot be used: {error.strerror}. Let this user write there, or choose "
+            "other folders with --data-dir and --outputs-dir"
+        ) from error
 
 
 @contextmanager

@@ -27,6 +27,7 @@ from wanvideo.jobs.tables import JOBS, NODES
 log = logging.getLogger(__name__)
 
 LEASE_SECONDS: Final = 30.0  # without a beat, after which the jobs of a node are given to others
+SEEN: Final = 32  # nodes whose workers others know of, which is enough to know that there are some
 BEATS: Final = 6  # in that time
 _ID: Final = re.compile(r"[0-9a-f]{12}")
 
@@ -75,6 +76,7 @@ class Nodes:
         self.database, self.node = database, node
         self._about, self._lost, self._lease, self._now = about, lost, lease_seconds, now
         self._seen: dict[str, tuple[int, float]] = {}  # by node: its number, and since when we see that one
+        self.others: tuple[NodeView, ...] = ()  # some of those that are there, when it last looked
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._run, name="node", daemon=True)
 
@@ -92,10 +94,10 @@ class Nodes:
         except WanVideoError as error:  # others will see it by themselves
             log.warning("this node is still listed: %s", error.message)
 
-    def views(self) -> tuple[NodeView, ...]:
+    def views(self, limit: int | None = None) -> tuple[NodeView, ...]:
         """All that are there, or were until just now."""
         with self.database.read() as connection:
-            rows = connection.execute(select(NODES).order_by(NODES.c.id))
+            rows = connection.execute(select(NODES).order_by(NODES.c.id).limit(limit))
             return tuple(NodeView(id=row.id, beats=row.beats, about=json.loads(row.about)) for row in rows)
 
     def beat(self) -> None:
@@ -119,6 +121,7 @@ class Nodes:
             log.warning("node %s is lost", node)
             self._lost(node)
             self._remove(node)
+        self.others = tuple(view for view in self.views(SEEN) if view.id != self.node)
         return silent
 
     def _beats(self) -> dict[str, int]:

@@ -1,21 +1,36 @@
 """Which jobs, and in which order: the statements that only read."""
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import islice
 from typing import Any, Final, TypeVar
 
-from sqlalchemy import Connection, Select, func, select, tuple_
+from sqlalchemy import (
+    JSON,
+    ColumnElement,
+    CompoundSelect,
+    Connection,
+    Select,
+    cast,
+    func,
+    select,
+    text,
+    tuple_,
+    type_coerce,
+    union,
+)
 
 from wanvideo.errors import InvalidRequest
 from wanvideo.jobs.job import Job, State
-from wanvideo.jobs.tables import JOBS, TOTALS
+from wanvideo.jobs.tables import IS_FAVOURITE, JOBS, TOTALS
 
 # Those that wait, in the order in which they will run.
 TURN: Final = (JOBS.c.priority.desc(), JOBS.c.rank, JOBS.c.created, JOBS.c.id)
 
 ItemT = TypeVar("ItemT")
 AT_ONCE: Final = 500  # values of one statement
+MOST_COUNTED: Final = 200  # jobs, where more than states is asked for
+NEAR: Final = 64  # jobs of the queue, among which one may go before others
 MADE: Final = JOBS.c.state == str(State.SUCCEEDED)
 
 
@@ -40,17 +55,58 @@ class Page:
 ALL: Final = Filter()
 
 
-def next_queued() -> Select[Any]:
-    """The job whose turn it is. By an index, however many wait: that has the priorities in the other direction."""
-    queued = JOBS.c.state == str(State.QUEUED)
-    highest = select(func.max(JOBS.c.priority)).where(queued).scalar_subquery()
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Which:
+    """Of the jobs that wait, those that a worker may have, and of these, those that it wants now."""
+
+    models: frozenset[str] | None = None  # None: all
+    without: frozenset[str] = frozenset()  # jobs
+    prefer: frozenset[str] | None = None  # models; None: whatever comes first
+    leave: frozenset[str] = frozenset()  # models
+
+    def preferring(self, models: frozenset[str]) -> "Which":
+        return replace(self, prefer=models)
+
+    def leaving(self, models: frozenset[str]) -> "Which":
+        return replace(self, leave=models)
+
+
+ANY: Final = Which()
+
+
+def next_queued(which: Which = ANY) -> Select[Any]:
+    """The job whose turn it is. By an index, however many wait: that has the priorities in the other direction.
+
+    What is only wanted is looked for among the first `NEAR` of the highest priority.
+    """
+    may = [JOBS.c.state == str(State.QUEUED)]
+    if which.models is not None:
+        may.append(JOBS.c.model.in_(sorted(which.models)))
+    if which.without:
+        may.append(JOBS.c.id.not_in(sorted(which.without)))
+    highest = select(func.max(JOBS.c.priority)).where(*may).scalar_subquery()
+    may.append(JOBS.c.priority == highest)
     within = (JOBS.c.rank, JOBS.c.created, JOBS.c.id)
-    return select(JOBS).where(queued, JOBS.c.priority == highest).order_by(*within).limit(1)
+    if which.prefer is None and not which.leave:
+        return select(JOBS).where(*may).order_by(*within).limit(1)
+    near = select(JOBS.c.id, JOBS.c.model).where(*may).order_by(*within).limit(NEAR).subquery()
+    wanted = [] if which.prefer is None else [near.c.model.in_(sorted(which.prefer))]
+    if which.leave:
+        wanted.append(near.c.model.not_in(sorted(which.leave)))
+    # By their ids alone. Of a state as it stands, PostgreSQL would read all that wait, since it takes them for few.
+    still = JOBS.c.state.concat("") == str(State.QUEUED)
+    return select(JOBS).where(JOBS.c.id.in_(select(near.c.id).where(*wanted)), still).order_by(*within).limit(1)
 
 
-def with_pictures() -> Select[Any]:
-    """Specs that name stored pictures, and perhaps some that do not."""
-    return select(JOBS.c.spec).where(JOBS.c.spec.contains('image"'))
+def picture_names(*, sqlite: bool) -> CompoundSelect[Any]:
+    """Of stored pictures, each once; null where a job names none. Taken out of the specs by the database."""
+    spec = as_json(JOBS.c.spec, sqlite=sqlite)
+    some = JOBS.c.spec.contains('image"')
+    return union(*(select(spec["request", name].as_string()).where(some) for name in ("image", "end_image")))
+
+
+def as_json(column: ColumnElement[str], *, sqlite: bool) -> ColumnElement[Any]:
+    return type_coerce(column, JSON) if sqlite else cast(column, JSON)
 
 
 def filtered(query: Select[Any], which: Filter) -> Select[Any]:
@@ -63,7 +119,7 @@ def filtered(query: Select[Any], which: Filter) -> Select[Any]:
     if which.batch is not None:
         query = query.where(JOBS.c.batch == which.batch)
     if which.favourite is not None:
-        query = query.where(JOBS.c.favourite == int(which.favourite))
+        query = query.where(text(IS_FAVOURITE) if which.favourite else JOBS.c.favourite == 0)
     if which.since is not None:
         query = query.where(JOBS.c.created >= which.since)
     return query
@@ -84,9 +140,14 @@ def stored_bytes(connection: Connection) -> int:
 
 
 def counted(which: Filter) -> Select[Any]:
-    """States and how many jobs are in them: looked up, unless more than states is asked for."""
+    """States and how many jobs are in them: looked up, unless more than states is asked for.
+
+    Then the newest ones are counted, up to MOST_COUNTED, since to count a million takes seconds.
+    """
     if which != Filter(states=which.states):
-        return filtered(select(JOBS.c.state, func.count()), which).group_by(JOBS.c.state)
+        order = JOBS.c.created.desc(), JOBS.c.id.desc()
+        found = filtered(select(JOBS.c.state), which).order_by(*order).limit(MOST_COUNTED).subquery()
+        return select(found.c.state, func.count()).group_by(found.c.state)
     query = select(TOTALS.c.state, func.sum(TOTALS.c.jobs)).group_by(TOTALS.c.state)
     return query.where(TOTALS.c.state.in_([str(state) for state in which.states])) if which.states else query
 

@@ -8,9 +8,9 @@ import time
 import uuid
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, Final
 
-from sqlalchemy import JSON, Connection, and_, cast, delete, func, insert, or_, select, tuple_, type_coerce, update
+from sqlalchemy import Connection, and_, delete, func, insert, or_, select, text, tuple_, update
 
 from wanvideo.errors import Cancelled, InvalidRequest
 from wanvideo.jobs.database import Database
@@ -24,17 +24,20 @@ from wanvideo.jobs.queries import (
     TURN,
     Filter,
     Page,
+    as_json,
     chunks,
     counted,
     cursor_of,
     newest,
+    picture_names,
     stored_bytes,
-    with_pictures,
 )
 from wanvideo.jobs.rows import dumped, event_of, spec_row
 from wanvideo.jobs.spec import JobSpec
 from wanvideo.jobs.storage import Storage
-from wanvideo.jobs.tables import EVENTS, JOBS, RUNS, SETTINGS, TOTALS
+from wanvideo.jobs.tables import EVENTS, IS_DELETION, JOBS, RUNS, SETTINGS, TOTALS
+
+AHEAD: Final = (State.QUEUED, State.HELD, State.RUNNING)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -116,24 +119,32 @@ class Queue(Ledger):
     def files(self) -> Iterator[tuple[str, str]]:
         """Every job that succeeded, and the name of its video."""
         # Taken out of the result by the database: to read ten thousand results here would take seconds.
-        result = (type_coerce if self.database.is_sqlite else cast)(JOBS.c.result, JSON)
+        result = as_json(JOBS.c.result, sqlite=self.database.is_sqlite)
         query = select(JOBS.c.id, result["file"].as_string()).where(JOBS.c.state == str(State.SUCCEEDED))
         with self.database.read() as connection:
             for job, file in connection.execute(query):
                 yield job, str(file)
 
     def counts(self, which: Filter = ALL) -> dict[State, int]:
-        """How many there are in every state."""
+        """How many there are in every state; see `counted` for what is more than states."""
         with self.database.read() as connection:
             found = {State(state): int(count) for state, count in connection.execute(counted(which))}
         return {state: found.get(state, 0) for state in State}
 
+    def ahead(self) -> dict[str, dict[State, int]]:
+        """By model: how many wait, are held and run."""
+        query = select(JOBS.c.model, JOBS.c.state, func.count()).group_by(JOBS.c.model, JOBS.c.state)
+        found: dict[str, dict[State, int]] = {}
+        with self.database.read() as connection:
+            for model, state, count in connection.execute(query.where(JOBS.c.state.in_(map(str, AHEAD)))):
+                found.setdefault(model, dict.fromkeys(AHEAD, 0))[State(state)] = int(count)
+        return found
+
     def pictures(self) -> frozenset[str]:
         """The names of stored pictures that any job begins or ends with, or did."""
         with self.database.read() as connection:
-            specs = [JobSpec.from_json(json.loads(text)) for text in connection.execute(with_pictures()).scalars()]
-        requests = (spec.request for spec in specs)
-        return frozenset(str(name) for each in requests for name in (each.image, each.end_image) if name is not None)
+            names = connection.execute(picture_names(sqlite=self.database.is_sqlite)).scalars()
+            return frozenset(str(name) for name in names if name is not None)
 
     def events(self, job: str | None = None, *, since: int = 0, limit: int = 1000) -> tuple[JobEvent, ...]:
         """What was kept after the event numbered `since`, of one job or of all."""
@@ -160,7 +171,7 @@ class Queue(Ledger):
     def forget_deletions(self, before: float) -> int:
         """Of jobs that were deleted before that time, not even this is kept any more; how many there were."""
         with self.database.read() as connection:  # which takes long, and keeps nobody from writing
-            old = select(EVENTS.c.seq).where(EVENTS.c.kind == "deleted", EVENTS.c.at < before)
+            old = select(EVENTS.c.seq).where(text(IS_DELETION), EVENTS.c.at < before)
             numbers = list(connection.execute(old).scalars())
         for some in chunks(numbers, AT_ONCE):
             with self.database.write() as connection:
@@ -328,11 +339,16 @@ class Queue(Ledger):
 
     def delete(self, job: str, *, with_files: bool = True) -> Job:
         """Forget a job that is done, and remove its files. Raises JobNotFound, JobConflict."""
-        with self.database.write() as connection:
-            found = self.load(connection, job)
-            require(found, *DONE, what="deleted")
-            event = self.forget(connection, [found])[0]
+
+        def forgotten() -> tuple[Job, JobEvent]:
+            with self.database.write() as connection:
+                found = self.load(connection, job)
+                require(found, *DONE, what="deleted")
+                return found, self.forget(connection, [found])[0]
+
+        found, event = self.reserve.use(forgotten)
         self.remove_files(found, video=with_files)
+        self.reserve.fill()
         self.tell(Change(job=found, kind="deleted", data={}, event=event))
         return found
 
@@ -341,24 +357,34 @@ class Queue(Ledger):
 
         Raises JobNotFound.
         """
-        with self.database.write() as connection:
-            found = self.load(connection, job)
-            event = self.forget(connection, [found])[0]
+
+        def forgotten() -> tuple[Job, JobEvent]:
+            with self.database.write() as connection:
+                found = self.load(connection, job)
+                return found, self.forget(connection, [found])[0]
+
+        found, event = self.reserve.use(forgotten)
         self.drop_live(job)
         if found.state is not State.RUNNING:
             self.remove_files(found)
+        self.reserve.fill()
         self.tell(Change(job=found, kind="deleted", data={}, event=event))
         return found
 
     def clear(self, states: Iterable[State] = DONE, *, with_files: bool = True) -> list[Job]:
-        """Forget all jobs that are done, or those in some of these states."""
+        """Forget all jobs that are done, or those in some of these states. Favourites stay."""
         chosen = [str(state) for state in states if state in DONE]
-        with self.database.write() as connection:
-            rows = connection.execute(select(JOBS).where(JOBS.c.state.in_(chosen)).with_for_update())
-            jobs = [self.job(row) for row in rows]
-            events = self.forget(connection, jobs)
+
+        def forgotten() -> tuple[list[Job], list[JobEvent]]:
+            with self.database.write() as connection:
+                going = select(JOBS).where(JOBS.c.state.in_(chosen), JOBS.c.favourite == 0)
+                jobs = [self.job(row) for row in connection.execute(going.with_for_update())]
+                return jobs, self.forget(connection, jobs)
+
+        jobs, events = self.reserve.use(forgotten)
         for job in jobs:
             self.remove_files(job, video=with_files)
+        self.reserve.fill()
         told = zip(jobs, events, strict=True)
         self.tell(*(Change(job=job, kind="deleted", data={}, event=event) for job, event in told))
         return jobs

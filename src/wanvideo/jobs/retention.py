@@ -11,12 +11,12 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Final, Literal
 
-from sqlalchemy import ColumnElement, Connection, Row, Select, func, select, update
+from sqlalchemy import ColumnElement, Connection, Row, Select, func, select, tuple_, update
 
 from wanvideo.errors import WanVideoError
 from wanvideo.jobs.job import DONE, Job
 from wanvideo.jobs.ledger import Change
-from wanvideo.jobs.queries import MADE, chunks, stored_bytes
+from wanvideo.jobs.queries import AT_ONCE, MADE, chunks, stored_bytes
 from wanvideo.jobs.queue import Queue
 from wanvideo.jobs.tables import JOBS
 
@@ -113,11 +113,10 @@ class Retention:
         if self.rules.quota_bytes is None:
             return
         excess = stored_bytes(connection) - self.rules.quota_bytes
-        if excess <= 0:
-            return
-        before = func.sum(JOBS.c.bytes).over(order_by=(JOBS.c.finished, JOBS.c.id)) - JOBS.c.bytes
-        oldest = select(*_COLUMNS, before.label("before")).where(*_may_go(MADE), JOBS.c.bytes > 0).subquery()
-        for row in _rows(connection, select(oldest).where(oldest.c.before < excess)):
+        for row in _oldest_videos(connection):
+            if excess <= 0:
+                return
+            excess -= row.bytes
             yield _due(row, "quota_bytes")
 
     def _announced(self) -> list[str]:
@@ -186,6 +185,16 @@ class Sweeper:
 
 def _may_go(done: ColumnElement[bool]) -> tuple[ColumnElement[bool], ...]:
     return done, JOBS.c.favourite == 0, JOBS.c.finished.is_not(None)
+
+
+def _oldest_videos(connection: Connection) -> Iterator[Row[Any]]:
+    """Some at a time: a few go, of perhaps a million."""
+    age = (JOBS.c.finished, JOBS.c.id)
+    query: Select[Any] = select(*_COLUMNS).where(*_may_go(MADE), JOBS.c.bytes > 0).order_by(*age).limit(AT_ONCE)
+    rows = connection.execute(query).all()
+    while rows:
+        yield from rows
+        rows = connection.execute(query.where(tuple_(*age) > tuple_(rows[-1].finished, rows[-1].id))).all()
 
 
 def _rows(connection: Connection, query: Select[Any]) -> Iterator[Row[Any]]:

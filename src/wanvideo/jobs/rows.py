@@ -3,6 +3,7 @@
 import hashlib
 import json
 from collections.abc import Mapping
+from functools import lru_cache
 from typing import Any, Final
 
 from sqlalchemy import Row
@@ -23,7 +24,7 @@ def job_of(row: Row[Any], progress: Progress | None = None) -> Job:
     phase = values["phase"] if state is State.RUNNING else None
     return Job(
         **{name: values[name] for name in _PLAIN},
-        spec=JobSpec.from_json(json.loads(values["spec"])),
+        spec=_spec(values["spec"]),
         state=state,
         cancelling=bool(values["cancelling"]),
         favourite=bool(values["favourite"]),
@@ -66,6 +67,11 @@ def dumped(value: object) -> str:
 
 def digest(value: Mapping[str, Any]) -> str:
     return hashlib.sha256(dumped(value).encode()).hexdigest()
+
+
+@lru_cache(maxsize=256)  # a page of the queue, which is asked for again and again
+def _spec(text: str) -> JobSpec:
+    return JobSpec.from_json(json.loads(text))
 
 
 def _loaded(text: str | None) -> Any:

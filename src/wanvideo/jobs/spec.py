@@ -1,10 +1,10 @@
 """What a job is to make, as a value that is stored and sent. No torch."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, fields
 from enum import StrEnum
 from pathlib import PurePath
-from typing import Any, TypeVar
+from typing import Any, Final, TypeVar
 
 from wanvideo.errors import InvalidRequest
 from wanvideo.request import GenerationRequest, LoraExpert, LoraPolicy, LoraUse, Solver, Tier
@@ -48,21 +48,7 @@ class JobSpec:
     @classmethod
     def from_json(cls, values: Mapping[str, Any]) -> "JobSpec":
         """What `to_json` gave. Raises InvalidRequest, which names the field that is wrong."""
-        values = _known(values, {field.name for field in fields(cls)}, "a job")
-        ends = _maybe(values, "webhook_ends", _list_of(_text))
-        return cls(
-            model=_needed(values, "model", _text),
-            variant=_maybe(values, "variant", _text),
-            request=_request_from_json(_needed(values, "request", _mapping)),
-            tier=_maybe(values, "tier", _one_of(Tier)) or Tier.EXACT,
-            fallback=_maybe(values, "fallback", _one_of(Fallback)) or Fallback.AUTO,
-            memory_limit=_maybe(values, "memory_limit", _whole),
-            tile=_maybe(values, "tile", _whole),
-            device=_maybe(values, "device", _text),
-            embed=_maybe(values, "embed", _yes_or_no) is not False,
-            webhook=_maybe(values, "webhook", _text),
-            webhook_ends=None if ends is None else tuple(ends),
-        )
+        return cls(**_read(values, _JOB, "a job", needed=("model", "request")))
 
 
 # --- the request -----------------------------------------------------------------------------------------------------
@@ -89,42 +75,6 @@ def _stored_name(field: str, value: object) -> str:
     return value
 
 
-def _request_from_json(values: Mapping[str, Any]) -> GenerationRequest:
-    values = _known(values, {field.name for field in fields(GenerationRequest)}, "a request")
-    sigmas = _maybe(values, "sigmas", _list_of(_number))
-    return GenerationRequest(
-        prompt=_needed(values, "prompt", _text),
-        negative_prompt=_maybe(values, "negative_prompt", _text),
-        image=_maybe(values, "image", _name),
-        end_image=_maybe(values, "end_image", _name),
-        width=_maybe(values, "width", _whole),
-        height=_maybe(values, "height", _whole),
-        frames=_maybe(values, "frames", _whole),
-        seconds=_maybe(values, "seconds", _number),
-        steps=_maybe(values, "steps", _whole),
-        guidance=_maybe(values, "guidance", _number),
-        guidance_low=_maybe(values, "guidance_low", _number),
-        shift=_maybe(values, "shift", _number),
-        sigmas=None if sigmas is None else tuple(sigmas),
-        solver=_maybe(values, "solver", _one_of(Solver)),
-        step_cache=_maybe(values, "step_cache", _number),
-        seed=_maybe(values, "seed", _whole),
-        loras=tuple(_maybe(values, "loras", _list_of(_lora_from_json)) or ()),
-        lora_policy=_maybe(values, "lora_policy", _one_of(LoraPolicy)) or LoraPolicy.WARN,
-    )
-
-
-def _lora_from_json(name: str, value: object) -> LoraUse:
-    values = _known(_mapping(name, value), {field.name for field in fields(LoraUse)}, "a LoRA")
-    strength = _maybe(values, "strength", _number)
-    return LoraUse(
-        source=_needed(values, "source", _name),
-        strength=1.0 if strength is None else strength,
-        strength_low=_maybe(values, "strength_low", _number),
-        expert=_maybe(values, "expert", _one_of(LoraExpert)),
-    )
-
-
 # --- JSON ------------------------------------------------------------------------------------------------------------
 
 ValueT = TypeVar("ValueT")
@@ -136,20 +86,16 @@ def _compact(values: Mapping[str, Any]) -> dict[str, Any]:
     return {key: value for key, value in values.items() if value is not None}
 
 
-def _known(values: Mapping[str, Any], names: set[str], what: str) -> Mapping[str, Any]:
-    if unknown := sorted(set(values) - names):
-        raise InvalidRequest(f"{what} has no {unknown[0]!r:.80}: there is {', '.join(sorted(names))}")
-    return values
-
-
-def _needed(values: Mapping[str, Any], name: str, read: "Reader[ValueT]") -> ValueT:
-    if values.get(name) is None:
-        raise InvalidRequest(f"{name} is missing")
-    return read(name, values[name])
-
-
-def _maybe(values: Mapping[str, Any], name: str, read: "Reader[ValueT]") -> ValueT | None:
-    return None if values.get(name) is None else read(name, values[name])
+def _read(
+    values: Mapping[str, Any], readers: "Mapping[str, Reader[Any]]", what: str, *, needed: Collection[str]
+) -> dict[str, Any]:
+    """The fields that are there; null is as if one were not."""
+    if unknown := sorted(values.keys() - readers.keys()):
+        raise InvalidRequest(f"{what} has no {unknown[0]!r:.80}: there is {', '.join(sorted(readers))}")
+    for name in needed:
+        if values.get(name) is None:
+            raise InvalidRequest(f"{name} is missing")
+    return {name: readers[name](name, value) for name, value in values.items() if value is not None}
 
 
 def _text(name: str, value: object) -> str:
@@ -196,14 +142,39 @@ def _one_of(kind: type[EnumT]) -> "Reader[EnumT]":
     return read
 
 
-def _list_of(read: "Reader[ValueT]") -> "Reader[list[ValueT]]":
-    def read_all(name: str, value: object) -> list[ValueT]:
+def _list_of(read: "Reader[ValueT]") -> "Reader[tuple[ValueT, ...]]":
+    def read_all(name: str, value: object) -> tuple[ValueT, ...]:
         if not isinstance(value, (list, tuple)):
             raise _wrong(name, value, "a list")
-        return [read(name, one) for one in value]
+        return tuple(read(name, one) for one in value)
 
     return read_all
 
 
+def _request(name: str, value: object) -> GenerationRequest:
+    return GenerationRequest(**_read(_mapping(name, value), _REQUEST, "a request", needed=("prompt",)))
+
+
+def _lora(name: str, value: object) -> LoraUse:
+    return LoraUse(**_read(_mapping(name, value), _LORA, "a LoRA", needed=("source",)))
+
+
 def _wrong(name: str, value: object, wanted: str) -> InvalidRequest:
     return InvalidRequest(f"{name} is {value!r:.80}: give {wanted}")
+
+
+# By field. Tables, since a page of jobs reads hundreds: only what is there takes time.
+_LORA: Final[Mapping[str, Reader[Any]]] = {
+    "source": _name, "strength": _number, "strength_low": _number, "expert": _one_of(LoraExpert),
+}  # fmt: skip
+_REQUEST: Final[Mapping[str, Reader[Any]]] = {
+    "prompt": _text, "negative_prompt": _text, "image": _name, "end_image": _name, "width": _whole, "height": _whole,
+    "frames": _whole, "seconds": _number, "steps": _whole, "guidance": _number, "guidance_low": _number,
+    "shift": _number, "sigmas": _list_of(_number), "solver": _one_of(Solver), "step_cache": _number, "seed": _whole,
+    "loras": _list_of(_lora), "lora_policy": _one_of(LoraPolicy),
+}  # fmt: skip
+_JOB: Final[Mapping[str, Reader[Any]]] = {
+    "model": _text, "variant": _text, "request": _request, "tier": _one_of(Tier), "fallback": _one_of(Fallback),
+    "memory_limit": _whole, "tile": _whole, "device": _text, "embed": _yes_or_no, "webhook": _text,
+    "webhook_ends": _list_of(_text),
+}  # fmt: skip

@@ -9,6 +9,7 @@ from fastapi.routing import APIRoute
 from starlette.middleware.cors import CORSMiddleware
 
 from wanvideo.server import errors, static
+from wanvideo.server.addresses import Addresses
 from wanvideo.server.events import socket
 from wanvideo.server.guard import BodyLimits, Guard, Rules, hosts_of
 from wanvideo.server.metrics import Metrics, Timing
@@ -27,12 +28,13 @@ from wanvideo.server.routes import (
     thumbnails,
     videos,
     wan_models,
+    workers,
 )
 from wanvideo.server.settings import Settings
 from wanvideo.server.together import Together
 
 THREADS = 40  # for what blocks: the database, the disk, children that decode
-GROUPS = (generation, inputs, queue, outputs, models, wan_models, lora, prompt, system, recovery)
+GROUPS = (generation, inputs, queue, outputs, models, wan_models, lora, prompt, system, workers, recovery)
 ALIASED = (queue, outputs, system, prompt, generation)
 
 
@@ -62,6 +64,7 @@ def create_app(parts: Parts) -> FastAPI:
         webhooks=socket.frames,
     )
     app.state.parts = parts
+    app.state.addresses = Addresses(app.openapi)
     app.state.submissions = Together(lambda asked: generation.submit_all(parts, asked))
     errors.install(app)
     app.include_router(health.router)
@@ -91,7 +94,7 @@ def _surround(app: FastAPI, settings: Settings, metrics: Metrics) -> None:
             allow_headers=["*"],
             allow_credentials=False,
         )
-    app.add_middleware(Guard, rules=rules_of(settings))
+    app.add_middleware(Guard, rules=rules_of(settings), methods=app.state.addresses.methods)
 
 
 def rules_of(settings: Settings) -> Rules:

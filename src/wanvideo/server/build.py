@@ -3,7 +3,9 @@
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack
 from dataclasses import replace
-from typing import Any
+from typing import Any, Final
+
+import structlog
 
 from wanvideo.jobs.job import DONE, Job, State
 from wanvideo.jobs.ledger import Change
@@ -19,7 +21,7 @@ from wanvideo.server.limits import LimitsFile
 from wanvideo.server.metrics import Metrics, Reading
 from wanvideo.server.monitor import Monitor, Sample
 from wanvideo.server.node import Workers, open_node
-from wanvideo.server.parts import Parts, Sources, package_version
+from wanvideo.server.parts import THERE, Parts, Sources, package_version
 from wanvideo.server.prompt import Enhancer
 from wanvideo.server.receiving import remove_left_over
 from wanvideo.server.sandbox import Sandbox
@@ -28,6 +30,10 @@ from wanvideo.server.tidying import Tidying, remove_unused
 from wanvideo.server.tokens import TokenCounter
 from wanvideo.server.webhooks import Webhooks, body_of, target_of
 from wanvideo.server.workers import workers_of
+
+log = structlog.stdlib.get_logger(__name__)
+
+_LOGGED: Final = frozenset({"started", "requeued", "fallback", "succeeded", "failed", "cancelled"})  # kinds of events
 
 
 def build(settings: Settings, sources: Sources, *, workers: Workers = workers_of) -> Parts:
@@ -93,6 +99,7 @@ def webhooks_of(settings: Settings, queue: Queue, view: Callable[[Job], dict[str
 
 
 def _tell_change(parts: Parts, change: Change) -> None:
+    _log(change)
     for frame in of_change(change, parts.catalog):
         parts.hub.publish(frame if change.event is None else replace(frame, event=change.event.seq))
     _measure(parts.metrics, change)
@@ -111,6 +118,15 @@ def _tell_download(parts: Parts, before: Download | None, after: Download) -> No
 def _tell_sample(hub: Hub, sample: Sample) -> None:
     for frame in of_sample(sample):
         hub.publish(frame)
+
+
+def _log(change: Change) -> None:
+    """What happened to a job, by its id: what was asked for and what came of it stand in the job itself."""
+    if not change.here or change.kind not in _LOGGED:
+        return
+    said = {name: change.data[name] for name in ("code", "reason") if name in change.data}
+    write = log.warning if change.kind == "failed" else log.info
+    write(f"job {change.kind}", job=change.job.id, model=change.job.model, attempt=change.job.attempt, **said)
 
 
 def _measure(metrics: Metrics, change: Change) -> None:
@@ -137,6 +153,8 @@ def _readings(parts: Parts) -> Iterator[Reading]:
     """What is read when metrics are asked for."""
     for state, number in parts.queue.counts().items():
         yield Reading("wanvideo_jobs_in_state", "Jobs, by state", ("state",), (state.value,), number)
+    for model, of in parts.queue.ahead().items():
+        yield Reading("wanvideo_jobs_waiting", "Jobs that wait, by model", ("model",), (model,), of[State.QUEUED])
     taken = parts.monitor.latest.taken
     yield Reading("wanvideo_host_memory_available_bytes", "Of host memory", (), (), taken.host_available)
     if taken.gpu is not None:
@@ -145,6 +163,12 @@ def _readings(parts: Parts) -> Iterator[Reading]:
         yield Reading("wanvideo_gpu_memory_used_bytes", "Of a GPU", ("gpu",), labels, taken.gpu.total - taken.gpu.free)
     yield Reading("wanvideo_workers_ready", "Ready or at work", (), (), parts.workers())
     yield from _readings_of_nodes(parts)
+    for worker in parts.supervisor.workers():
+        there = float(worker.state in THERE)
+        yield Reading("wanvideo_worker_ready", "1: ready or at work", ("worker",), (worker.name,), there)
+        if worker.out is not None:
+            reason = (worker.name, worker.out.code)
+            yield Reading("wanvideo_worker_out", "1: it gets no jobs now", ("worker", "reason"), reason, 1)
     yield Reading("wanvideo_worker_restarts", "Since the server started", (), (), parts.worker_restarts())
     active = sum(not each.state.over for each in parts.downloads.list())
     yield Reading("wanvideo_downloads_active", "Waiting, paused or running", (), (), active)

@@ -12,7 +12,6 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
-from starlette.routing import compile_path
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from wanvideo.errors import (
@@ -30,12 +29,16 @@ from wanvideo.errors import (
     QueueFull,
     StorageFailed,
     WanVideoError,
+    WorkerNotFound,
 )
-from wanvideo.failure import failure_of
+from wanvideo.failure import Suggestion, failure_of
 from wanvideo.failure.paths import facts_without_folders, without_folders
 from wanvideo.server.schemas.common import Action, Problem
 
 log = structlog.stdlib.get_logger(__name__)
+
+
+NO_SUCH_METHOD: Final = "this address does not take that method"
 
 
 class NotFound(WanVideoError):
@@ -100,6 +103,7 @@ _STATUS: Final[Mapping[type[WanVideoError], int]] = {
     BadRequest: 400,
     TooLarge: 413,
     JobNotFound: 404,
+    WorkerNotFound: 404,
     JobConflict: 409,
     IdempotencyConflict: 422,
     QueueFull: 429,
@@ -152,10 +156,20 @@ def problem_of(error: WanVideoError, folders: Iterable[Path] = ()) -> Problem:
         error=error.code,
         code=error.code,
         suggestions=[without_folders(text, folders) for text in said],
-        actions=[Action(text=each.text, effect=each.effect, change=dict(each.change)) for each in known if each.change],
+        actions=[_action(each) for each in known if each.change],
         category=error.category,
         model=model,
         facts=facts_without_folders(error.facts, folders) or None,
+    )
+
+
+def _action(suggestion: Suggestion) -> Action:
+    return Action(
+        text=suggestion.text,
+        effect=suggestion.effect,
+        change=dict(suggestion.change or {}),
+        code=suggestion.code,
+        values=dict(suggestion.values),
     )
 
 
@@ -225,24 +239,13 @@ async def _http(request: Request, error: Exception) -> JSONResponse:
     message = error.detail if known else _SAID.get(error.status_code, HTTPStatus(error.status_code).phrase)
     headers = error.headers
     if error.status_code == HTTPStatus.METHOD_NOT_ALLOWED:
-        headers = {**(headers or {}), "Allow": ", ".join(sorted(methods_at(request.app, request.url.path)))}
+        headers = {**(headers or {}), "Allow": ", ".join(sorted(request.app.state.addresses.methods(request.url.path)))}
     return answer(request.scope, error.status_code, problem_for(error.status_code, str(message)), headers)
-
-
-def methods_at(app: FastAPI, path: str) -> frozenset[str]:
-    """What an address takes. The router itself names only what the first of an address's functions takes."""
-    fitting = {
-        template: found for template, found in app.openapi()["paths"].items() if compile_path(template)[0].match(path)
-    }
-    if not fitting:
-        return frozenset()
-    nearest = min(fitting, key=lambda template: template.count("{"))  # /queue/clear, not /queue/{task_id}
-    return frozenset(method.upper() for method in fitting[nearest])
 
 
 _SAID: Final = {
     404: "there is nothing at this address",
-    405: "this address does not take that method",
+    405: NO_SUCH_METHOD,
 }
 
 

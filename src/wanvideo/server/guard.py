@@ -7,7 +7,7 @@ ours. Programs such as curl say nothing of pages, and pass. From other computers
 
 import asyncio
 import time
-from collections.abc import Iterable, Mapping, MutableMapping
+from collections.abc import Callable, Iterable, Mapping, MutableMapping
 from dataclasses import dataclass, field
 from typing import Any, Final, TypeAlias
 
@@ -89,18 +89,20 @@ class Rules:
 class Refused(Exception):
     """The request is not let through."""
 
-    def __init__(self, status: int, message: str) -> None:
+    def __init__(self, status: int, message: str, headers: Mapping[str, str] | None = None) -> None:
         super().__init__(message)
         self.status = status
         self.message = message
+        self.headers = headers or {}
 
 
 class Guard:
-    """Pure ASGI, around the whole application."""
+    """Pure ASGI, around the whole application. methods: what a path of it takes; none where that is not known."""
 
-    def __init__(self, app: ASGIApp, rules: Rules) -> None:
+    def __init__(self, app: ASGIApp, rules: Rules, methods: Callable[[str], frozenset[str]]) -> None:
         self.app = app
         self.rules = rules
+        self._methods = methods
         self._failures = Failures()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -111,7 +113,7 @@ class Guard:
         send = self._with_headers(send)
         try:
             host = check_host(headers, scope, self.rules)
-            check_origin(headers, scope, host, self.rules)
+            self._check_origin(headers, scope, host)
             if self.rules.token is not None and await self._sign_in(scope, headers, receive, send):
                 return
             if scope["type"] == "http":
@@ -121,6 +123,16 @@ class Guard:
             await _refuse(scope, receive, send, refusal)
             return
         await self.app(scope, receive, send)
+
+    def _check_origin(self, headers: Headers, scope: Scope, host: Host) -> None:
+        """Raises Refused; as everybody is who asks by a method that the address does not take, whatever page asks."""
+        try:
+            check_origin(headers, scope, host, self.rules)
+        except Refused:
+            taken = self._methods(scope["path"])
+            if scope["type"] == "websocket" or not taken or scope["method"] in taken | SAFE:
+                raise
+            raise Refused(405, errors.NO_SUCH_METHOD, {"allow": ", ".join(sorted(taken))}) from None
 
     async def _sign_in(self, scope: Scope, headers: Headers, receive: Receive, send: Send) -> bool:
         """Whether the request was answered here. Raises Refused without the token."""
@@ -278,7 +290,9 @@ async def _refuse(scope: Scope, receive: Receive, send: Send, refusal: Refused) 
     if scope["type"] == "websocket":
         await WebSocketClose(code=1008, reason=refusal.message[:100])(scope, receive, send)
         return
-    headers = {"www-authenticate": "Bearer"} if refusal.status == 401 else {}
+    headers = dict(refusal.headers)
+    if refusal.status == 401:
+        headers["www-authenticate"] = "Bearer"
     if refusal.status == 429:
         headers["retry-after"] = "60"
     said = errors.answer(scope, refusal.status, problem_for(refusal.status, refusal.message), headers)

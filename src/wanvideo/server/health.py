@@ -10,7 +10,6 @@ from wanvideo.families.upkeep import reports
 from wanvideo.server import landlock
 from wanvideo.server.catalog import wire_type
 from wanvideo.server.history import Run, performance, recent
-from wanvideo.server.model_views import GIB
 from wanvideo.server.parts import Parts
 from wanvideo.server.redact import without_folders
 from wanvideo.server.schemas.models import Integration, ModelHealth
@@ -29,8 +28,6 @@ def engine_missing() -> list[str]:
 def checks(parts: Parts) -> list[Check]:
     """What must work for jobs to be done."""
     missing = engine_missing()
-    free = parts.free_bytes()
-    least = parts.settings.min_free_bytes
     return [
         parts.check_database(),
         parts.check_workers(),
@@ -39,12 +36,7 @@ def checks(parts: Parts) -> list[Check]:
             ok=not missing,
             detail=f"not installed: {', '.join(missing)}: pip install 'wanvideo[engine]'" if missing else "installed",
         ),
-        Check(
-            name="disk",
-            ok=free >= least,
-            detail=f"{free / GIB:.1f} GiB are free"
-            + ("" if free >= least else f", and jobs are taken from {least / GIB:.1f} GiB: make room"),
-        ),
+        parts.check_disk(),
     ]
 
 

@@ -5,7 +5,7 @@ A server is one that also answers HTTP; what `wan worker join` runs is nothing e
 
 import json
 import socket
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass
 from typing import Any, Final
@@ -18,7 +18,8 @@ from wanvideo.jobs.database import Database
 from wanvideo.jobs.executor import MakeExecutor
 from wanvideo.jobs.folder import DataFolder
 from wanvideo.jobs.lock import locked
-from wanvideo.jobs.nodes import Nodes, node_of
+from wanvideo.jobs.nodes import Nodes, NodeView, node_of
+from wanvideo.jobs.placement import Seat, WorkerLimits
 from wanvideo.jobs.queue import Queue
 from wanvideo.jobs.reconcile import reconcile
 from wanvideo.jobs.relay import Relay
@@ -35,7 +36,7 @@ from wanvideo.server.parts import Sources, offer_here, package_version
 from wanvideo.server.preparing import Preparing
 from wanvideo.server.settings import Settings
 from wanvideo.server.stores import database_of, folder_of
-from wanvideo.server.workers import describe
+from wanvideo.server.workers import describe, limits_of
 
 Workers = Callable[[Settings, Sources, DataFolder], Mapping[str, MakeExecutor]]
 _PLACE: Final = "storage"  # of the setting that says where the files are
@@ -102,13 +103,16 @@ def open_node(settings: Settings, sources: Sources, workers: Workers, closing: E
     preparing = Preparing(catalog, downloads)
     downloads.subscribe(lambda _before, after: preparing.changed(after))
     name = None if database.is_sqlite else node_of(folder)
+    crew = workers(settings, sources, folder)
     supervisor = Supervisor(
         queue,
-        workers(settings, sources, folder),
+        crew,
         describe=describe,
+        limits=limits_of(settings, crew, lambda model: catalog.resolve(model).id),
         preparer=preparing,
         node=name,
         lending=settings.gpus_per_job == "auto",
+        patience=settings.patience_seconds,
     )
     nodes = None
     if name is not None:
@@ -117,6 +121,7 @@ def open_node(settings: Settings, sources: Sources, workers: Workers, closing: E
             database, name, about=lambda: _about(kind, settings, supervisor), lost=supervisor.take_back,
             lease_seconds=settings.lease_seconds,
         )  # fmt: skip
+        supervisor.elsewhere = lambda: _seats(nodes.others)
     return Node(
         folder=folder, queue=queue, catalog=catalog, downloads=downloads, supervisor=supervisor, nodes=nodes,
         relay=None if name is None else Relay(queue),
@@ -133,7 +138,17 @@ def _about(kind: str, settings: Settings, supervisor: Supervisor) -> Mapping[str
         "host_available": available,
         "gpus": [{"name": gpu.name, "total": gpu.total, "free": gpu.free} for gpu in gpus()],
         "workers": [
-            {"name": each.name, "state": each.state, "job": each.job, "starts": each.starts, "problem": each.problem}
+            {
+                "name": each.name,
+                "state": each.state,
+                "job": each.job,
+                "starts": each.starts,
+                "problem": each.problem,
+                "kind": each.seat.kind,
+                "pace": each.seat.pace,
+                "models": sorted(each.limits.models),
+                "lost": sorted(each.seat.lost),
+            }
             for each in supervisor.workers()
         ],
         "machine": _planned_for(settings, supervisor),
@@ -149,6 +164,18 @@ def _planned_for(settings: Settings, supervisor: Supervisor) -> Mapping[str, Any
         return asdict(this_machine(settings.first_device, own_pids=own))
     except InvalidRequest:
         return None
+
+
+def _seats(nodes: Collection[NodeView]) -> list[Seat]:
+    """The workers of other nodes that do jobs, as they were last described; a version before this one says less."""
+    return [
+        Seat(
+            loaded=frozenset(), limits=WorkerLimits(models=frozenset(each["models"])),
+            lost=dict.fromkeys(each["lost"], ""), free=False, kind=each["kind"], pace=each["pace"],
+        )
+        for node in nodes for each in node.about["workers"]
+        if "models" in each and each["state"] in ("idle", "busy", "lent")
+    ]  # fmt: skip
 
 
 @contextmanager

@@ -10,7 +10,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from wanvideo.errors import WanVideoError
+from wanvideo.errors import DiskFull, WanVideoError
 from wanvideo.families.obtain import Offer, offer
 from wanvideo.families.plan import Forecast
 from wanvideo.jobs import queue as jobs
@@ -31,6 +31,7 @@ from wanvideo.server.inputs import Inputs
 from wanvideo.server.limits import LimitsFile
 from wanvideo.server.machine import family, this_machine
 from wanvideo.server.metrics import Metrics
+from wanvideo.server.model_views import GIB
 from wanvideo.server.monitor import Monitor
 from wanvideo.server.prompt import Enhancer
 from wanvideo.server.redact import without_folders
@@ -48,12 +49,13 @@ from wanvideo.weights.pick import Hardware
 from wanvideo.weights.places import Places
 from wanvideo.weights.registry import known
 
+_LEAST_FREE: Final = 2**20  # bytes of the disk, below which nothing can be relied on, whatever the operator allows
 _NAMED: Final = 8  # workers that are named where people look
 if TYPE_CHECKING:
     from wanvideo.server.node import Node
 
 API_VERSION: Final = "2.2.0"  # of the contract that existing clients were written for
-_THERE: Final = ("idle", "busy", "lent")  # workers that are started
+THERE: Final = ("idle", "busy", "lent")  # workers that are started
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -71,6 +73,7 @@ class Line:
 
     positions: Mapping[str, int] = field(default_factory=dict)  # by job; 1 is next
     paused: bool = False
+    no_worker: str | None = None  # why none of them is started
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -169,12 +172,18 @@ class Parts:
 
     def line(self) -> Line:
         """Of the jobs that wait now."""
-        return Line(positions={job: place for place, job in enumerate(self.queue.line(), 1)}, paused=self.queue.paused)
+        return self._line({job: place for place, job in enumerate(self.queue.line(), 1)})
 
     def line_before(self, job: Job) -> Line:
         """What one job that waits has to know; takes no longer if many others wait."""
         place = self.queue.place(job)
-        return Line(positions={} if place is None else {job.id: place}, paused=self.queue.paused)
+        return self._line({} if place is None else {job.id: place})
+
+    def _line(self, positions: Mapping[str, int]) -> Line:
+        workers = self.check_workers()
+        return Line(
+            positions=positions, paused=self.queue.paused, no_worker=None if workers.code is None else workers.detail
+        )
 
     def queue_paused(self) -> bool:
         return self.queue.paused
@@ -212,7 +221,7 @@ class Parts:
 
     def workers(self) -> int:
         """Those that are ready or at work, here and on other machines."""
-        return sum(state in _THERE for _, state in self._worker_states())
+        return sum(state in THERE for _, state in self._worker_states())
 
     def _worker_states(self) -> list[tuple[str, str]]:
         """Names and states: of this process as they are now, of others as they last said."""
@@ -249,16 +258,25 @@ class Parts:
         """Whether a worker holds it, as it last said."""
         return any(model in (each.beat.get("loaded") or ()) for each in self.supervisor.workers())
 
+    def check_disk(self) -> Check:
+        free, least = self.free_bytes(), max(self.settings.min_free_bytes, _LEAST_FREE)
+        said = f"{free / GIB:.1f} GiB are free"
+        if free >= least:
+            return Check(name="disk", ok=True, detail=said)
+        said += f", and jobs are taken from {least / GIB:.1f} GiB: make room"
+        return Check(name="disk", ok=False, detail=said, code=DiskFull.code)
+
     def check_workers(self) -> Check:
+        """A worker that does not start where the disk is full says what the disk says."""
         views = self.supervisor.workers()
-        there = [(name, state) for name, state in self._worker_states() if state in _THERE]
+        there = [(name, state) for name, state in self._worker_states() if state in THERE]
         if there:
             said = ", ".join(f"{name} is {state}" for name, state in there[:_NAMED])
             said += f", and {len(there) - _NAMED} others" if len(there) > _NAMED else ""
         else:
             said = "; ".join(f"{each.name}: {each.problem or each.state}" for each in views) or "there is none"
         failing = not there and any(each.problem for each in views)
-        code = "WORKER_START" if failing else None
+        code = (self.check_disk().code or "WORKER_START") if failing else None
         return Check(name="worker", ok=bool(there), detail=without_folders(said), code=code)
 
     def check_database(self) -> Check:

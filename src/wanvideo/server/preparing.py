@@ -17,13 +17,14 @@ DoneWith = Callable[[Mapping[str, Any] | None], None]  # a failure, or None
 
 
 class Preparing:
-    """See `wanvideo.jobs.supervisor.Preparer`."""
+    """See `wanvideo.jobs.fetching.Preparer`."""
 
     def __init__(self, catalog: Catalog, downloads: Downloads) -> None:
         self._catalog = catalog
         self._downloads = downloads
         self._lock = threading.Lock()
-        self._waiting: dict[str, tuple[str, ProgressOf, DoneWith]] = {}  # by job; the model that it waits for
+        # By job and attempt: one that was cancelled and tried again waits anew. The model that it waits for.
+        self._waiting: dict[tuple[str, int], tuple[str, ProgressOf, DoneWith]] = {}
 
     def missing(self, spec: JobSpec) -> bool:
         entry = self._catalog.entry(spec.model)
@@ -35,7 +36,7 @@ class Preparing:
     def prepare(self, job: Job, progress: ProgressOf, done: DoneWith) -> Callable[[bool], None]:
         """Raises what there is to say about a model that cannot be downloaded."""
         with self._lock:
-            self._waiting[job.id] = job.model, progress, done
+            self._waiting[job.id, job.attempt] = job.model, progress, done
         try:
             self._downloads.add(job.model, job.spec.variant, for_job=True)
         except WanVideoError:
@@ -63,7 +64,7 @@ class Preparing:
     def _stop(self, job: Job, *, wanted: bool) -> None:
         """The job waits no more. What it alone wanted ends as well, and what has arrived is kept."""
         with self._lock:
-            self._waiting.pop(job.id, None)
+            self._waiting.pop((job.id, job.attempt), None)
             others = any(model == job.model for model, *_ in self._waiting.values())
         download = self._downloads.get(job.model)
         if not wanted and not others and download is not None and download.for_job:

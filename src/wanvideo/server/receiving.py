@@ -47,7 +47,7 @@ async def one_file(request: Request, folder: Path, most: int) -> AsyncIterator[U
     place = folder / f"{PREFIX}{secrets.token_hex(8)}"
     try:
         await to_thread.run_sync(lambda: place.mkdir(mode=0o700, parents=True))
-        upload = Upload(path=place / "file")
+        upload = Upload(path=place / "arrived")
         with open(upload.path, "xb", opener=_private) as file:
             form = _Form(boundary, upload, file, most)
             await _feed(form, request)

@@ -43,6 +43,7 @@ def run(
 
     def begun() -> None:
         parts.closing.enter_context(announced(parts.folder, parts.address))
+        parts.queue.reserve.fill()
         started()
 
     server = _Server(configure(parts), begun)

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Annotated, Final, Literal, Self
 
 import platformdirs
-from pydantic import Field, SecretStr, field_validator, model_validator
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from wanvideo.errors import InvalidRequest
@@ -22,6 +22,15 @@ GIB: Final = 2**30
 
 # Texts such as "a, b", as environment variables hold them.
 Names = Annotated[tuple[str, ...], NoDecode]
+
+
+class WorkerLimit(BaseModel):
+    """What one worker is to be spared."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    models: tuple[str, ...] = ()  # that it takes; empty: all
+    memory_gb: float | None = Field(default=None, ge=1, le=1024)  # of its GPU, at most
 
 
 class Settings(BaseSettings):
@@ -52,6 +61,8 @@ class Settings(BaseSettings):
     # Devices that make a video together: so many for each worker, or all that are idle, shared by the jobs that wait.
     gpus_per_job: Literal["auto"] | Annotated[int, Field(ge=1, le=16)] = 1
     device: str = "auto"  # or several with commas: a worker for each; none: other machines do the work
+    worker_limits: dict[str, WorkerLimit] = Field(default_factory=dict)  # JSON, by the names of workers
+    patience_seconds: float = Field(default=120.0, ge=0)  # that a job waits for others whose models are loaded; 0: none
     executor: Literal["process", "ray"] = "process"  # ray: one actor for each GPU of a Ray cluster
     embed_settings: bool = True  # files say what they were made with, unless a job says otherwise
     enhancer_url: str | None = None  # of an OpenAI-compatible server, such as http://localhost:11434/v1
@@ -110,7 +121,7 @@ class Settings(BaseSettings):
                 raise ValueError(f"{host!r:.100} is no name of a host: give one such as video.example.org")
         return value
 
-    @field_validator("outputs_dir")
+    @field_validator("data_dir", "web_dir", "outputs_dir")
     @classmethod
     def _absolute(cls, value: Path | None) -> Path | None:
         return None if value is None else value.expanduser().absolute()

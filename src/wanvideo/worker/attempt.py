@@ -86,6 +86,8 @@ class Attempt:
         self.tell, self.cancelled = tell, cancelled
         own = (str(self.device.device), *settings.devices[1:], *order.get("lent", ()))
         self.devices: tuple[str, ...] = own if self.spec.device is None else (self.spec.device,)
+        limits = [limit for limit in (self.spec.memory_limit, order.get("memory_limit")) if limit is not None]
+        self.memory_limit: int | None = min(limits, default=None)
         self.families = installed_families()
         self.search = self.families.look_in(settings.places)
         self.phase: str | None = None
@@ -157,7 +159,7 @@ class Attempt:
         spec = self.spec
         wanted = Wanted(
             model=model.entry.id, path=str(model.path), precision=model.precision, tier=candidate.tier,
-            memory_limit=spec.memory_limit, tile=spec.tile, devices=self.devices,
+            memory_limit=self.memory_limit, tile=spec.tile, devices=self.devices,
         )  # fmt: skip
         if len(self.devices) > 1:
             self.tell({"type": "together", "devices": list(self.devices)})
@@ -316,7 +318,7 @@ class Attempt:
         """What stopped it, with advice that fits this computer. To be asked when memory was given back."""
         worked_out: tuple[Suggestion, ...] = ()
         if gpu_works and isinstance(error, NotEnoughMemory) and self._model is not None and self._resolved is not None:
-            worked_out = remedies(self._model, self._resolved, self.spec.tier, self.device, self.spec.memory_limit)
+            worked_out = remedies(self._model, self._resolved, self.spec.tier, self.device, self.memory_limit)
         return failure_of(
             error, phase=self.phase, model=self._model_name, kept=self.kept, suggestions=worked_out,
             asked=self._asked(planned=bool(worked_out)), folders=self._folders(),

@@ -10,7 +10,7 @@ from typing import Any, Final
 
 from tests.failure.ways.stage import WAYS, Stage, way
 from tests.server.serving import serving
-from wanvideo.jobs.supervisor import Deadlines
+from wanvideo.jobs.terms import Deadlines
 
 _FAULTY: Final = {
     "VRAM_PREFLIGHT": "large load planned",
@@ -111,9 +111,10 @@ def _(stage: Stage) -> Mapping[str, Any]:
     folder.mkdir(exist_ok=True)
     file = folder / "Wan2.2-TI2V-5B-Q4_K_M.gguf"
     file.write_bytes(b"GGUF" + struct.pack("<IQQ", 1, 0, 0))
-    stage.server.parts.catalog.look_again()
+    (stage.tmp / "hub").mkdir(exist_ok=True)
     try:
-        return stage.failed(model_type="ti2v-5B", force=True)
+        with stage.without(stage.tmp / "hub"):  # where a download that failed may have left other files of the model
+            return stage.failed(model_type="ti2v-5B", force=True)
     finally:
         file.unlink()
         stage.server.parts.catalog.look_again()
@@ -139,12 +140,12 @@ def _(stage: Stage) -> Mapping[str, Any]:
 
 def _stuck(stage: Stage, phase: str) -> Mapping[str, Any]:
     supervisor = stage.server.parts.supervisor
-    usual = supervisor.deadlines
-    supervisor.deadlines = Deadlines(phases={"load": 2.0, "denoise": 2.0})
+    usual = supervisor.terms.deadlines
+    supervisor.terms.deadlines = Deadlines(phases={"load": 2.0, "denoise": 2.0})
     try:
         return stage.faulty(f"large {phase} stuck")
     finally:
-        supervisor.deadlines = usual
+        supervisor.terms.deadlines = usual
 
 
 @way("WORKER_START")

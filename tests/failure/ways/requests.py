@@ -110,6 +110,11 @@ def _(stage: Stage) -> Mapping[str, Any]:
     return stage.refused(f"/queue/{'0' * 32}", method="GET")
 
 
+@way("WORKER_NOT_FOUND")
+def _(stage: Stage) -> Mapping[str, Any]:
+    return stage.refused("/system/workers/cuda:99", method="DELETE")
+
+
 @way("JOB_STATE")
 def _(stage: Stage) -> Mapping[str, Any]:
     task = stage.submit()

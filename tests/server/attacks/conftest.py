@@ -25,7 +25,7 @@ MARKUP = "<img src=x onerror=alert(1)>"
 
 # Paths, as they are and percent-encoded once more by the client.
 TRAVERSAL = (
-    "../canary.txt", "../../canary.txt", "../../../../../../../../etc/passwd", "/etc/passwd", "..%2f..%2fcanary.txt",
+    "../canary.txt", "../../../../../../../../etc/passwd", "/etc/passwd", "..%2f..%2fcanary.txt",
     "..%252f..%252fcanary.txt", "%2e%2e/%2e%2e/canary.txt", "..\\..\\canary.txt", "..%5c..%5ccanary.txt",
     "....//....//canary.txt", "..;/..;/canary.txt", "C:\\canary.txt", "//127.0.0.1/canary.txt", "file:///etc/passwd",
     "canary.txt%00.png", "..\u2215..\u2215canary.txt", "\uff0e\uff0e/canary.txt", "..%c0%af..%c0%afcanary.txt",
@@ -33,8 +33,9 @@ TRAVERSAL = (
 )  # fmt: skip
 # What other programs take for more than a text: paths, options and words of a shell, SQL, lines, markup and formats.
 INJECTION = (
-    "../../canary.txt", "-i /etc/passwd -y canary.txt; touch canary2.txt #$(touch canary2.txt)",
-    "' OR 1=1; DROP TABLE jobs; --", 'a"\r\nX-Injected: yes\r\n{"event": "forged"}', f"{MARKUP}{{0.__class__}}%s%n",
+    "../../canary.txt",
+    "-i /etc/passwd -y canary.txt; touch canary2.txt #$(touch canary2.txt)' OR 1=1; DROP TABLE jobs; --",
+    'a"\r\nX-Injected: yes\r\n{"event": "forged"}', f"{MARKUP}{{0.__class__}}%s%n",
 )  # fmt: skip
 
 
@@ -127,13 +128,13 @@ class Tried:
 
 @pytest.fixture(scope="session")
 def tried(server: Attacked, made: dict[str, Any], listener: Listener) -> list[Tried]:
-    """Every nasty text in every place of the API."""
+    """Every nasty text in every place of the API; a third of the paths in each place of an address."""
     found = [each for each in slots(server.client.get("/openapi.json").json()) if not each.path.endswith("/stream")]
     assert len(found) > 100
     return [
         Tried(slot, text, slot.fill(server.client, text, accept="text/html,*/*"))
-        for slot in found
-        for text in dict.fromkeys((*(TRAVERSAL if slot.place == "path" else ()), *INJECTION, listener.url))
+        for number, slot in enumerate(sorted(found, key=lambda slot: (slot.place, slot.name)))
+        for text in (*(TRAVERSAL[number % 3 :: 3] if slot.place == "path" else ()), *INJECTION, listener.url)
     ]
 
 

@@ -44,6 +44,16 @@ def test_the_newest_is_first_and_null_is_left_out(fresh: Serving) -> None:
     assert "next_cursor" not in rest
 
 
+def test_what_is_to_be_done_is_said_by_model(fresh: Serving) -> None:
+    fresh.submit(count=2)
+    fresh.submit(model_type="TI2V-5B", held=True)
+    assert fresh.get(f"{QUEUE}/models")["models"] == [
+        {"model": "t2v-A14B-demo", "pending": 2, "held": 0, "processing": 0},
+        {"model": "ti2v-5B-demo", "pending": 0, "held": 1, "processing": 0},
+    ]
+    assert 'wanvideo_jobs_waiting{model="t2v-A14B-demo"} 2.0' in fresh.client.get("/metrics").text
+
+
 def test_a_job_is_cancelled_and_deleted_as_the_old_client_does(fresh: Serving) -> None:
     task = fresh.submit()["task_id"]
     assert code(fresh, "DELETE", f"/{task}", 400) == "JOB_STATE"

@@ -1,8 +1,11 @@
 """The computer, over HTTP."""
 
+import time
 from pathlib import Path
 
 from tests.server.serving import Serving, no_workers, serving
+from wanvideo.jobs.spec import JobSpec
+from wanvideo.request import GenerationRequest
 
 SYSTEM = "/api/v1/system"
 
@@ -26,6 +29,23 @@ def test_without_a_worker_it_is_not_ready(idle: Serving) -> None:
     assert {check["name"]: check["ok"] for check in answer.json()["checks"]} == {
         "database": True, "worker": False, "engine": True, "disk": True,
     }  # fmt: skip
+
+
+def test_where_the_disk_is_full_it_is_the_disk_that_is_blamed(tmp_path: Path) -> None:
+    with serving(tmp_path, device="cuda:7", min_free_bytes=2**60) as server:  # a worker that does not start
+        until = time.monotonic() + 60
+        while True:
+            checks = {check["name"]: check for check in server.client.get("/readyz").json()["checks"]}
+            if "code" in checks["worker"]:
+                break
+            assert time.monotonic() < until
+            time.sleep(0.1)
+        task = server.parts.queue.submit(JobSpec(model="t2v-A14B-demo", request=GenerationRequest(prompt="a circle")))[
+            0
+        ]
+        assert server.get(f"/api/v1/queue/{task.id}")["message"].startswith("waits for a worker: ")
+    assert checks["worker"]["code"] == checks["disk"]["code"] == "DISK_FULL"
+    assert "make room" in checks["disk"]["detail"]
 
 
 def test_stats_and_their_history_have_one_form(idle: Serving) -> None:

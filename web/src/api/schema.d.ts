@@ -1270,9 +1270,29 @@ export type paths = {
     put?: never;
     /**
      * Clear Queue
-     * @description Forget all jobs that have ended, with their videos.
+     * @description Forget all jobs that have ended, with their videos. Favourites stay.
      */
     post: operations["clear_queue"];
+    delete?: never;
+    options?: never;
+    head?: never;
+    patch?: never;
+    trace?: never;
+  };
+  "/api/v1/queue/models": {
+    parameters: {
+      query?: never;
+      header?: never;
+      path?: never;
+      cookie?: never;
+    };
+    /**
+     * Count By Model
+     * @description How much there is to do, by model.
+     */
+    get: operations["count_by_model"];
+    put?: never;
+    post?: never;
     delete?: never;
     options?: never;
     head?: never;
@@ -1765,6 +1785,90 @@ export type paths = {
     patch?: never;
     trace?: never;
   };
+  "/api/v1/system/workers": {
+    parameters: {
+      query?: never;
+      header?: never;
+      path?: never;
+      cookie?: never;
+    };
+    /**
+     * List Workers
+     * @description Who makes videos here, what they have loaded, and why one does not work.
+     */
+    get: operations["list_workers"];
+    put?: never;
+    /**
+     * Add Worker
+     * @description One more, which takes jobs as soon as it is ready. A GPU that a worker has cannot be given to another one.
+     */
+    post: operations["add_worker"];
+    delete?: never;
+    options?: never;
+    head?: never;
+    patch?: never;
+    trace?: never;
+  };
+  "/api/v1/system/workers/{name}": {
+    parameters: {
+      query?: never;
+      header?: never;
+      path?: never;
+      cookie?: never;
+    };
+    get?: never;
+    put?: never;
+    post?: never;
+    /**
+     * Remove Worker
+     * @description Let it go, and its device with it.
+     */
+    delete: operations["remove_worker"];
+    options?: never;
+    head?: never;
+    patch?: never;
+    trace?: never;
+  };
+  "/api/v1/system/workers/{name}/limits": {
+    parameters: {
+      query?: never;
+      header?: never;
+      path?: never;
+      cookie?: never;
+    };
+    get?: never;
+    /**
+     * Limit Worker
+     * @description What it may take and use, from its next job on.
+     */
+    put: operations["limit_worker"];
+    post?: never;
+    delete?: never;
+    options?: never;
+    head?: never;
+    patch?: never;
+    trace?: never;
+  };
+  "/api/v1/system/workers/{name}/return": {
+    parameters: {
+      query?: never;
+      header?: never;
+      path?: never;
+      cookie?: never;
+    };
+    get?: never;
+    put?: never;
+    /**
+     * Return Worker
+     * @description Let it have jobs again, after it was taken out or while it waits before a new start.
+     */
+    post: operations["return_worker"];
+    delete?: never;
+    options?: never;
+    head?: never;
+    patch?: never;
+    trace?: never;
+  };
   "/api/v1/wan-models/capabilities/{model_type}": {
     parameters: {
       query?: never;
@@ -2152,12 +2256,56 @@ export type components = {
         [key: string]: unknown;
       } | null;
       /**
+       * Code
+       * @description Stable; to be told in other languages.
+       * @example again
+       * @example again_decoding
+       * @example another_picture
+       * @example another_variant
+       * @example close_program
+       * @example decode_on_cpu
+       * @example default_values
+       * @example demo_model
+       * @example fetch
+       * @example fitting
+       * @example fitting_model
+       * @example free_gpu
+       * @example install_again
+       * @example make_room
+       * @example model_with_picture
+       * @example model_without_picture
+       * @example named_model
+       * @example no_loras
+       * @example no_picture
+       * @example on_cpu
+       * @example repair
+       * @example restart_driver
+       * @example run_command
+       * @example shorter
+       * @example skip_bad_loras
+       * @example small_model
+       * @example smaller
+       * @example tier_exact
+       * @example tier_fast
+       * @example tiles
+       * @example usual_length
+       * @example usual_size
+       */
+      code?: string | null;
+      /**
        * Effect
        * @description What it does to the result.
        */
       effect: string;
       /** Text */
       text: string;
+      /**
+       * Values
+       * @description Names and numbers in the text, for the same end.
+       */
+      values?: {
+        [key: string]: unknown;
+      };
     };
     /**
      * ActionCall
@@ -3080,7 +3228,79 @@ export type components = {
       actions: components["schemas"]["Action"][];
       /** Category */
       category: string;
-      /** Code */
+      /**
+       * Code
+       * @description Stable; for programs. Families of models may have more than these.
+       * @example CANCELLED_USER
+       * @example CUDA_FATAL
+       * @example DISK_FULL
+       * @example DOWNLOAD_AUTH
+       * @example DOWNLOAD_CACHE_NOT_WRITABLE
+       * @example DOWNLOAD_CANCELLED
+       * @example DOWNLOAD_DISK_FULL
+       * @example DOWNLOAD_FAILED
+       * @example DOWNLOAD_HASH_MISMATCH
+       * @example DOWNLOAD_NOT_FOUND
+       * @example DOWNLOAD_OFFLINE
+       * @example DOWNLOAD_RATE_LIMITED
+       * @example DOWNLOAD_REFUSED
+       * @example DOWNLOAD_STALLED
+       * @example DOWNLOAD_UNREACHABLE
+       * @example DRIVER_MISMATCH
+       * @example ENCODER_MISSING
+       * @example ENCODE_FAILED
+       * @example GPU_LOST
+       * @example GPU_UNSUPPORTED
+       * @example HOST_OOM
+       * @example IDEMPOTENCY_CONFLICT
+       * @example INFERENCE_BLACK
+       * @example INFERENCE_FAILED
+       * @example INFERENCE_NAN
+       * @example INPUT_FRAMES
+       * @example INPUT_IMAGE_BAD
+       * @example INPUT_IMAGE_NOT_TAKEN
+       * @example INPUT_IMAGE_REQUIRED
+       * @example INPUT_IMAGE_TOO_LARGE
+       * @example INPUT_MEDIA_BAD
+       * @example INPUT_PROMPT
+       * @example INPUT_RANGE
+       * @example INPUT_SIZE
+       * @example INTERNAL
+       * @example JOB_NOT_FOUND
+       * @example JOB_STATE
+       * @example LORA_CORRUPT
+       * @example LORA_NOT_FOUND
+       * @example LORA_TOO_MANY
+       * @example LORA_UNSAFE_FORMAT
+       * @example LORA_UNSUPPORTED
+       * @example LORA_UNUSABLE
+       * @example LORA_WRONG_BASE
+       * @example MODEL_ARCH_UNKNOWN
+       * @example MODEL_CORRUPT
+       * @example MODEL_INCOMPLETE
+       * @example MODEL_LOAD_FAILED
+       * @example MODEL_MISSING
+       * @example MODEL_UNKNOWN
+       * @example MODEL_VERSION
+       * @example OUTPUT_MISSING
+       * @example OUTPUT_NOT_WRITABLE
+       * @example QUEUE_FULL
+       * @example RANK_FAILED
+       * @example STATE_INCOMPATIBLE
+       * @example STEP_TIMEOUT
+       * @example STORAGE_ERROR
+       * @example STORAGE_LOCKED
+       * @example VARIANT_UNKNOWN
+       * @example VRAM_OOM
+       * @example VRAM_OOM_DENOISE
+       * @example VRAM_OOM_LOAD
+       * @example VRAM_OOM_VAE
+       * @example VRAM_PREFLIGHT
+       * @example WORKER_CRASH
+       * @example WORKER_HUNG
+       * @example WORKER_NOT_FOUND
+       * @example WORKER_START
+       */
       code: string;
       /** Facts */
       facts: {
@@ -3843,6 +4063,25 @@ export type components = {
        */
       object: "list";
     };
+    /** ModelQueue */
+    ModelQueue: {
+      /** Held */
+      held: number;
+      /** Model */
+      model: string;
+      /** Pending */
+      pending: number;
+      /** Processing */
+      processing: number;
+    };
+    /** ModelQueues */
+    ModelQueues: {
+      /**
+       * Models
+       * @description That jobs wait for or run with, the busiest first.
+       */
+      models: components["schemas"]["ModelQueue"][];
+    };
     /** ModelResource */
     ModelResource: {
       /** Created */
@@ -4057,6 +4296,25 @@ export type components = {
        * @enum {string}
        */
       to: "first" | "last" | "before" | "after";
+    };
+    /** NewWorkerBody */
+    NewWorkerBody: {
+      /**
+       * Devices
+       * @description cpu, cuda or cuda:N; several: a group.
+       */
+      devices: string[];
+      /**
+       * Memory Limit Gb
+       * @description Of its GPU; null: no limit.
+       */
+      memory_limit_gb?: number | null;
+      /**
+       * Models
+       * @description That it takes; empty: all.
+       * @default []
+       */
+      models: string[];
     };
     /** NodeGpuView */
     NodeGpuView: {
@@ -5515,7 +5773,10 @@ export type components = {
     Videos: {
       /** Next Cursor */
       next_cursor?: string | null;
-      /** Total Count */
+      /**
+       * Total Count
+       * @description Of a model, of favourites, or with a text in the prompt, at most 200 are counted.
+       */
       total_count: number;
       /** Total Size Mb */
       total_size_mb: number;
@@ -5631,6 +5892,77 @@ export type components = {
       /** Suggestions */
       suggestions: string[];
     };
+    /** WorkerInfo */
+    WorkerInfo: {
+      /**
+       * Devices
+       * @description That make a video together.
+       */
+      devices: string[];
+      /**
+       * Loaded
+       * @description Models; jobs of these it takes first.
+       */
+      loaded: string[];
+      /**
+       * Memory Limit Gb
+       * @description Of GPU memory that it may use.
+       */
+      memory_limit_gb?: number | null;
+      /**
+       * Models
+       * @description That it takes; empty: all.
+       */
+      models: string[];
+      /** Name */
+      name: string;
+      /**
+       * Out
+       * @description It gets no jobs: it died with several in a row, or takes much longer than others.
+       */
+      out?: ("losses" | "slow") | null;
+      /**
+       * Pace
+       * @description Seconds of denoising over those that were planned, of its last videos.
+       */
+      pace?: number | null;
+      /**
+       * Problem
+       * @description Why it does not work.
+       */
+      problem?: string | null;
+      /** Restarts */
+      restarts: number;
+      /**
+       * State
+       * @description starting, idle, busy, lent to another one, waiting before a new start, out (it gets no jobs while others work), leaving (when its job is done) or stopped.
+       */
+      state: string;
+      /**
+       * Task Id
+       * @description Of the job that it has.
+       */
+      task_id?: string | null;
+    };
+    /** WorkerLimitsBody */
+    WorkerLimitsBody: {
+      /**
+       * Memory Limit Gb
+       * @description Of its GPU; null: no limit.
+       */
+      memory_limit_gb?: number | null;
+      /**
+       * Models
+       * @description That it takes; empty: all.
+       * @default []
+       */
+      models: string[];
+    };
+    /** Workers */
+    Workers: {
+      /** Workers */
+      workers: components["schemas"]["WorkerInfo"][];
+    };
   };
   responses: never;
   parameters: never;
@@ -5728,6 +6060,8 @@ export type Message = components["schemas"]["Message"];
 export type ModelHealth = components["schemas"]["ModelHealth"];
 export type ModelInfo = components["schemas"]["ModelInfo"];
 export type ModelList = components["schemas"]["ModelList"];
+export type ModelQueue = components["schemas"]["ModelQueue"];
+export type ModelQueues = components["schemas"]["ModelQueues"];
 export type ModelResource = components["schemas"]["ModelResource"];
 export type Models = components["schemas"]["Models"];
 export type ModelsHealth = components["schemas"]["ModelsHealth"];
@@ -5737,6 +6071,7 @@ export type ModelStatus = components["schemas"]["ModelStatus"];
 export type ModelSuggestion = components["schemas"]["ModelSuggestion"];
 export type ModelView = components["schemas"]["ModelView"];
 export type MoveBody = components["schemas"]["MoveBody"];
+export type NewWorkerBody = components["schemas"]["NewWorkerBody"];
 export type NodeGpuView = components["schemas"]["NodeGpuView"];
 export type NodeWorkerView = components["schemas"]["NodeWorkerView"];
 export type Optimization = components["schemas"]["Optimization"];
@@ -5822,6 +6157,9 @@ export type WanvideoServerSchemasModelsValidated =
   components["schemas"]["wanvideo__server__schemas__models__Validated"];
 export type WanvideoServerSchemasPromptValidated =
   components["schemas"]["wanvideo__server__schemas__prompt__Validated"];
+export type WorkerInfo = components["schemas"]["WorkerInfo"];
+export type WorkerLimitsBody = components["schemas"]["WorkerLimitsBody"];
+export type Workers = components["schemas"]["Workers"];
 export type $defs = Record<string, never>;
 export interface operations {
   get_api_health: {
@@ -8587,6 +8925,35 @@ export interface operations {
       };
     };
   };
+  count_by_model: {
+    parameters: {
+      query?: never;
+      header?: never;
+      path?: never;
+      cookie?: never;
+    };
+    requestBody?: never;
+    responses: {
+      /** @description Successful Response */
+      200: {
+        headers: {
+          [name: string]: unknown;
+        };
+        content: {
+          "application/json": components["schemas"]["ModelQueues"];
+        };
+      };
+      /** @description What went wrong. */
+      default: {
+        headers: {
+          [name: string]: unknown;
+        };
+        content: {
+          "application/json": components["schemas"]["Problem"];
+        };
+      };
+    };
+  };
   pause_queue: {
     parameters: {
       query?: never;
@@ -9348,6 +9715,168 @@ export interface operations {
         };
         content: {
           "application/json": components["schemas"]["Storage"];
+        };
+      };
+      /** @description What went wrong. */
+      default: {
+        headers: {
+          [name: string]: unknown;
+        };
+        content: {
+          "application/json": components["schemas"]["Problem"];
+        };
+      };
+    };
+  };
+  list_workers: {
+    parameters: {
+      query?: never;
+      header?: never;
+      path?: never;
+      cookie?: never;
+    };
+    requestBody?: never;
+    responses: {
+      /** @description Successful Response */
+      200: {
+        headers: {
+          [name: string]: unknown;
+        };
+        content: {
+          "application/json": components["schemas"]["Workers"];
+        };
+      };
+      /** @description What went wrong. */
+      default: {
+        headers: {
+          [name: string]: unknown;
+        };
+        content: {
+          "application/json": components["schemas"]["Problem"];
+        };
+      };
+    };
+  };
+  add_worker: {
+    parameters: {
+      query?: never;
+      header?: never;
+      path?: never;
+      cookie?: never;
+    };
+    requestBody: {
+      content: {
+        "application/json": components["schemas"]["NewWorkerBody"];
+      };
+    };
+    responses: {
+      /** @description Successful Response */
+      201: {
+        headers: {
+          [name: string]: unknown;
+        };
+        content: {
+          "application/json": components["schemas"]["WorkerInfo"];
+        };
+      };
+      /** @description What went wrong. */
+      default: {
+        headers: {
+          [name: string]: unknown;
+        };
+        content: {
+          "application/json": components["schemas"]["Problem"];
+        };
+      };
+    };
+  };
+  remove_worker: {
+    parameters: {
+      query?: {
+        /** @description Not when its job is done: that goes on elsewhere, as far as it is. */
+        now?: boolean;
+      };
+      header?: never;
+      path: {
+        name: string;
+      };
+      cookie?: never;
+    };
+    requestBody?: never;
+    responses: {
+      /** @description Successful Response */
+      200: {
+        headers: {
+          [name: string]: unknown;
+        };
+        content: {
+          "application/json": components["schemas"]["Message"];
+        };
+      };
+      /** @description What went wrong. */
+      default: {
+        headers: {
+          [name: string]: unknown;
+        };
+        content: {
+          "application/json": components["schemas"]["Problem"];
+        };
+      };
+    };
+  };
+  limit_worker: {
+    parameters: {
+      query?: never;
+      header?: never;
+      path: {
+        name: string;
+      };
+      cookie?: never;
+    };
+    requestBody: {
+      content: {
+        "application/json": components["schemas"]["WorkerLimitsBody"];
+      };
+    };
+    responses: {
+      /** @description Successful Response */
+      200: {
+        headers: {
+          [name: string]: unknown;
+        };
+        content: {
+          "application/json": components["schemas"]["WorkerInfo"];
+        };
+      };
+      /** @description What went wrong. */
+      default: {
+        headers: {
+          [name: string]: unknown;
+        };
+        content: {
+          "application/json": components["schemas"]["Problem"];
+        };
+      };
+    };
+  };
+  return_worker: {
+    parameters: {
+      query?: never;
+      header?: never;
+      path: {
+        name: string;
+      };
+      cookie?: never;
+    };
+    requestBody?: never;
+    responses: {
+      /** @description Successful Response */
+      200: {
+        headers: {
+          [name: string]: unknown;
+        };
+        content: {
+          "application/json": components["schemas"]["WorkerInfo"];
         };
       };
       /** @description What went wrong. */

@@ -218,7 +218,8 @@ def _message(prepared: Prepared, count: int, *, replayed: bool) -> str:
     if prepared.entry.demo:
         said += " (a built-in demo)"
     if prepared.adjustments:
-        said += f"; {len(prepared.adjustments)} values were changed"
+        changed = len(prepared.adjustments)
+        said += f"; {changed} value{' was' if changed == 1 else 's were'} changed"
     return said
 
 

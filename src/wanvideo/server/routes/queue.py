@@ -24,6 +24,8 @@ from wanvideo.server.schemas.queue import (
     Cleared,
     FavouriteBody,
     JobEvents,
+    ModelQueue,
+    ModelQueues,
     MoveBody,
     Paused,
     PriorityBody,
@@ -96,11 +98,21 @@ def poll_queue(parts: PartsDep, active_only: bool = True) -> QueuePoll:
     )
 
 
+@router.get("/models")
+def count_by_model(parts: PartsDep) -> ModelQueues:
+    """How much there is to do, by model."""
+    found = [
+        ModelQueue(model=model, pending=of[State.QUEUED], held=of[State.HELD], processing=of[State.RUNNING])
+        for model, of in parts.queue.ahead().items()
+    ]
+    return ModelQueues(models=sorted(found, key=lambda each: (-each.pending - each.processing, each.model)))
+
+
 @router.post("/clear")
 def clear_queue(parts: PartsDep) -> Cleared:
-    """Forget all jobs that have ended, with their videos."""
-    removed = parts.queue.clear()
-    return Cleared(message=f"{len(removed)} jobs are removed", removed=len(removed))
+    """Forget all jobs that have ended, with their videos. Favourites stay."""
+    removed = len(parts.queue.clear())
+    return Cleared(message=f"{removed} {'job is' if removed == 1 else 'jobs are'} removed", removed=removed)
 
 
 @router.post("/pause")

@@ -2,6 +2,7 @@
 
 from pydantic import Field
 
+from wanvideo.jobs.queries import MOST_COUNTED
 from wanvideo.server.schemas.common import JsonObject, LenientBody, Time, Wire
 
 
@@ -42,7 +43,9 @@ class VideoView(Wire):
 
 class Videos(Wire):
     videos: list[VideoView]
-    total_count: int
+    total_count: int = Field(
+        description=f"Of a model, of favourites, or with a text in the prompt, at most {MOST_COUNTED} are counted."
+    )
     total_size_mb: float
     next_cursor: str | None = None
 

@@ -209,6 +209,40 @@ class NodeWorkerView(Wire):
     problem: str | None = Field(default=None, description="Why it does not work.")
 
 
+class WorkerInfo(Wire):
+    name: str
+    devices: list[str] = Field(description="That make a video together.")
+    state: str = Field(
+        description="starting, idle, busy, lent to another one, waiting before a new start, out (it gets no jobs while "
+        "others work), leaving (when its job is done) or stopped."
+    )
+    task_id: str | None = Field(default=None, description="Of the job that it has.")
+    problem: str | None = Field(default=None, description="Why it does not work.")
+    out: Literal["losses", "slow"] | None = Field(
+        default=None, description="It gets no jobs: it died with several in a row, or takes much longer than others."
+    )
+    loaded: list[str] = Field(description="Models; jobs of these it takes first.")
+    models: list[str] = Field(description="That it takes; empty: all.")
+    memory_limit_gb: float | None = Field(default=None, description="Of GPU memory that it may use.")
+    restarts: int
+    pace: float | None = Field(
+        default=None, description="Seconds of denoising over those that were planned, of its last videos."
+    )
+
+
+class Workers(Wire):
+    workers: list[WorkerInfo]
+
+
+class WorkerLimitsBody(Body):
+    models: list[str] = Field(default=[], max_length=100, description="That it takes; empty: all.")
+    memory_limit_gb: float | None = Field(default=None, ge=1, le=1024, description="Of its GPU; null: no limit.")
+
+
+class NewWorkerBody(WorkerLimitsBody):
+    devices: list[str] = Field(min_length=1, max_length=16, description="cpu, cuda or cuda:N; several: a group.")
+
+
 class NodeGpuView(Wire):
     name: str
     total_mb: float

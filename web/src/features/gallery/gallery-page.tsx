@@ -26,6 +26,7 @@ export function GalleryPage() {
   const search = route.useSearch();
   const videos = useInfiniteQuery(videosQuery(search));
   const leaving = useLeaving((store) => store.ids);
+  const filtered = Boolean(search.text ?? search.model ?? search.favourite);
   const [chosen, setChosen] = useState<readonly VideoView[]>([]);
   const first = videos.data?.pages[0];
   const shown = (videos.data?.pages ?? [])
@@ -44,7 +45,7 @@ export function GalleryPage() {
     <Page
       title={t("title")}
       about={
-        first && first.total_count > 0
+        first && first.total_count > 0 && !filtered // of those, the server counts no more than some
           ? t("about", {
               count: first.total_count,
               size: format.bytes(first.total_size_mb * 1e6),
@@ -57,7 +58,7 @@ export function GalleryPage() {
       <QueryView query={videos}>
         {() =>
           shown.length === 0 ? (
-            <Nothing filtered={Boolean(search.text ?? search.model ?? search.favourite)} />
+            <Nothing filtered={filtered} />
           ) : (
             <VideoGrid
               videos={shown}

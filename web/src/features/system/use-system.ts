@@ -5,6 +5,7 @@ import { keys } from "@/api/queries";
 import type { Optimization, OptimizationBody } from "@/api/types";
 
 const limitsKey = ["limits"] as const;
+const workersKey = ["workers"] as const;
 const gpusKey = ["gpus"] as const;
 
 /** What the computer did in the last hours; asked for again, since only the newest sample is told. */
@@ -21,6 +22,45 @@ export const gpusQuery = queryOptions({
   queryFn: ({ signal }) => unwrap(api.GET("/api/v1/system/gpu", { signal })),
   refetchInterval: 10_000,
 });
+
+export const workersQuery = queryOptions({
+  queryKey: workersKey,
+  queryFn: ({ signal }) => unwrap(api.GET("/api/v1/system/workers", { signal })),
+  refetchInterval: 3000,
+});
+
+/** Machines with the same queue, as they last described themselves. */
+export const machinesQuery = queryOptions({
+  queryKey: ["machines"] as const,
+  queryFn: ({ signal }) => unwrap(api.GET("/api/v1/system/nodes", { signal })),
+  refetchInterval: 5000,
+});
+
+export const queueByModelQuery = queryOptions({
+  queryKey: [...keys.queue, "models"] as const,
+  queryFn: ({ signal }) => unwrap(api.GET("/api/v1/queue/models", { signal })),
+  refetchInterval: 3000,
+});
+
+/** Let a worker that was taken out have jobs again. */
+export function useReturnWorker() {
+  const client = useQueryClient();
+  return useMutation({
+    mutationFn: (name: string) =>
+      unwrap(api.POST("/api/v1/system/workers/{name}/return", { params: { path: { name } } })),
+    onSettled: () => client.invalidateQueries({ queryKey: workersKey }),
+  });
+}
+
+/** Let a worker go, when its job is done. */
+export function useRemoveWorker() {
+  const client = useQueryClient();
+  return useMutation({
+    mutationFn: (name: string) =>
+      unwrap(api.DELETE("/api/v1/system/workers/{name}", { params: { path: { name } } })),
+    onSettled: () => client.invalidateQueries({ queryKey: workersKey }),
+  });
+}
 
 /** Checks of the installation, the hardware and the versions. */
 export const diagnosticsQuery = queryOptions({

@@ -1,0 +1,1 @@
+"""How the queue bears a million stored jobs, and a thousand workers."""

@@ -1,0 +1,89 @@
+"""What jobs lack is fetched before a worker can have them."""
+
+import threading
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+from wanvideo.errors import WanVideoError
+from wanvideo.jobs.job import DOWNLOAD, Job, Progress, State
+from wanvideo.jobs.leases import Leases
+from wanvideo.jobs.spec import JobSpec
+from wanvideo.jobs.terms import Describe
+
+
+class Preparer(Protocol):
+    """Gets what a job needs before a worker can have it: files of its model."""
+
+    def missing(self, spec: JobSpec) -> bool:
+        """Whether something has to be fetched first; quick, and asked often."""
+
+    def prepare(
+        self, job: Job, progress: Callable[[int, int], None], done: Callable[[Mapping[str, Any] | None], None]
+    ) -> Callable[[bool], None]:
+        """Begin to fetch it, and return at once what ends the waiting for it; False: the job wants it no more.
+
+        `progress` is told bytes received of bytes wanted, `done` a failure, or None when all is there; on any thread.
+        """
+
+
+@dataclass(slots=True)
+class Fetching:
+    """The jobs that wait for files."""
+
+    leases: Leases
+    preparer: Preparer
+    describe: Describe
+    _lock: threading.Lock = field(default_factory=threading.Lock)
+    _stops: dict[tuple[str, int], tuple[Job, Callable[[bool], None]]] = field(default_factory=dict)  # by attempt
+
+    @property
+    def jobs(self) -> frozenset[str]:
+        return frozenset(job for job, _ in self._stops)
+
+    def begin(self, job: Job) -> None:
+        def progress(received: int, total: int) -> None:
+            percent = 0 if total <= 0 else min(99, 100 * received // total)
+            self.leases.report(
+                job, Progress(phase=DOWNLOAD, percent=percent, received_bytes=received, total_bytes=total)
+            )
+
+        def done(failure: Mapping[str, Any] | None) -> None:
+            self._take(job)
+            if failure is None:
+                self.leases.requeue(job, "its files are here")
+            else:
+                self.leases.fail(job, failure)
+
+        try:
+            stop = self.preparer.prepare(job, progress, done)
+        except WanVideoError as error:
+            self.leases.fail(job, self.describe(job, "error", {"error": error}))
+            return
+        with self._lock:
+            found = self.leases.ledger.find(job.id)
+            wanted = found is not None and not found.cancelling
+            if found is not None and wanted and found.state is State.RUNNING:  # else it is done already
+                self._stops[job.id, job.attempt] = job, stop
+        if not wanted:  # it was deleted or cancelled before there was anything to stop
+            stop(False)
+            self.leases.confirm_cancelled(job)
+
+    def cancel(self, job: Job) -> None:
+        """It is wanted no more."""
+        if (found := self._take(job)) is not None:
+            began, stop = found
+            stop(False)
+            self.leases.confirm_cancelled(began)
+
+    def stop(self) -> None:
+        """They wait again, and what was fetched stays."""
+        with self._lock:
+            stops, self._stops = list(self._stops.values()), {}
+        for job, stop in stops:
+            stop(True)
+            self.leases.requeue(job, "the server stops")
+
+    def _take(self, job: Job) -> tuple[Job, Callable[[bool], None]] | None:
+        with self._lock:
+            return self._stops.pop((job.id, job.attempt), None)
