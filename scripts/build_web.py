@@ -3,9 +3,20 @@
 import shutil
 import subprocess
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from hatchling.builders.hooks.plugin.interface import BuildHookInterface
+
+OLDEST_NODE: Final = (20, 19)
+
+
+def _node() -> tuple[int, ...]:
+    """The version of the Node that npm runs with; that is npm's own affair where there is none beside it."""
+    node = shutil.which("node")
+    if node is None:
+        return OLDEST_NODE
+    said = subprocess.run([node, "--version"], check=True, capture_output=True, text=True).stdout
+    return tuple(int(part) for part in said.strip().removeprefix("v").split(".")[:2])
 
 
 class BuildWeb(BuildHookInterface[Any]):
@@ -19,6 +30,10 @@ class BuildWeb(BuildHookInterface[Any]):
         npm = shutil.which("npm")
         if npm is None:
             self.app.display_warning("Without Node, the package gets no web app: its server has the API alone.")
+            return
+        if (found := _node()) < OLDEST_NODE:
+            said = ".".join(map(str, found))
+            self.app.display_warning(f"Node {said} is too old to build the web app: the package gets the API alone.")
             return
         for command in (["ci", "--no-progress"], ["run", "build"]):
             subprocess.run([npm, "--prefix", str(root / "web"), *command], check=True)

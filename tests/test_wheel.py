@@ -53,6 +53,15 @@ def test_an_app_that_was_built_is_in_the_wheel(checkout: Path) -> None:
     assert {f"{APP}/index.html", f"{APP}/assets/app-1a2b.js"} <= set(wheel(checkout, os.devnull))
 
 
+def test_a_node_that_is_too_old_leaves_the_app_out(checkout: Path) -> None:
+    programs = checkout.parent / "bin"
+    programs.mkdir()
+    for name, does in {"npm": "exit 1", "node": "echo v18.20.4"}.items():
+        (programs / name).write_text(f"#!/bin/sh\n{does}\n")
+        (programs / name).chmod(0o755)
+    assert not any(name.startswith(f"{APP}/") for name in wheel(checkout, str(programs)))
+
+
 def test_node_builds_the_app_if_it_was_not_built(checkout: Path) -> None:
     npm = checkout.parent / "bin" / "npm"
     npm.parent.mkdir()

@@ -67,6 +67,6 @@ def _backup(queue: Queue, url: str) -> None:
             return
         where = programs()
         assert where is not None
-        command = [where / "pg_dump", "--format=custom", "--compress=1", f"--dbname={url}"]
+        command = [str(where / "pg_dump"), "--format=custom", "--compress=1", f"--dbname={url}"]
         with (Path(folder) / "dump").open("wb") as dump:
             subprocess.run(command, stdout=dump, check=True)

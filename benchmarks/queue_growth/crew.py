@@ -34,7 +34,7 @@ from wanvideo.jobs.queries import ANY, chunks
 from wanvideo.jobs.queue import Queue
 
 WORKERS: Final = (1, 2, 5, 10, 20, 50, 100, 200, 500, 1000)
-SECONDS: Final = 15.0
+SECONDS: Final = 12.0
 PROCESSES: Final = 4
 WAITING: Final = 20_000  # jobs, when the workers begin
 _LOST: Final = 50  # of so many attempts, one
@@ -50,6 +50,7 @@ class Worked:
     lost: int = 0  # attempts that were given back
     heard: int = 0  # of them: that were heard after that, which must not be
     empty: int = 0  # claims that found nothing
+    cpu_seconds: float = 0.0  # of the process
     claim_ms: list[float] = field(default_factory=list)
     report_ms: list[float] = field(default_factory=list)
 
@@ -122,6 +123,8 @@ def run_point(queue: Queue, url: str, workers: int, seconds: float = SECONDS, wa
     return {
         "workers": workers, "processes": count, "seconds": round(took, 2), "jobs": done,
         "jobs_per_second": round(done / took, 1), "postgres_cpu_ms_per_job": round(1e3 * cpu / max(1, done), 2),
+        "workers_cpu_ms_per_job": round(1e3 * worked.cpu_seconds / max(1, done), 2),
+        "cores": round((cpu + worked.cpu_seconds) / took, 2),
         "claim_p50_ms": round(percentile(worked.claim_ms, 50), 2),
         "claim_p99_ms": round(percentile(worked.claim_ms, 99), 2),
         "report_p50_ms": round(percentile(worked.report_ms, 50), 2),
@@ -177,6 +180,7 @@ def together(parts: Iterable[Worked]) -> Worked:
         whole.lost += part.lost
         whole.heard += part.heard
         whole.empty += part.empty
+        whole.cpu_seconds += part.cpu_seconds
     return whole
 
 
@@ -193,7 +197,7 @@ def cpu_of_server(database: Database) -> float:
     own = server.cpu_times()
     alive = [process.cpu_times() for process in server.children()]
     # Those of connections that have ended count in what their parent says of its children.
-    return own.children_user + own.children_system + sum(each.user + each.system for each in [own, *alive])
+    return float(own.children_user + own.children_system + sum(each.user + each.system for each in [own, *alive]))
 
 
 def _refill(queue: Queue, waiting: int) -> None:
@@ -227,11 +231,13 @@ def main(arguments: Sequence[str]) -> None:
     leases.next()
     print("ready", flush=True)
     sys.stdin.readline()
+    began = time.process_time()
     names = [f"{first}/gpu{number}" for number in range(int(threads))]
     until = time.monotonic() + float(seconds)
     with ThreadPoolExecutor(len(names)) as pool:
         worked = together(pool.map(lambda name: work(leases, name, until), names))
     database.close()
+    worked.cpu_seconds = time.process_time() - began
     print(json.dumps(asdict(worked)))
 
 

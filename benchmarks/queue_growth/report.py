@@ -28,7 +28,7 @@ def broken(record: Record) -> list[str]:
 def _slow(lines: Lines) -> Iterator[str]:
     for line in lines:
         for each in line["found"]:
-            if each["goal"] and each["p99_ms"] > GOAL_MS:
+            if _is_slow(each):
                 yield f"{line['store']}: {each['call']}: {each['p99_ms']} ms, and {GOAL_MS:.0f} may be"
 
 
@@ -46,15 +46,21 @@ def _few(lines: Lines) -> Iterator[str]:
 
 
 def _calls(lines: Lines) -> Iterator[Sequence[str]]:
-    stores = {line["store"]: {each["call"]: each for each in line["found"]} for line in lines}
-    yield ["p50 and p99 in ms", *(_NAMES[store] for store in stores)]
+    stores = {_NAMES[line["store"]]: {each["call"]: each for each in line["found"]} for line in lines}
+    yield ["p50 and p99 in ms", *stores, *(f"{store}, with the others" for store in stores)]
     for name in next(iter(stores.values())):
-        yield [name, *(_times(found[name]) for found in stores.values())]
+        found = [calls[name] for calls in stores.values()]
+        alone = (f"{_two(call, '')}{' **(missed)**' if _is_slow(call) else ''}" for call in found)
+        yield [name, *alone, *(_two(call, "with_others_") for call in found)]
 
 
-def _times(call: Mapping[str, Any]) -> str:
-    missed = " **(missed)**" if call["goal"] and call["p99_ms"] > GOAL_MS else ""
-    return f"{call['p50_ms']:.3g} and {call['p99_ms']:.3g}{missed}"
+def _two(call: Mapping[str, Any], prefix: str) -> str:
+    values = (call[f"{prefix}p50_ms"], call[f"{prefix}p99_ms"])
+    return " and ".join(f"{value:.0f}" if value >= 10 else f"{value:.2g}" for value in values)
+
+
+def _is_slow(call: Mapping[str, Any]) -> bool:
+    return bool(call["goal"] and call["p99_ms"] > GOAL_MS)
 
 
 def _chores(lines: Lines) -> Iterator[Sequence[str]]:
@@ -65,15 +71,21 @@ def _chores(lines: Lines) -> Iterator[Sequence[str]]:
 
 
 def _workers(lines: Lines) -> Iterator[Sequence[str]]:
-    yield ["workers", "jobs a second", "claim, p50 and p99", "report, p50 and p99", "PostgreSQL's CPU for a job",
-           "leases", "lost, doubled, wrong"]  # fmt: skip
+    yield ["workers", "jobs a second", "cores that they had", "a second and core", "CPU for a job: PostgreSQL, workers",
+           "claim, p50 and p99", "report, p50 and p99", "leases", "lost, doubled, wrong"]  # fmt: skip
     for line in sorted(lines, key=lambda line: line["workers"]):
         yield [
-            str(line["workers"]), f"{line['jobs_per_second']:.0f}",
-            f"{line['claim_p50_ms']:.3g} and {line['claim_p99_ms']:.3g} ms",
-            f"{line['report_p50_ms']:.3g} and {line['report_p99_ms']:.3g} ms",
-            f"{line['postgres_cpu_ms_per_job']:.3g} ms", str(line["attempts"]), str(sum(line[name] for name in WRONG)),
+            str(line["workers"]), f"{line['jobs_per_second']:.3g}", f"{line['cores']:.2g}",
+            f"{line['jobs_per_second'] / line['cores']:.3g}",
+            f"{line['postgres_cpu_ms_per_job']:.3g} and {line['workers_cpu_ms_per_job']:.3g} ms",
+            f"{_time(line['claim_p50_ms'])} and {_time(line['claim_p99_ms'])}",
+            f"{_time(line['report_p50_ms'])} and {_time(line['report_p99_ms'])}", str(line["attempts"]),
+            str(sum(line[name] for name in WRONG)),
         ]  # fmt: skip
+
+
+def _time(milliseconds: float) -> str:
+    return f"{milliseconds:.3g} ms" if milliseconds < 1000 else f"{milliseconds / 1000:.3g} s"
 
 
 def _nodes(lines: Lines) -> Iterator[Sequence[str]]:

@@ -11,9 +11,9 @@ from benchmarks.reliability.record import percentile
 from benchmarks.reliability.server import running
 from benchmarks.reliability.wire import Wire
 
-ROUNDS: Final = 3
-SECONDS: Final = 20.0
-ASKED: Final = 300  # times
+ROUNDS: Final = 2
+SECONDS: Final = 15.0
+ASKED: Final = 200  # times
 _PATHS: Final = {
     "status": f"/api/v1/queue/{job_id(1)}",
     "queue": "/api/v1/queue?limit=200",

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any, Final, Protocol
 
 from benchmarks.reliability import (
+    actors,
     contract,
     faults,
     kills,
@@ -55,6 +56,7 @@ PROOFS: Final[Mapping[str, Proof]] = {
     "machines": machines,
     "restarts": restarts,
     "network": network,
+    "ray": actors,
 }
 
 

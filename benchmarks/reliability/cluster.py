@@ -161,8 +161,8 @@ class Scene:
         return str(said["task_id"])
 
     def submit_some(self) -> list[Asked]:
-        """One long job first, and as many short ones as there are nodes."""
-        some = [Asked(seed=self.chance.choice(SEEDS), steps=steps) for steps in (LONG, *[SHORT] * len(self.nodes))]
+        """One long job first, and a few short ones."""
+        some = [Asked(seed=self.chance.choice(SEEDS), steps=steps) for steps in (LONG, SHORT, SHORT)]
         for each in some:
             each.job = self.submit(each)
         return some

@@ -40,15 +40,15 @@ def queue(tmp_path: Path) -> Iterator[Queue]:
 
 def test_every_part_runs_and_is_not_run_again(empty: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     lines, page = tmp_path / "growth.jsonl", tmp_path / "page.md"
-    parts = ("calls", "chores", "workers", "nodes")
+    parts = ("calls", "chores", "nodes", "workers")
     marks = [f"<!-- growth: {name} -->\n<!-- end of growth: {name} -->\n" for name in parts]
     page.write_text("".join(marks))
     arguments = ["--tiny", "--parts", ",".join(parts), "--json", str(lines), "--report", str(page)]
     main([*arguments, "--database", empty])
     found = [json.loads(line) for line in lines.read_text().splitlines()]
-    assert [line["proof"] for line in found] == ["calls", "chores", "calls", "chores", "workers", "workers", "nodes"]
-    assert {line[name] for line in found[4:6] for name in WRONG} == {0}
-    assert all(line["jobs"] > 0 for line in found[4:6])
+    assert [line["proof"] for line in found] == ["calls", "chores", "calls", "chores", "nodes", "workers", "workers"]
+    assert {line[name] for line in found[5:] for name in WRONG} == {0}
+    assert all(line["jobs"] > 0 for line in found[5:])
     assert "| queue: first page |" in page.read_text()
     before = lines.read_text()
     main([*arguments, "--database", "postgresql://nobody@127.0.0.1:1/is-asked"])

@@ -2,95 +2,21 @@
 
 import os
 import secrets
-import shutil
 import signal
-import socket
 import subprocess
-import sys
-import tempfile
 import time
-from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, field
-from pathlib import Path
+from contextlib import ExitStack
 
 import httpx2
 import pytest
 
 from tests.machines import WAN, Cluster, submit, until
-
-RAY = (sys.executable, "-m", "ray.scripts.scripts")
-
-
-@dataclass
-class RayCluster:
-    """Raylets, each in a process group of its own."""
-
-    folder: Path
-    environment: dict[str, str]
-    port: int
-    raylets: list["subprocess.Popen[bytes]"] = field(default_factory=list)
-
-    def start(self) -> None:
-        """One more raylet; the first is the head."""
-        head = ("--head", "--port", str(self.port), "--include-dashboard", "false", "--temp-dir", str(self.folder))
-        where = ("--address", f"127.0.0.1:{self.port}") if self.raylets else head
-        options = ("--block", "--num-gpus", "1", "--num-cpus", "2", "--object-store-memory", "80000000")
-        with (self.folder.parent / f"raylet-{len(self.raylets)}").open("w") as log:
-            command = [*RAY, "start", *where, *options]
-            process = subprocess.Popen(command, env=self.environment, stdout=log, stderr=log, start_new_session=True)
-        self.raylets.append(process)
-
-    def until_it_answers(self) -> None:
-        command = [*RAY, "health-check", "--address", f"127.0.0.1:{self.port}"]
-        end = time.monotonic() + 60
-        while subprocess.run(command, env=self.environment, capture_output=True, check=False).returncode != 0:
-            assert time.monotonic() < end, (self.folder.parent / "raylet-0").read_text()
-
-    def kill(self, number: int) -> None:
-        """With all that it has started, as a machine that loses its power."""
-        for process in _family(self.raylets[number].pid):
-            _kill(process)
-        self.raylets[number].wait()
+from tests.raylets import RayCluster, ray_cluster
+from wanvideo.server.cluster import groups
 
 
-def _kill(pid: int) -> None:
-    try:
-        os.kill(pid, signal.SIGKILL)
-    except ProcessLookupError:
-        return
-
-
-def _family(pid: int) -> list[int]:
-    """A process and all that descend from it, the eldest first."""
-    import psutil
-
-    process = psutil.Process(pid)
-    return [pid, *(child.pid for child in process.children(recursive=True))]
-
-
-@contextmanager
-def ray_cluster(cluster: Cluster, *, token: bool = True) -> Iterator[RayCluster]:
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    place = Path(tempfile.mkdtemp(prefix="wanray"))  # names of sockets are short
-    (place / "token").write_text(secrets.token_hex(32))
-    auth = {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN_PATH": str(place / "token")} if token else {}
-    environment = cluster.environment | auth | {
-        "RAY_AUTH_MODE": "token" if token else "disabled", "WANVIDEO_DATA_DIR": str(cluster.root / "ray"),
-        "RAY_ADDRESS": f"127.0.0.1:{port}", "RAY_USAGE_STATS_ENABLED": "0",
-    }  # fmt: skip
-    found = RayCluster(place / "t", environment, port)
-    try:
-        found.start()
-        found.until_it_answers()
-        yield found
-    finally:
-        for number, process in enumerate(found.raylets):
-            if process.poll() is None:
-                found.kill(number)
-        shutil.rmtree(place, ignore_errors=True)
+def environment(cluster: Cluster, **more: str) -> dict[str, str]:
+    return cluster.environment | {"WANVIDEO_DATA_DIR": str(cluster.root / "ray"), **more}
 
 
 def served(cluster: Cluster, ray: RayCluster) -> tuple[tuple[str, ...], dict[str, str]]:
@@ -102,10 +28,10 @@ def served(cluster: Cluster, ray: RayCluster) -> tuple[tuple[str, ...], dict[str
 @pytest.mark.timeout(900)
 def test_a_machine_an_actor_and_the_head_may_die(cluster: Cluster) -> None:
     with ExitStack() as running:
-        ray = running.enter_context(ray_cluster(cluster))
+        ray = running.enter_context(ray_cluster(environment(cluster)))
         ray.start()
-        command, environment = served(cluster, ray)
-        _, said = running.enter_context(cluster.process(*command, **environment))
+        command, variables = served(cluster, ray)
+        _, said = running.enter_context(cluster.process(*command, **variables))
         client = running.enter_context(httpx2.Client(base_url=said["url"], timeout=30))
         nodes = _until_workers(client, 2)
         assert nodes
@@ -126,22 +52,45 @@ def test_a_machine_an_actor_and_the_head_may_die(cluster: Cluster) -> None:
         assert len(list((cluster.root / "shared" / "outputs").iterdir())) == 8
 
 
+@pytest.mark.long
+@pytest.mark.timeout(300)
+def test_gpus_of_a_machine_make_a_video_together(cluster: Cluster) -> None:
+    with ExitStack() as running:
+        ray = running.enter_context(ray_cluster(environment(cluster, WANVIDEO_DEVICE="cpu,cpu"), gpus=2))
+        command, variables = served(cluster, ray)
+        _, said = running.enter_context(cluster.process(*command, "--gpus-per-job", "2", **variables))
+        client = running.enter_context(httpx2.Client(base_url=said["url"], timeout=30))
+        task = submit(client, steps=2)
+        until(client, task, lambda found: found["status"] == "completed", seconds=200)
+        nodes = client.get("/api/v1/system/nodes").json()["nodes"]
+        workers = [worker["name"] for node in nodes if node["kind"] == "worker" for worker in node["workers"]]
+        assert workers == ["cpu+cpu"]
+
+
+def test_a_group_lives_on_one_machine() -> None:
+    machines = [
+        {"Alive": True, "Resources": {"GPU": 5.0}}, {"Alive": True, "Resources": {"GPU": 3.0}},
+        {"Alive": False, "Resources": {"GPU": 8.0}}, {"Alive": True, "Resources": {"CPU": 2.0}},
+    ]  # fmt: skip
+    assert [groups(machines, gpus) for gpus in (1, 2, 4, 8)] == [8, 3, 1, 0]
+
+
 def test_ray_without_its_token_is_refused(cluster: Cluster) -> None:
-    environment = {name: value for name, value in cluster.environment.items() if not name.startswith("RAY_")}
+    variables = {name: value for name, value in cluster.environment.items() if not name.startswith("RAY_")}
     command = [*WAN, "serve", "--port", "0", "--executor", "ray", "--data-dir", str(cluster.root / "head")]
-    found = subprocess.run(command, capture_output=True, text=True, env=environment, timeout=60)
+    found = subprocess.run(command, capture_output=True, text=True, env=variables, timeout=60)
     assert found.returncode == 2
     assert "RAY_AUTH_MODE=token" in found.stderr
 
 
 @pytest.mark.long
 def test_a_cluster_that_answers_strangers_is_refused(cluster: Cluster) -> None:
-    with ray_cluster(cluster, token=False) as ray:
+    with ray_cluster(environment(cluster), token=False) as ray:
         path = cluster.root / "token"
         path.write_text(secrets.token_hex(32))
-        command, environment = served(cluster, ray)
-        environment = environment | {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN_PATH": str(path)}
-        found = subprocess.run([*WAN, *command], capture_output=True, text=True, env=environment, timeout=120)
+        command, variables = served(cluster, ray)
+        variables = variables | {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN_PATH": str(path)}
+        found = subprocess.run([*WAN, *command], capture_output=True, text=True, env=variables, timeout=120)
     assert found.returncode in (1, 2)
     assert "answers without its token" in found.stderr
 

@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import httpx2
+import psutil
 import pytest
 
 from tests.cli.conftest import Wan
@@ -20,9 +21,10 @@ SERVE = (sys.executable, "-c", "import sys; from wanvideo.cli.main import main; 
 
 @contextmanager
 def served(tmp: Path, *options: str) -> Iterator[tuple["subprocess.Popen[str]", str]]:
-    """A server with demo models, and its address."""
+    """A server with demo models, and its address; its log is `tmp / "log"`."""
     command = [*SERVE, "--demo", "--port", "0", "--data-dir", str(tmp / "server"), "--json", *options]
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
+    with (tmp / "log").open("ab") as log:
+        process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=log, text=True)
     assert process.stdout is not None
     with process.stdout:
         try:
@@ -34,10 +36,10 @@ def served(tmp: Path, *options: str) -> Iterator[tuple["subprocess.Popen[str]", 
 
 
 def test_it_starts_in_seconds_without_torch_and_drains(tmp_path: Path) -> None:
-    began = time.monotonic()
     with served(tmp_path) as (process, url), httpx2.Client(base_url=url) as client:
         assert client.get("/healthz").status_code == 200
-        assert time.monotonic() - began < 10  # a second where nothing else runs
+        used = psutil.Process(process.pid).cpu_times()  # whatever else runs; three seconds on a slow core
+        assert used.user + used.system < 10
         assert "libtorch" not in Path(f"/proc/{process.pid}/maps").read_text()
         body = {"model_type": "T2V-A14B", "prompt": "a circle", "steps": 300}
         task = client.post("/api/v1/generation/submit", json=body).json()["task_id"]
@@ -45,6 +47,11 @@ def test_it_starts_in_seconds_without_torch_and_drains(tmp_path: Path) -> None:
             time.sleep(0.05)
         process.send_signal(signal.SIGTERM)
         assert process.wait(15) == 0
+    said = [json.loads(line) for line in (tmp_path / "log").read_text().splitlines()]
+    assert [(line["event"], line["attempt"]) for line in said if line.get("job") == task] == [
+        ("job started", 1),
+        ("job requeued", 1),
+    ]
     with served(tmp_path) as (process, url), httpx2.Client(base_url=url) as client:
         found = client.get(f"/api/v1/queue/{task}").json()
         assert found["status"] in ("pending", "processing")

@@ -1,10 +1,11 @@
 import json
+from dataclasses import replace
 
 import pytest
 import torch
 
 from wanvideo import errors
-from wanvideo.failure import CODES, Asked, failure, failure_of, is_sticky, worker_lost
+from wanvideo.failure import CODES, SUGGESTION_CODES, Asked, Suggestion, failure, failure_of, is_sticky, worker_lost
 
 
 def every_error() -> list[type[errors.WanVideoError]]:
@@ -76,6 +77,11 @@ def test_full_disks_and_memories_are_known_without_words() -> None:
     assert failure_of(MemoryError()).code == "HOST_OOM"
 
 
+def test_an_engine_that_is_not_installed_is_said_to_be_so() -> None:
+    error = ModuleNotFoundError("No module named 'torch'", name="torch")
+    assert failure_of(error).message == "torch is not installed: pip install 'wanvideo[engine]'"
+
+
 def test_a_worker_that_was_killed_says_by_what() -> None:
     known = {"exitcode": -9, "phase": "decode", "step": 2, "steps": 5, "rss": 60 * 2**30}
     found = worker_lost("crash", known, model="t2v-A14B")
@@ -93,3 +99,26 @@ def test_every_code_has_a_title_and_every_suggestion_an_effect(code: str) -> Non
     assert found.title
     assert found.category
     assert all(each.text and each.effect for each in found.suggestions)
+
+
+def test_all_advice_can_be_told_in_other_languages() -> None:
+    asked = Asked(model="i2v-A14B-demo", width=1280, height=720, frames=81)
+    at_the_end = replace(asked, model="t2v-A14B", all_steps_kept=True)
+    not_of_a_hub = replace(asked, from_hub=False)
+    found = {
+        each.code: each
+        for code in sorted(CODES)
+        for case in (asked, at_the_end, not_of_a_hub)
+        for each in failure(code, "it failed", asked=case).suggestions
+    }
+    elsewhere = {
+        "close_program",
+        "fitting",
+        "fitting_model",
+        "named_model",
+        "run_command",
+    }  # are worked out from errors and memory
+    assert set(found) == set(SUGGESTION_CODES) - elsewhere
+    for each in found.values():
+        assert all(str(value) in each.text for value in each.values.values())
+        assert Suggestion.from_json(each.to_json()) == each

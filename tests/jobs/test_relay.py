@@ -1,5 +1,6 @@
 """What one process does, heard in another one with the same PostgreSQL."""
 
+import random
 import time
 import uuid
 from collections.abc import Callable, Iterator
@@ -70,6 +71,31 @@ def test_the_life_of_a_job_is_heard_everywhere_once_and_in_order(join: Join) -> 
     assert kinds(mine) == kinds(others) == here_too
     assert [change.here for change in mine if change.kind != "progress"] == [True, False, False, True]
     assert others[-1].job.id == job.id
+
+
+@pytest.mark.parametrize("size", [100, 40_000])
+def test_a_preview_is_seen_everywhere(join: Join, size: int) -> None:
+    (here, mine), (there, _) = join(), join()
+    here.submit(spec())
+    leases = Leases(there)
+    held = leases.claim("gpu")
+    assert held is not None
+    data = {"jpeg": random.Random(size).randbytes(size).hex(), "step": 1}
+    leases.show(held, data)
+    until(lambda: "preview" in kinds(mine))
+    assert [dict(change.data) for change in mine if change.kind == "preview"] == [data]
+
+
+def test_a_preview_that_is_too_large_is_left_out(join: Join) -> None:
+    (here, mine), (there, _) = join(), join()
+    here.submit(spec())
+    leases = Leases(there)
+    held = leases.claim("gpu")
+    assert held is not None
+    leases.show(held, {"jpeg": "a" * 200_000})
+    leases.show(held, {"jpeg": "small"})
+    until(lambda: "preview" in kinds(mine))
+    assert [dict(change.data) for change in mine if change.kind == "preview"] == [{"jpeg": "small"}]
 
 
 def test_a_job_is_cancelled_by_another_process_at_once(join: Join) -> None:

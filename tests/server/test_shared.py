@@ -3,9 +3,12 @@
 import json
 import time
 import uuid
+from collections.abc import Mapping
 from contextlib import ExitStack
+from dataclasses import asdict, replace
 from io import BytesIO
 from pathlib import Path
+from typing import Any
 
 import pytest
 from PIL import Image
@@ -16,9 +19,18 @@ from tests import bucket
 from tests.postgres import Postgres
 from tests.server.serving import no_workers, serving, sources
 from wanvideo.errors import DataFolderInUse, StorageFailed
+from wanvideo.jobs.database import Database
+from wanvideo.jobs.nodes import Nodes
+from wanvideo.runtime.machine import Machine
 from wanvideo.server.build import build
+from wanvideo.server.machine import reported
 from wanvideo.server.node import open_node
-from wanvideo.server.settings import Settings
+from wanvideo.server.settings import GIB, Settings
+
+LARGE = Machine(
+    gpu="large", capability=(9, 0), gpu_total=80 * GIB, gpu_free=79 * GIB, host_total=256 * GIB,
+    host_available=200 * GIB, driver="580", notes=("a note",),
+)  # fmt: skip
 
 
 def test_a_video_is_served_from_the_storage_whole_and_in_ranges(tmp_path: Path, postgres: Postgres) -> None:
@@ -128,3 +140,35 @@ def test_a_video_is_made_from_a_picture_and_kept_in_a_bucket(
             assert video[4:8] == b"ftyp"
             part = server.client.get(f"/api/v1/outputs/{made}/download", headers={"Range": "bytes=4-7"})
             assert (part.status_code, part.content) == (206, b"ftyp")
+
+
+def test_a_server_without_workers_plans_for_the_largest_of_those_that_have_some(
+    tmp_path: Path, postgres: Postgres
+) -> None:
+    address = postgres.create(uuid.uuid4().hex)
+    (tmp_path / "shared").mkdir()
+    database, storage = SecretStr(address), str(tmp_path / "shared")
+    with (
+        serving(tmp_path, workers=no_workers, database=database, storage=storage, device="none", demo=False) as server,
+        ExitStack() as closing,
+    ):
+        tables = Database(address)
+        closing.callback(tables.close)
+        for size in (24, 80):
+            machine = asdict(replace(LARGE, gpu=f"of {size} GiB", gpu_total=size * GIB, gpu_free=(size - 1) * GIB))
+            _told_by(tables, f"node{size}", {"machine": machine})
+        body = {"model_type": "t2v-A14B", "resolution": "1280x720", "frames": 81}
+        found = server.client.post("/api/v1/generation/plan", json=body).json()
+        assert (found["device"], found["fits"]) == ("cuda:0", True)
+        assert 24 * 1024 < found["peak_mb"] < 80 * 1024
+
+
+def _told_by(database: Database, node: str, more: Mapping[str, Any]) -> None:
+    about = {"host": "other", "kind": "worker", "version": "1", "host_available": GIB, "gpus": [], "workers": []}
+    Nodes(database, node, about=lambda: {**about, **more}, lost=lambda _: None).beat()
+
+
+def test_what_a_node_says_of_its_machine_is_what_it_has() -> None:
+    said = json.loads(json.dumps({"machine": {**asdict(LARGE), "of_a_later_version": 1}}))
+    assert reported(said) == LARGE
+    assert reported({}) is None

@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from wanvideo.cli.models import size
-from wanvideo.cli.output import Output, UsageFault
+from wanvideo.cli.output import Output, UsageFault, many
 from wanvideo.cli.serve import settings_of
 
 DataDir = Annotated[Path | None, typer.Option(metavar="FOLDER", help="Of the server.")]
@@ -41,7 +41,7 @@ def backup(
         output.say(f"warning: the video {name} is gone, and is not in the backup")
     for name in made.changed:
         output.say(f"warning: the video {name} is not what the server made, and is backed up as it is")
-    output.say(f"{len(made.files)} files, {size(made.bytes)}{'' if videos else ', without the videos'}")
+    output.say(f"{many(len(made.files), 'file')}, {size(made.bytes)}{'' if videos else ', without the videos'}")
     output.event("backup", path=target.absolute(), **{**asdict(made), "files": len(made.files), "bytes": made.bytes})
     output.result(str(target))
 
@@ -64,7 +64,7 @@ def restore(
     output = Output(json=json)
     folder = folder_of(settings_of({"data_dir": data_dir, "outputs_dir": outputs_dir}))
     found = backups.restore(source, folder)
-    output.say(f"{len(found.files)} files, {size(found.bytes)}{'' if found.videos else ', without the videos'}")
+    output.say(f"{many(len(found.files), 'file')}, {size(found.bytes)}{'' if found.videos else ', without the videos'}")
     output.event(
         "restored", path=folder.root.absolute(), files=len(found.files), bytes=found.bytes, videos=found.videos
     )

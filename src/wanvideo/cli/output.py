@@ -100,3 +100,8 @@ def table(rows: Mapping[str, object]) -> str:
     shown = {name: value for name, value in rows.items() if value is not None}
     width = max(map(len, shown), default=0)
     return "\n".join(f"{name:{width}}  {value}" for name, value in shown.items())
+
+
+def many(number: int, what: str) -> str:
+    """Such as "1 job" and "2 jobs"."""
+    return f"{number} {what}{'' if number == 1 else 's'}"

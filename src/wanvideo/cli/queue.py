@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Final, Literal
 import typer
 
 from wanvideo.cli.environment import NAME_TEMPLATE_VARIABLE
-from wanvideo.cli.output import Output, UsageFault
+from wanvideo.cli.output import Output, UsageFault, many
 from wanvideo.errors import Cancelled, JobNotFound
 from wanvideo.media.naming import USUAL, NameTemplate
 
@@ -190,10 +190,6 @@ def fetch(
     output.result(str(path))
 
 
-def _many(number: int, what: str) -> str:
-    return f"{number} {what}{'' if number == 1 else 's'}"
-
-
 @app.command()
 def clear(
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
@@ -206,7 +202,7 @@ def clear(
     with _client() as client:
         found = client.queue(limit=1)
         ended = found.completed_tasks + found.failed_tasks + found.cancelled_tasks
-        jobs, videos = _many(ended, "job"), _many(found.completed_tasks, "video")
+        jobs, videos = many(ended, "job"), many(found.completed_tasks, "video")
         question = f"delete {jobs} that ended, and {videos} with them? Favourites stay."
         if ended and not yes:
             if not somebody_there(output):
@@ -215,7 +211,7 @@ def clear(
                 raise Cancelled("nothing was deleted")
         removed = client.clear()
     output.event("cleared", removed=removed)
-    output.result(f"{removed} jobs are deleted")
+    output.result(f"{many(removed, 'job')} deleted")
 
 
 # --- what they share -------------------------------------------------------------------------------------------------

@@ -1,4 +1,4 @@
-"""What runs on a machine of a Ray cluster, for one GPU: `wan worker join`, kept alive by Ray."""
+"""What runs on a machine of a Ray cluster, for one GPU or a group: `wan worker join`, kept alive by Ray."""
 
 import threading
 from contextlib import ExitStack
@@ -12,13 +12,13 @@ from wanvideo.server.workers import workers_of
 
 
 class RayGroup:
-    """An actor. It knows the database from the environment of its machine, and is told nothing but its name."""
+    """An actor. It knows the database from the environment of its machine, and is told its name and its size alone."""
 
-    def __init__(self, name: str) -> None:
+    def __init__(self, name: str, gpus: int) -> None:
         """Works until it dies or is stopped. Raises what `open_node` raises; Ray then tries again."""
         logs.set_up(json=True)
         settings = worker_settings({})
-        settings = settings.model_copy(update={"data_dir": settings.data_dir / name})
+        settings = settings.model_copy(update={"data_dir": settings.data_dir / name, "gpus_per_job": gpus})
         self._closing = ExitStack()
         sources = Sources(places=places(), hubs=hubs(), library=lora_library())
         self._node = open_node(settings, sources, workers_of, self._closing, joins=True)

@@ -44,7 +44,9 @@ def serve(
     ] = None,
     executor: Annotated[
         str | None,
-        typer.Option(metavar="NAME", help="process, or ray: one worker for each GPU of the Ray cluster here."),
+        typer.Option(
+            metavar="NAME", help="process, or ray: one worker for each GPU, or group of them, of the Ray cluster here."
+        ),
     ] = None,
     outputs_dir: Annotated[
         Path | None, typer.Option(metavar="FOLDER", help="For finished videos. Default: outputs/ in the data folder.")
@@ -131,16 +133,17 @@ def serve(
             say("the three model types mean the built-in demo models")
 
     with listener:
-        run(settings, sources, listener, started, cluster=_cluster() if settings.executor == "ray" else None)
+        cluster = _cluster(settings) if settings.executor == "ray" else None
+        run(settings, sources, listener, started, cluster=cluster)
 
 
-def _cluster() -> "Cluster":
+def _cluster(settings: "Settings") -> "Cluster":
     """Raises ClusterUnsafe before anything is opened."""
     from wanvideo.cli.ray_group import RayGroup
     from wanvideo.server.cluster import Cluster, require_token
 
     require_token()
-    return Cluster(RayGroup)
+    return Cluster(RayGroup, 1 if settings.gpus_per_job == "auto" else settings.gpus_per_job)
 
 
 def settings_of(given: Mapping[str, Any], *, needs: Sequence[str] = ()) -> "Settings":

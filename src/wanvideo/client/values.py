@@ -16,6 +16,7 @@ class Action:
     text: str
     effect: str  # on the result
     change: Mapping[str, Any] | None = None
+    code: str | None = None  # stable, whatever the words
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

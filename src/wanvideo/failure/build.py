@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from wanvideo.errors import Fact, ImageNotTaken, ImageRequired, UnknownModel, WanVideoError
-from wanvideo.failure.advice import model_change
+from wanvideo.failure.advice import use_model
 from wanvideo.failure.classify import code_of
 from wanvideo.failure.kinds import KINDS, Kind
 from wanvideo.failure.paths import facts_without_folders, without_folders
@@ -153,6 +153,8 @@ def _said(error: BaseException) -> str:
     text = str(error).partition("\n")[0].strip()[:_LONGEST]
     if isinstance(error, MemoryError):
         return "the computer has no more memory for this process" + (f": {text}" if text else "")
+    if isinstance(error, ModuleNotFoundError) and error.name is not None:
+        return f"{error.name} is not installed: pip install 'wanvideo[engine]'"
     kind = type(error).__name__
     return f"{kind}: {text}" if text else kind
 
@@ -170,9 +172,11 @@ def _suggested_by(error: BaseException, folders: tuple[Path, ...]) -> Iterator[S
         return
     for said in error.suggestions:
         if isinstance(error, UnknownModel | ImageNotTaken | ImageRequired):
-            yield Suggestion(text=f"Use {said}", effect="made with that model", change=model_change(said))
+            yield use_model(said, "made with that model", "named_model")
         elif said.startswith("wan "):
-            yield Suggestion(text=without_folders(f"Run `{said}`", folders), effect="nothing is changed by itself")
+            command = without_folders(said, folders)
+            effect = "nothing is changed by itself"
+            yield Suggestion(text=f"Run `{command}`", effect=effect, code="run_command", values={"command": command})
 
 
 def _distinct(suggestions: Iterable[Suggestion]) -> tuple[Suggestion, ...]:

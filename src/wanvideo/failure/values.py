@@ -2,12 +2,21 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, Final, Literal, TypeAlias
+from typing import Any, Final, Literal, TypeAlias, get_args
 
 from wanvideo.errors import Fact
 from wanvideo.request import Tier
 
 Call: TypeAlias = Literal["retry", "rerun", "repair"]
+# What a suggestion is, whatever the language; interfaces have a text for each.
+SuggestionCode: TypeAlias = Literal[
+    "again", "again_decoding", "another_picture", "another_variant", "close_program", "decode_on_cpu", "default_values",
+    "demo_model", "fetch", "fitting", "fitting_model", "free_gpu", "install_again", "make_room", "model_with_picture",
+    "model_without_picture", "named_model", "no_loras", "no_picture", "on_cpu", "repair", "restart_driver",
+    "run_command", "shorter", "skip_bad_loras", "small_model", "smaller", "tier_exact", "tier_fast", "tiles",
+    "usual_length", "usual_size",
+]  # fmt: skip
+SUGGESTION_CODES: Final[tuple[SuggestionCode, ...]] = get_args(SuggestionCode)
 _SAME_VIDEO: Final = frozenset({"tile", "device"})  # changes after which what was kept can be gone on from
 
 
@@ -19,6 +28,8 @@ class Suggestion:
     effect: str  # on the result
     change: Mapping[str, Any] | None = None  # of what was asked, in the words of the HTTP API; {}: the same again
     repairs: bool = False  # the files of the model, rather than asks for anything else
+    code: SuggestionCode | None = None  # None: in words alone
+    values: Mapping[str, Fact] = field(default_factory=dict)  # that stand in the text: names, and numbers with the unit
 
     @property
     def call(self) -> Call | None:
@@ -31,12 +42,26 @@ class Suggestion:
 
     def to_json(self) -> dict[str, Any]:
         change = None if self.change is None else dict(self.change)
-        return {"text": self.text, "effect": self.effect, "change": change, "call": self.call}
+        return {
+            "text": self.text,
+            "effect": self.effect,
+            "change": change,
+            "call": self.call,
+            "code": self.code,
+            "values": dict(self.values),
+        }
 
     @classmethod
     def from_json(cls, values: Mapping[str, Any]) -> "Suggestion":
         repairs = values.get("call") == "repair"
-        return cls(text=values["text"], effect=values["effect"], change=values["change"], repairs=repairs)
+        return cls(
+            text=values["text"],
+            effect=values["effect"],
+            change=values["change"],
+            repairs=repairs,
+            code=values.get("code"),  # those stored by earlier versions have none
+            values=values.get("values", {}),
+        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

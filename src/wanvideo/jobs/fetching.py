@@ -63,7 +63,8 @@ class Fetching:
         with self._lock:
             found = self.leases.ledger.find(job.id)
             wanted = found is not None and not found.cancelling
-            if found is not None and wanted and found.state is State.RUNNING:  # else it is done already
+            # Else it is done already, and may even have begun again.
+            if found is not None and wanted and (found.state, found.attempt) == (State.RUNNING, job.attempt):
                 self._stops[job.id, job.attempt] = job, stop
         if not wanted:  # it was deleted or cancelled before there was anything to stop
             stop(False)

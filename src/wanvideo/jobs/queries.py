@@ -87,14 +87,15 @@ def next_queued(which: Which = ANY) -> Select[Any]:
     highest = select(func.max(JOBS.c.priority)).where(*may).scalar_subquery()
     may.append(JOBS.c.priority == highest)
     within = (JOBS.c.rank, JOBS.c.created, JOBS.c.id)
-    if which.prefer is not None or which.leave:
-        near = select(JOBS.c.id).where(*may).order_by(*within).limit(NEAR).subquery()
-        may.append(JOBS.c.id.in_(select(near.c.id)))
-    if which.prefer is not None:
-        may.append(JOBS.c.model.in_(sorted(which.prefer)))
+    if which.prefer is None and not which.leave:
+        return select(JOBS).where(*may).order_by(*within).limit(1)
+    near = select(JOBS.c.id, JOBS.c.model).where(*may).order_by(*within).limit(NEAR).subquery()
+    wanted = [] if which.prefer is None else [near.c.model.in_(sorted(which.prefer))]
     if which.leave:
-        may.append(JOBS.c.model.not_in(sorted(which.leave)))
-    return select(JOBS).where(*may).order_by(*within).limit(1)
+        wanted.append(near.c.model.not_in(sorted(which.leave)))
+    # By their ids alone. Of a state as it stands, PostgreSQL would read all that wait, since it takes them for few.
+    still = JOBS.c.state.concat("") == str(State.QUEUED)
+    return select(JOBS).where(JOBS.c.id.in_(select(near.c.id).where(*wanted)), still).order_by(*within).limit(1)
 
 
 def picture_names(*, sqlite: bool) -> CompoundSelect[Any]:

@@ -1,7 +1,8 @@
 """What happens in one process, told in the others that have the same database. PostgreSQL's NOTIFY carries it.
 
 What is kept is read from the database, and a notice says only that there is something new; so a notice that is lost, or
-a connection, costs a second and nothing else. How far jobs are is kept nowhere: it is in the notices themselves.
+a connection, costs a second and nothing else. How far jobs are is kept nowhere: it is in the notices themselves, and so
+are previews, in a few parts each.
 """
 
 import json
@@ -25,6 +26,8 @@ log = logging.getLogger(__name__)
 
 CHANNEL: Final = "wanvideo"
 MOST_BYTES: Final = 7000  # of a notice; PostgreSQL takes less than 8000
+_PART: Final = 6000  # characters of a preview in one notice; base64 has nothing that would make it longer
+MOST_PARTS: Final = 16  # of a preview; a larger one is seen by the server that made it alone
 LATE: Final = 256  # events: one that is stored while so many others are, may come after them
 _KNOWN: Final = 8192  # events that are remembered, so that none is told twice
 _AT_ONCE: Final = 500  # events of one query
@@ -42,7 +45,10 @@ class Relay:
         self._order: deque[int] = deque()  # the same, in the order in which they came
         self._last = 0  # the newest event that was seen
         self._running: dict[str, Job] = {}  # elsewhere, as they were last read
-        self._out: dict[str, str] = {}  # notices to come, by what they are about: only the newest counts
+        self._out: dict[str, list[str]] = {}  # notices to come, by what they are about: only the newest counts
+        self._parts: list[
+            str
+        ] = []  # of the preview that is being heard: PostgreSQL keeps those of one message together
         self._lock = threading.Lock()
         self._ready, self._stopping = threading.Event(), threading.Event()
         self._unsubscribe: Callable[[], None] = lambda: None
@@ -79,13 +85,20 @@ class Relay:
             self._put("", {})
         elif change.kind == "progress":
             self._put(change.job.id, {"job": change.job.id, "progress": asdict(change.job.progress)})
+        elif change.kind == "preview":
+            text = dumped(change.data)
+            parts = [text[first : first + _PART] for first in range(0, len(text), _PART)]
+            if len(parts) <= MOST_PARTS:
+                about = {"preview": change.job.id, "parts": len(parts)}
+                notices = ({**about, "number": number, "part": part} for number, part in enumerate(parts))
+                self._put(f"preview {change.job.id}", *notices)
 
-    def _put(self, about: str, notice: Mapping[str, Any]) -> None:
-        text = dumped({"from": self._me, **notice})
-        if len(text) > MOST_BYTES:
+    def _put(self, about: str, *notices: Mapping[str, Any]) -> None:
+        texts = [dumped({"from": self._me, **notice}) for notice in notices]
+        if max(map(len, texts)) > MOST_BYTES:
             return
         with self._lock:
-            self._out[about] = text
+            self._out[about] = texts
         self._ready.set()
 
     def _tell(self) -> None:
@@ -93,7 +106,7 @@ class Relay:
             self._ready.wait()
             self._ready.clear()
             with self._lock:
-                notices, self._out = list(self._out.values()), {}
+                notices, self._out = [text for texts in self._out.values() for text in texts], {}
             try:
                 if notices:
                     self.queue.database.notify(CHANNEL, notices)
@@ -106,6 +119,7 @@ class Relay:
     def _listen(self) -> None:
         while not self._stopping.is_set():
             try:
+                self._parts.clear()
                 with self.queue.database.listening(CHANNEL) as heard:
                     while not self._stopping.is_set():
                         self._hear(heard(_SECONDS))
@@ -115,11 +129,13 @@ class Relay:
 
     def _hear(self, texts: Sequence[str]) -> None:
         notices = [notice for notice in map(json.loads, texts) if notice["from"] != self._me]
-        if not texts or any("job" not in notice for notice in notices):
+        if not texts or any(notice.keys() == {"from"} for notice in notices):
             self._catch_up()
         for notice in notices:
             if "job" in notice:
                 self._progress(notice["job"], Progress(**notice["progress"]))
+            elif "preview" in notice:
+                self._preview(notice)
 
     def _catch_up(self) -> None:
         """Tell what others have stored."""
@@ -147,11 +163,31 @@ class Relay:
             self.queue.hear(Change(job=job, kind=event.kind, data=event.data, event=event, here=False))
 
     def _progress(self, job: str, progress: Progress) -> None:
+        if (found := self._runs(job)) is not None:
+            found = self._running[job] = replace(found, progress=progress)
+            self.queue.hear(Change(job=found, kind="progress", data={}, here=False))
+
+    def _preview(self, notice: Mapping[str, Any]) -> None:
+        """Of one that was cut off in the middle, nothing is shown: the next one follows soon."""
+        if notice["number"] != len(self._parts):
+            self._parts.clear()
+        if notice["number"] != len(self._parts):
+            return
+        self._parts.append(notice["part"])
+        if len(self._parts) < notice["parts"]:
+            return
+        text = "".join(self._parts)
+        self._parts.clear()
+        if (found := self._runs(notice["preview"])) is not None:
+            self.queue.hear(Change(job=found, kind="preview", data=json.loads(text), here=False))
+
+    def _runs(self, job: str) -> Job | None:
+        """A job that runs elsewhere, as it was last heard of."""
         found = self._running.get(job) or self.queue.find(job)
         if found is None or found.state is not State.RUNNING:
-            return
+            return None
         self._running[job] = found
-        self.queue.hear(Change(job=replace(found, progress=progress), kind="progress", data={}, here=False))
+        return found
 
     def _remember(self, events: Iterable[int]) -> None:
         with self._lock:

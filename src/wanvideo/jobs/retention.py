@@ -190,7 +190,7 @@ def _may_go(done: ColumnElement[bool]) -> tuple[ColumnElement[bool], ...]:
 def _oldest_videos(connection: Connection) -> Iterator[Row[Any]]:
     """Some at a time: a few go, of perhaps a million."""
     age = (JOBS.c.finished, JOBS.c.id)
-    query = select(*_COLUMNS).where(*_may_go(MADE), JOBS.c.bytes > 0).order_by(*age).limit(AT_ONCE)
+    query: Select[Any] = select(*_COLUMNS).where(*_may_go(MADE), JOBS.c.bytes > 0).order_by(*age).limit(AT_ONCE)
     rows = connection.execute(query).all()
     while rows:
         yield from rows

@@ -1,9 +1,10 @@
 """Makes all parts of a server and joins them: who tells whom what."""
 
+import logging
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack
 from dataclasses import replace
-from typing import Any
+from typing import Any, Final
 
 from wanvideo.jobs.job import DONE, Job, State
 from wanvideo.jobs.ledger import Change
@@ -28,6 +29,10 @@ from wanvideo.server.tidying import Tidying, remove_unused
 from wanvideo.server.tokens import TokenCounter
 from wanvideo.server.webhooks import Webhooks, body_of, target_of
 from wanvideo.server.workers import workers_of
+
+log = logging.getLogger(__name__)
+
+_LOGGED: Final = frozenset({"started", "requeued", "fallback", "succeeded", "failed", "cancelled"})  # kinds of events
 
 
 def build(settings: Settings, sources: Sources, *, workers: Workers = workers_of) -> Parts:
@@ -93,6 +98,7 @@ def webhooks_of(settings: Settings, queue: Queue, view: Callable[[Job], dict[str
 
 
 def _tell_change(parts: Parts, change: Change) -> None:
+    _log(change)
     for frame in of_change(change, parts.catalog):
         parts.hub.publish(frame if change.event is None else replace(frame, event=change.event.seq))
     _measure(parts.metrics, change)
@@ -111,6 +117,15 @@ def _tell_download(parts: Parts, before: Download | None, after: Download) -> No
 def _tell_sample(hub: Hub, sample: Sample) -> None:
     for frame in of_sample(sample):
         hub.publish(frame)
+
+
+def _log(change: Change) -> None:
+    """What happened to a job, by its id: what was asked for and what came of it stand in the job itself."""
+    if not change.here or change.kind not in _LOGGED:
+        return
+    job = change.job
+    said = {name: change.data[name] for name in ("code", "reason") if name in change.data}
+    log.info("job %s", change.kind, extra={"job": job.id, "model": job.model, "attempt": job.attempt, **said})
 
 
 def _measure(metrics: Metrics, change: Change) -> None:

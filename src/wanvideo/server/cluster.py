@@ -1,4 +1,4 @@
-"""Workers on the machines of a Ray cluster: one actor for each GPU.
+"""Workers on the machines of a Ray cluster: one actor for each GPU, or for each group that makes a video together.
 
 Ray decides where an actor lives and starts it again when it dies. It is told nothing else: an actor takes its jobs from
 the database, as `wan worker join` does, so what Ray loses is neither a job nor the truth about one. Whoever reaches
@@ -10,6 +10,7 @@ import os
 import subprocess
 import sys
 import threading
+from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 from wanvideo.errors import InvalidRequest, WanVideoError
@@ -45,11 +46,13 @@ def require_token() -> None:
 
 
 class Cluster:
-    """As many actors of a class as the cluster has GPUs. The class is named, and never sent."""
+    """As many actors of a class as the cluster has GPUs, or groups of them. The class is named, and never sent."""
 
-    def __init__(self, actor: type[Any]) -> None:
-        """actor: is made with its name; has `busy() -> list[str]`, ids of jobs, and `stop()`."""
-        self._actor = actor
+    def __init__(self, actor: type[Any], gpus: int = 1) -> None:
+        """actor: is made with its name and `gpus`, those of one machine that make a video together; has `busy() ->
+        list[str]`, ids of jobs, and `stop()`.
+        """
+        self._actor, self._gpus = actor, gpus
         self._groups: list[Any] = []
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._run, name="cluster", daemon=True)
@@ -92,7 +95,7 @@ class Cluster:
 
         while True:
             try:
-                there = int(ray.cluster_resources().get("GPU", 0))
+                there = groups(ray.nodes(), self._gpus)
             except ray.exceptions.RayError as error:
                 log.warning("the Ray cluster does not answer: %s", error)
                 there = 0
@@ -106,13 +109,18 @@ class Cluster:
         from ray.util.placement_group import placement_group
         from ray.util.scheduling_strategies import PlacementGroupSchedulingStrategy
 
-        place = placement_group([{"GPU": 1}], strategy="STRICT_PACK", name=name)
+        place = placement_group([{"GPU": self._gpus}], strategy="STRICT_PACK", name=name)
         options = {
-            "name": name, "num_cpus": 0, "num_gpus": 1, "max_restarts": -1,
+            "name": name, "num_cpus": 0, "num_gpus": self._gpus, "max_restarts": -1,
             "max_task_retries": 0,  # whether a job is tried again says the database
             "scheduling_strategy": PlacementGroupSchedulingStrategy(place, placement_group_bundle_index=0),
         }  # fmt: skip
-        return ray.remote(self._actor).options(**options).remote(name)
+        return ray.remote(self._actor).options(**options).remote(name, self._gpus)
+
+
+def groups(nodes: Sequence[Mapping[str, Any]], gpus: int) -> int:
+    """How many groups of so many GPUs the machines have, as `ray.nodes` lists them: a group lives on one machine."""
+    return sum(int(node["Resources"].get("GPU", 0)) // gpus for node in nodes if node["Alive"])
 
 
 def _is_open(address: str) -> bool:

@@ -31,7 +31,7 @@ from wanvideo.errors import (
     WanVideoError,
     WorkerNotFound,
 )
-from wanvideo.failure import failure_of
+from wanvideo.failure import Suggestion, failure_of
 from wanvideo.failure.paths import facts_without_folders, without_folders
 from wanvideo.server.schemas.common import Action, Problem
 
@@ -156,10 +156,20 @@ def problem_of(error: WanVideoError, folders: Iterable[Path] = ()) -> Problem:
         error=error.code,
         code=error.code,
         suggestions=[without_folders(text, folders) for text in said],
-        actions=[Action(text=each.text, effect=each.effect, change=dict(each.change)) for each in known if each.change],
+        actions=[_action(each) for each in known if each.change],
         category=error.category,
         model=model,
         facts=facts_without_folders(error.facts, folders) or None,
+    )
+
+
+def _action(suggestion: Suggestion) -> Action:
+    return Action(
+        text=suggestion.text,
+        effect=suggestion.effect,
+        change=dict(suggestion.change or {}),
+        code=suggestion.code,
+        values=dict(suggestion.values),
     )
 
 

@@ -8,8 +8,9 @@ from wanvideo.errors import WanVideoError
 from wanvideo.families.plan import Alternative, Forecast, plan
 from wanvideo.jobs.job import Job
 from wanvideo.request import Phase, Tier
+from wanvideo.runtime.machine import Machine
 from wanvideo.server.catalog import wire_type
-from wanvideo.server.machine import rates_of, this_machine
+from wanvideo.server.machine import rates_of, reported, this_machine
 from wanvideo.server.model_views import MIB
 from wanvideo.server.parts import Parts
 from wanvideo.server.schemas.common import AdjustmentView
@@ -53,7 +54,7 @@ def forecast(parts: Parts, entry: ModelEntry, wish: Wish) -> Forecast:
 def _planned(parts: Parts, entry: ModelEntry, wish: Wish, gpus: int) -> Forecast:
     limits = parts.limits.current
     memory_limit = wish.memory_limit if wish.memory_limit is not None else limits.memory_limit
-    machine = this_machine(parts.settings.first_device, memory_limit=memory_limit, own_pids=parts.worker_pids())
+    machine = _machine(parts, memory_limit)
     return plan(
         entry.id,
         width=wish.width,
@@ -70,6 +71,15 @@ def _planned(parts: Parts, entry: ModelEntry, wish: Wish, gpus: int) -> Forecast
         rates=rates_of(machine),
         roots=parts.sources.places.roots,
     )
+
+
+def _machine(parts: Parts, memory_limit: int | None) -> Machine:
+    """The one that plans are about: this one, or, for a server without workers, the largest of those that have some."""
+    if parts.settings.here == "none":
+        found = [machine for node in parts.nodes() if (machine := reported(node.about, memory_limit)) is not None]
+        if found:
+            return max(found, key=lambda machine: (machine.gpu_total, machine.host_total))
+    return this_machine(parts.settings.first_device, memory_limit=memory_limit, own_pids=parts.worker_pids())
 
 
 def usual(parts: Parts, entry: ModelEntry) -> Forecast | None:

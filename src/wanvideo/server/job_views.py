@@ -172,7 +172,6 @@ def failure_view(job: Job) -> FailureView:
     """What is said of a job that failed, without places of files."""
     failure = job.failure or {}
     suggestions = [each for each in failure.get("suggestions", ()) if isinstance(each, Mapping)]
-    facts = failure.get("facts")
     return FailureView(
         category=str(failure.get("category", "worker")),
         code=str(failure.get("code", "INTERNAL")),
@@ -188,14 +187,21 @@ def failure_view(job: Job) -> FailureView:
                 text=without_folders(str(each.get("text", ""))),
                 effect=str(each.get("effect", "")),
                 change=each.get("change") if isinstance(each.get("change"), dict) else None,
+                code=_text(each.get("code")),
+                values=_values(each.get("values")),
                 call=_call(job, each),
             )
             for each in suggestions
         ],
-        facts={name: without_folders(value) if isinstance(value, str) else value for name, value in facts.items()}
-        if isinstance(facts, Mapping)
-        else {},
+        facts=_values(failure.get("facts")),
     )
+
+
+def _values(said: object) -> dict[str, Any]:
+    """Without places of files."""
+    if not isinstance(said, Mapping):
+        return {}
+    return {name: without_folders(value) if isinstance(value, str) else value for name, value in said.items()}
 
 
 def _call(job: Job, suggestion: Mapping[str, Any]) -> ActionCall | None:
@@ -279,7 +285,9 @@ def _message(job: Job, line: Line) -> str | None:
     if job.state is State.HELD:
         return "held: release it to let it run"
     if job.state is State.QUEUED:
-        return "the queue is paused" if line.paused else None
+        if line.paused:
+            return "the queue is paused"
+        return None if line.no_worker is None else f"waits for a worker: {line.no_worker}"
     if job.state is not State.RUNNING:
         return None
     if job.cancelling:

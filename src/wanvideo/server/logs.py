@@ -9,6 +9,7 @@ import structlog
 import structlog.tracebacks
 
 _SECRETS: Final = ("token", "authorization", "cookie", "secret", "password", "api_key", "key")
+_ABOUT: Final = ("job", "model", "attempt", "code", "reason")  # that a message may be about
 _HIDDEN: Final = "***"
 # Without local variables, which may hold secrets.
 _TRACEBACKS: Final = structlog.processors.ExceptionRenderer(
@@ -43,7 +44,7 @@ def set_up(*, json: bool, level: int = logging.INFO) -> None:
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(
         structlog.stdlib.ProcessorFormatter(
-            foreign_pre_chain=[*shared],
+            foreign_pre_chain=[structlog.stdlib.ExtraAdder(_ABOUT), *shared],
             processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, *last],
         )
     )

@@ -2,9 +2,10 @@
 
 import os
 import platform
-from collections.abc import Collection
-from dataclasses import dataclass
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, fields
 from pathlib import Path
+from typing import Any
 
 import psutil
 
@@ -70,6 +71,21 @@ def this_machine(device: str, *, memory_limit: int | None = None, own_pids: Coll
         host_total=total,
         host_available=available,
         driver=gpu.driver,
+    )
+
+
+def reported(about: Mapping[str, Any], memory_limit: int | None = None) -> Machine | None:
+    """What a node said that its workers run on; None: it has none, or is of a version that does not say.
+
+    What other versions say besides is left out.
+    """
+    said = about.get("machine")
+    if said is None:
+        return None
+    values = {each.name: said[each.name] for each in fields(Machine) if each.name in said}
+    capability = None if (found := values.get("capability")) is None else tuple(found)
+    return Machine(
+        **values | {"capability": capability, "notes": tuple(values.get("notes", ())), "memory_limit": memory_limit}
     )
 
 

@@ -7,12 +7,12 @@ import json
 import socket
 from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any, Final
 
 from sqlalchemy import delete, insert, select
 
-from wanvideo.errors import StorageFailed
+from wanvideo.errors import InvalidRequest, StorageFailed
 from wanvideo.families.registry import installed_families
 from wanvideo.jobs.database import Database
 from wanvideo.jobs.executor import MakeExecutor
@@ -31,6 +31,7 @@ from wanvideo.runtime.hardware import host_memory
 from wanvideo.runtime.monitor import gpus
 from wanvideo.server.catalog import Catalog
 from wanvideo.server.downloads import Downloads
+from wanvideo.server.machine import family, this_machine
 from wanvideo.server.parts import Sources, offer_here, package_version
 from wanvideo.server.preparing import Preparing
 from wanvideo.server.settings import Settings
@@ -117,7 +118,7 @@ def open_node(settings: Settings, sources: Sources, workers: Workers, closing: E
     if name is not None:
         kind = "worker" if joins else "server"
         nodes = Nodes(
-            database, name, about=lambda: _about(kind, supervisor), lost=supervisor.take_back,
+            database, name, about=lambda: _about(kind, settings, supervisor), lost=supervisor.take_back,
             lease_seconds=settings.lease_seconds,
         )  # fmt: skip
         supervisor.elsewhere = lambda: _seats(nodes.others)
@@ -127,7 +128,7 @@ def open_node(settings: Settings, sources: Sources, workers: Workers, closing: E
     )  # fmt: skip
 
 
-def _about(kind: str, supervisor: Supervisor) -> Mapping[str, Any]:
+def _about(kind: str, settings: Settings, supervisor: Supervisor) -> Mapping[str, Any]:
     """What other nodes are to know of this one."""
     _, available = host_memory()
     return {
@@ -150,17 +151,30 @@ def _about(kind: str, supervisor: Supervisor) -> Mapping[str, Any]:
             }
             for each in supervisor.workers()
         ],
+        "machine": _planned_for(settings, supervisor),
     }
 
 
+def _planned_for(settings: Settings, supervisor: Supervisor) -> Mapping[str, Any] | None:
+    """What the workers of this process run on, as a plan wants it; None: it has none, or the driver does not say."""
+    if settings.here == "none":
+        return None
+    own = [pid for each in supervisor.workers() if each.pid is not None for pid in family(each.pid)]
+    try:
+        return asdict(this_machine(settings.first_device, own_pids=own))
+    except InvalidRequest:
+        return None
+
+
 def _seats(nodes: Collection[NodeView]) -> list[Seat]:
-    """The workers of other nodes that do jobs, as they were last described."""
+    """The workers of other nodes that do jobs, as they were last described; a version before this one says less."""
     return [
         Seat(
             loaded=frozenset(), limits=WorkerLimits(models=frozenset(each["models"])),
             lost=dict.fromkeys(each["lost"], ""), free=False, kind=each["kind"], pace=each["pace"],
         )
-        for node in nodes for each in node.about["workers"] if each["state"] in ("idle", "busy", "lent")
+        for node in nodes for each in node.about["workers"]
+        if "models" in each and each["state"] in ("idle", "busy", "lent")
     ]  # fmt: skip
 
 

@@ -73,6 +73,7 @@ class Line:
 
     positions: Mapping[str, int] = field(default_factory=dict)  # by job; 1 is next
     paused: bool = False
+    no_worker: str | None = None  # why none of them is started
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -171,12 +172,18 @@ class Parts:
 
     def line(self) -> Line:
         """Of the jobs that wait now."""
-        return Line(positions={job: place for place, job in enumerate(self.queue.line(), 1)}, paused=self.queue.paused)
+        return self._line({job: place for place, job in enumerate(self.queue.line(), 1)})
 
     def line_before(self, job: Job) -> Line:
         """What one job that waits has to know; takes no longer if many others wait."""
         place = self.queue.place(job)
-        return Line(positions={} if place is None else {job.id: place}, paused=self.queue.paused)
+        return self._line({} if place is None else {job.id: place})
+
+    def _line(self, positions: Mapping[str, int]) -> Line:
+        workers = self.check_workers()
+        return Line(
+            positions=positions, paused=self.queue.paused, no_worker=None if workers.code is None else workers.detail
+        )
 
     def queue_paused(self) -> bool:
         return self.queue.paused

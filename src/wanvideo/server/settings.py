@@ -95,7 +95,9 @@ class Settings(BaseSettings):
 
     @property
     def first_device(self) -> str:
-        """What plans and reports of memory are about. Without workers of its own, a server plans as if it had them."""
+        """What plans and reports of memory are about. A server without workers, and to which no others have come yet,
+        plans as if it had them.
+        """
         return "auto" if self.device == "none" else self.device.partition(",")[0].strip()
 
     @field_validator("allowed_hosts", "compat_origin", "webhooks", "webhook_allowed", mode="before")

@@ -42,14 +42,25 @@ def that_fit(forecast: Forecast) -> Iterator[Suggestion]:
     for other in forecast.alternatives:
         if other.plan.fits:
             change = _change(forecast, other)
-            yield Suggestion(text=f"{other.change}: {_takes(other)}", effect=_effect(change), change=change)
+            yield Suggestion(
+                text=f"{other.change}: {_takes(other)}",
+                effect=_effect(change),
+                change=change,
+                code="fitting",
+                values={"vram_bytes": other.plan.peak_bytes, "minutes": _minutes(other)},
+            )
 
 
 def smaller_model(forecast: Forecast) -> Iterator[Suggestion]:
     if forecast.fits:
-        text = f"Use {forecast.model}: {_bytes(forecast.plan.peak_bytes)} of GPU memory"
-        change = model_change(forecast.model)
-        yield Suggestion(text=text, effect="another video, of a smaller model", change=change)
+        nbytes = forecast.plan.peak_bytes
+        yield Suggestion(
+            text=f"Use {forecast.model}: {_bytes(nbytes)} of GPU memory",
+            effect="another video, of a smaller model",
+            change=model_change(forecast.model),
+            code="fitting_model",
+            values={"model": forecast.model, "vram_bytes": nbytes},
+        )
 
 
 def others_hold(users: tuple[GpuUser, ...]) -> Iterator[Suggestion]:
@@ -58,7 +69,13 @@ def others_hold(users: tuple[GpuUser, ...]) -> Iterator[Suggestion]:
         if user.nbytes:
             who = user.name or f"process {user.pid}"
             text = f"Close {who}, which holds {_bytes(user.nbytes)} of GPU memory, and try again"
-            yield Suggestion(text=text, effect="the same video", change={})
+            yield Suggestion(
+                text=text,
+                effect="the same video",
+                change={},
+                code="close_program",
+                values={"program": who, "vram_bytes": user.nbytes},
+            )
 
 
 def _forecast(name: str, request: ResolvedRequest, tier: Tier, device: Device, limit: int | None) -> Forecast:
@@ -94,7 +111,11 @@ def _effect(change: dict[str, Any]) -> str:
 
 
 def _takes(other: Alternative) -> str:
-    return f"{_bytes(other.plan.peak_bytes)} of GPU memory, about {max(1, round(other.plan.seconds / 60))} min"
+    return f"{_bytes(other.plan.peak_bytes)} of GPU memory, about {_minutes(other)} min"
+
+
+def _minutes(other: Alternative) -> int:
+    return max(1, round(other.plan.seconds / 60))
 
 
 def _bytes(count: int) -> str:

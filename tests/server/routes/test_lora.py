@@ -47,7 +47,7 @@ def test_a_lora_is_added_shown_used_and_removed(fresh: Serving) -> None:
 def test_what_is_no_safe_lora_is_refused(idle: Serving, data: bytes, file: str, code: str) -> None:
     status, problem = upload(idle, data, file)
     assert (status, problem["code"]) == (422, code)
-    assert problem["message"].startswith(file.partition(".")[0])
+    assert str(problem["message"]).startswith(file.partition(".")[0])
     assert ".upload" not in str(problem)
 
 

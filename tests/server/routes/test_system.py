@@ -4,6 +4,8 @@ import time
 from pathlib import Path
 
 from tests.server.serving import Serving, no_workers, serving
+from wanvideo.jobs.spec import JobSpec
+from wanvideo.request import GenerationRequest
 
 SYSTEM = "/api/v1/system"
 
@@ -38,6 +40,10 @@ def test_where_the_disk_is_full_it_is_the_disk_that_is_blamed(tmp_path: Path) ->
                 break
             assert time.monotonic() < until
             time.sleep(0.1)
+        task = server.parts.queue.submit(JobSpec(model="t2v-A14B-demo", request=GenerationRequest(prompt="a circle")))[
+            0
+        ]
+        assert server.get(f"/api/v1/queue/{task.id}")["message"].startswith("waits for a worker: ")
     assert checks["worker"]["code"] == checks["disk"]["code"] == "DISK_FULL"
     assert "make room" in checks["disk"]["detail"]
 

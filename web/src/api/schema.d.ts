@@ -1270,7 +1270,7 @@ export type paths = {
     put?: never;
     /**
      * Clear Queue
-     * @description Forget all jobs that have ended, with their videos.
+     * @description Forget all jobs that have ended, with their videos. Favourites stay.
      */
     post: operations["clear_queue"];
     delete?: never;
@@ -2256,12 +2256,56 @@ export type components = {
         [key: string]: unknown;
       } | null;
       /**
+       * Code
+       * @description Stable; to be told in other languages.
+       * @example again
+       * @example again_decoding
+       * @example another_picture
+       * @example another_variant
+       * @example close_program
+       * @example decode_on_cpu
+       * @example default_values
+       * @example demo_model
+       * @example fetch
+       * @example fitting
+       * @example fitting_model
+       * @example free_gpu
+       * @example install_again
+       * @example make_room
+       * @example model_with_picture
+       * @example model_without_picture
+       * @example named_model
+       * @example no_loras
+       * @example no_picture
+       * @example on_cpu
+       * @example repair
+       * @example restart_driver
+       * @example run_command
+       * @example shorter
+       * @example skip_bad_loras
+       * @example small_model
+       * @example smaller
+       * @example tier_exact
+       * @example tier_fast
+       * @example tiles
+       * @example usual_length
+       * @example usual_size
+       */
+      code?: string | null;
+      /**
        * Effect
        * @description What it does to the result.
        */
       effect: string;
       /** Text */
       text: string;
+      /**
+       * Values
+       * @description Names and numbers in the text, for the same end.
+       */
+      values?: {
+        [key: string]: unknown;
+      };
     };
     /**
      * ActionCall
@@ -3184,7 +3228,79 @@ export type components = {
       actions: components["schemas"]["Action"][];
       /** Category */
       category: string;
-      /** Code */
+      /**
+       * Code
+       * @description Stable; for programs. Families of models may have more than these.
+       * @example CANCELLED_USER
+       * @example CUDA_FATAL
+       * @example DISK_FULL
+       * @example DOWNLOAD_AUTH
+       * @example DOWNLOAD_CACHE_NOT_WRITABLE
+       * @example DOWNLOAD_CANCELLED
+       * @example DOWNLOAD_DISK_FULL
+       * @example DOWNLOAD_FAILED
+       * @example DOWNLOAD_HASH_MISMATCH
+       * @example DOWNLOAD_NOT_FOUND
+       * @example DOWNLOAD_OFFLINE
+       * @example DOWNLOAD_RATE_LIMITED
+       * @example DOWNLOAD_REFUSED
+       * @example DOWNLOAD_STALLED
+       * @example DOWNLOAD_UNREACHABLE
+       * @example DRIVER_MISMATCH
+       * @example ENCODER_MISSING
+       * @example ENCODE_FAILED
+       * @example GPU_LOST
+       * @example GPU_UNSUPPORTED
+       * @example HOST_OOM
+       * @example IDEMPOTENCY_CONFLICT
+       * @example INFERENCE_BLACK
+       * @example INFERENCE_FAILED
+       * @example INFERENCE_NAN
+       * @example INPUT_FRAMES
+       * @example INPUT_IMAGE_BAD
+       * @example INPUT_IMAGE_NOT_TAKEN
+       * @example INPUT_IMAGE_REQUIRED
+       * @example INPUT_IMAGE_TOO_LARGE
+       * @example INPUT_MEDIA_BAD
+       * @example INPUT_PROMPT
+       * @example INPUT_RANGE
+       * @example INPUT_SIZE
+       * @example INTERNAL
+       * @example JOB_NOT_FOUND
+       * @example JOB_STATE
+       * @example LORA_CORRUPT
+       * @example LORA_NOT_FOUND
+       * @example LORA_TOO_MANY
+       * @example LORA_UNSAFE_FORMAT
+       * @example LORA_UNSUPPORTED
+       * @example LORA_UNUSABLE
+       * @example LORA_WRONG_BASE
+       * @example MODEL_ARCH_UNKNOWN
+       * @example MODEL_CORRUPT
+       * @example MODEL_INCOMPLETE
+       * @example MODEL_LOAD_FAILED
+       * @example MODEL_MISSING
+       * @example MODEL_UNKNOWN
+       * @example MODEL_VERSION
+       * @example OUTPUT_MISSING
+       * @example OUTPUT_NOT_WRITABLE
+       * @example QUEUE_FULL
+       * @example RANK_FAILED
+       * @example STATE_INCOMPATIBLE
+       * @example STEP_TIMEOUT
+       * @example STORAGE_ERROR
+       * @example STORAGE_LOCKED
+       * @example VARIANT_UNKNOWN
+       * @example VRAM_OOM
+       * @example VRAM_OOM_DENOISE
+       * @example VRAM_OOM_LOAD
+       * @example VRAM_OOM_VAE
+       * @example VRAM_PREFLIGHT
+       * @example WORKER_CRASH
+       * @example WORKER_HUNG
+       * @example WORKER_NOT_FOUND
+       * @example WORKER_START
+       */
       code: string;
       /** Facts */
       facts: {

@@ -1,15 +1,17 @@
 import { notifications } from "@mantine/notifications";
 import { useTranslation } from "react-i18next";
 
+import { useFailureTexts } from "@/components/use-failure-texts";
 import { useFrames } from "@/lib/live";
 import { callUser } from "@/lib/notices";
 
 /** Says when a video is ready or has failed, wherever the user is. */
 export function JobNotices() {
   const { t } = useTranslation("app");
+  const said = useFailureTexts();
   useFrames((frame) => {
     if (frame.type !== "task_update") return;
-    const { task_id: id, state, error } = frame.data;
+    const { task_id: id, state, error, failure } = frame.data;
     if (state === "succeeded") {
       notifications.show({
         id,
@@ -19,14 +21,15 @@ export function JobNotices() {
       });
       callUser(t("notices.done"), t("notices.doneText"), id);
     } else if (state === "failed") {
+      const title = failure ? said.title(failure) : t("notices.failed");
       notifications.show({
         id,
-        title: t("notices.failed"),
+        title,
         message: error,
         color: "red",
         autoClose: 12_000,
       });
-      callUser(t("notices.failed"), error ?? "", id);
+      callUser(title, error ?? "", id);
     }
   });
   return null;

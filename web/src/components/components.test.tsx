@@ -26,6 +26,8 @@ test("a problem offers what can be done as buttons, and says the rest", async ()
   expect(screen.getAllByRole("listitem").map(({ textContent }) => textContent)).toEqual([
     "Buy memory",
   ]);
+  expect(screen.getByText("A value cannot be used")).toBeTruthy();
+  expect(screen.getByText("too large")).toBeTruthy();
   await userEvent.click(screen.getByRole("button", { name: "Use 480p" }));
   expect(act).toHaveBeenCalledWith(problem.actions[0]);
 });

@@ -4,6 +4,7 @@ import { useTranslation } from "react-i18next";
 
 import { ApiError } from "@/api/client";
 import type { Action } from "@/api/types";
+import { useFailureTexts } from "@/components/use-failure-texts";
 
 interface ProblemNoteProps {
   error: Error;
@@ -12,20 +13,28 @@ interface ProblemNoteProps {
   act?: (action: Action) => void;
 }
 
-/** What went wrong, in the server's words, and what can be done. */
+/** What went wrong, and what can be done: of known codes in the user's language, with the server's own words. */
 export function ProblemNote({ error, retry, act }: ProblemNoteProps) {
   const { t } = useTranslation("common");
+  const said = useFailureTexts();
   const problem = error instanceof ApiError ? error.problem : null;
   const unreachable = problem?.code === "UNREACHABLE";
   const actions = act === undefined ? [] : (problem?.actions ?? []).filter((each) => each.change);
   const texts = (problem?.suggestions ?? []).filter(
     (text) => !actions.some((action) => action.text === text),
   );
+  const { message } = error;
+  const title = said.title({ code: problem?.code ?? "", title: message });
   return (
     <Alert role="alert" color="red" variant="light" icon={<TriangleAlert size={18} aria-hidden />}>
       <Text size="sm" fw={600} c="var(--text)">
-        {unreachable ? t("error.unreachable") : error.message}
+        {unreachable ? t("error.unreachable") : title}
       </Text>
+      {!unreachable && title !== message && (
+        <Text size="sm" c="var(--text)">
+          {message}
+        </Text>
+      )}
       {texts.length > 0 && (
         <List size="sm" mt={6} c="var(--text)">
           {texts.map((text) => (
@@ -37,7 +46,7 @@ export function ProblemNote({ error, retry, act }: ProblemNoteProps) {
         <Group gap="xs" mt="sm">
           {actions.map((action) => (
             <Button key={action.text} size="xs" variant="default" onClick={() => act?.(action)}>
-              {action.text}
+              {said.label(action)}
             </Button>
           ))}
           {retry !== undefined && (

@@ -5,6 +5,8 @@ from typing import Annotated, Any, Literal, TypeAlias
 
 from pydantic import BaseModel, ConfigDict, Field, PlainSerializer
 
+from wanvideo.failure import SUGGESTION_CODES
+
 JsonObject: TypeAlias = dict[str, Any]
 
 
@@ -54,6 +56,10 @@ class Action(Wire):
     change: JsonObject | None = Field(
         default=None, description="Fields of the request to change; empty: the same again; null: nothing to ask for."
     )
+    code: str | None = Field(
+        default=None, description="Stable; to be told in other languages.", examples=list(SUGGESTION_CODES)
+    )
+    values: JsonObject = Field(default_factory=dict, description="Names and numbers in the text, for the same end.")
     call: ActionCall | None = Field(default=None, description="Does it, where the error is that of a job.")
 
 

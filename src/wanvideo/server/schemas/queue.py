@@ -4,6 +4,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, StringConstraints
 
+from wanvideo.failure import KINDS
 from wanvideo.server.catalog import WireType
 from wanvideo.server.schemas.common import Action, AdjustmentView, Body, JsonObject, LenientBody, Time, Wire
 
@@ -16,7 +17,9 @@ class FailureView(Wire):
     """Why a job failed: the same words as an HTTP error."""
 
     category: str
-    code: str
+    code: str = Field(
+        description="Stable; for programs. Families of models may have more than these.", examples=sorted(KINDS)
+    )
     title: str
     message: str
     phase: str | None = None

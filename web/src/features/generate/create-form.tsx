@@ -1,6 +1,7 @@
 import { Stack } from "@mantine/core";
 
 import type { ModelView } from "@/api/types";
+import { Later } from "@/components/later";
 
 import { FileDrop } from "./file-drop";
 import { Latest } from "./latest";
@@ -27,14 +28,18 @@ export function CreateForm({ models }: { models: readonly ModelView[] }) {
           <PromptPanel />
           <PicturesPanel />
           <ModelPicker models={models} />
-          <ShapePanel />
-          <TakesPanel />
-          <LoraPanel />
-          <MoreSettings />
+          <Later>
+            <ShapePanel />
+            <TakesPanel />
+            <LoraPanel />
+            <MoreSettings />
+          </Later>
         </Stack>
         <Stack gap="md" className={classes.result}>
           <PlanPanel models={models} making={making} />
-          <Latest />
+          <Later>
+            <Latest />
+          </Later>
         </Stack>
       </div>
       <SubmitBar models={models} making={making} />

@@ -9,6 +9,7 @@ import { Clip } from "@/components/clip";
 import { JobProgress } from "@/components/job-progress";
 import { LivePreview } from "@/components/live-preview";
 import { Panel } from "@/components/panel";
+import { useFailureTexts } from "@/components/use-failure-texts";
 import { useDraft } from "@/lib/draft";
 import { ratioOf } from "@/lib/task";
 
@@ -29,6 +30,7 @@ function latest(queue: QueueView): TaskView | null {
 /** The video at work, and then the video. */
 export function Latest() {
   const { t } = useTranslation("generate");
+  const said = useFailureTexts();
   const { data: task } = useQuery({ ...queueQuery, select: latest });
   const change = useDraft((store) => store.change);
   if (task === null || task === undefined) return null;
@@ -51,9 +53,12 @@ export function Latest() {
           />
         )}
         {task.failure && (
-          <Text size="sm" role="alert">
-            {task.failure.message}
-          </Text>
+          <div role="alert">
+            <Text size="sm" fw={600}>
+              {said.title(task.failure)}
+            </Text>
+            <Text size="sm">{task.failure.message}</Text>
+          </div>
         )}
         <Text size="sm" c="dimmed" lineClamp={2}>
           {task.prompt}

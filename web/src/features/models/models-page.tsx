@@ -6,6 +6,7 @@ import { useTranslation } from "react-i18next";
 import { modelsQuery } from "@/api/queries";
 import type { Models, ModelView } from "@/api/types";
 import { EmptyState } from "@/components/empty-state";
+import { Later } from "@/components/later";
 import { Page } from "@/components/page";
 import { QueryView } from "@/components/query-view";
 import { Section } from "@/components/section";
@@ -47,11 +48,13 @@ function Catalog({ models }: { models: Models }) {
           <CompareTable models={models.models} />
         </Section>
       )}
-      {here.length > 0 && <Cards title={t("here")} models={here} />}
-      {missing.length > 0 && <Cards title={t("missing")} models={missing} />}
-      <Section title={t("add.title")}>
-        <AddFiles />
-      </Section>
+      <Later>
+        {here.length > 0 && <Cards title={t("here")} models={here} />}
+        {missing.length > 0 && <Cards title={t("missing")} models={missing} />}
+        <Section title={t("add.title")}>
+          <AddFiles />
+        </Section>
+      </Later>
     </>
   );
 }

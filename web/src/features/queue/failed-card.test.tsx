@@ -2,11 +2,13 @@ import { screen } from "@testing-library/react";
 import userEvent from "@testing-library/user-event";
 import { afterEach, expect, test, vi } from "vitest";
 
+import deutsch from "@/components/locales/de.json";
 import common from "@/components/locales/en.json";
 import { draw } from "@/lib/draw.fixture";
 import { task } from "@/lib/tasks.fixture";
 
 import { FailedCard } from "./failed-card";
+import german from "./locales/de.json";
 import queue from "./locales/en.json";
 
 const call = (path: string, body: object) => ({ method: "POST", path, body });
@@ -14,7 +16,7 @@ const failed = task("f1", {
   state: "failed",
   status: "failed",
   failure: {
-    code: "VRAM_OOM",
+    code: "FAMILY_OWN",
     title: "The GPU memory was too small",
     message: "3.1 GiB more were needed",
     category: "memory",
@@ -44,6 +46,29 @@ test("a failure says what happened and what was kept, and offers what would help
   expect(screen.getByRole("button", { name: "Use 8-bit" })).toBeTruthy();
   expect(screen.getByRole("listitem").textContent).toBe("Close other programs");
   expect(screen.queryByRole("button", { name: "Again" })).toBeNull(); // that is "Try again"
+});
+
+test("of codes that are known, it speaks the user's language", () => {
+  const failure = {
+    ...failed.failure,
+    code: "VRAM_OOM",
+    actions: [
+      {
+        text: "fits",
+        effect: "",
+        code: "fitting",
+        values: { vram_bytes: 12 * 2 ** 30, minutes: 3 },
+        call: call("/api/v1/queue/f1/rerun", {}),
+        change: { resolution: "832x480", frames: 49, seconds: null, tier: "fast" },
+      },
+    ],
+  };
+  const speaking = { queue: german, common: deutsch };
+  draw(<FailedCard task={{ ...failed, failure } as never} />, speaking);
+  expect(screen.getByText("Der Grafikspeicher reichte nicht")).toBeTruthy();
+  expect(screen.getByText("3.1 GiB more were needed")).toBeTruthy();
+  const name = "832x480, 49 Bilder, Stufe „fast“: 12 GiB Grafikspeicher, etwa 3 min";
+  expect(screen.getByRole("button", { name })).toBeTruthy();
 });
 
 test("a suggestion does the call that it carries", async () => {

@@ -6,6 +6,7 @@ import type { TaskView } from "@/api/types";
 import { LogButton } from "@/components/log-button";
 import { Panel } from "@/components/panel";
 import { ProblemNote } from "@/components/problem-note";
+import { useFailureTexts } from "@/components/use-failure-texts";
 
 import { TaskFacts } from "./task-facts";
 import { useAdvice, useDeed } from "./use-queue";
@@ -22,6 +23,7 @@ export function FailedCard({ task }: { task: TaskView }) {
   const { t } = useTranslation("queue");
   const deed = useDeed();
   const advice = useAdvice();
+  const said = useFailureTexts();
   const { failure } = task;
   const actions = failure?.actions ?? [];
   const words = actions.filter(({ call }) => call == null);
@@ -37,7 +39,7 @@ export function FailedCard({ task }: { task: TaskView }) {
             style={{ flex: "none", marginTop: 2 }}
           />
           <div style={{ minWidth: 0 }}>
-            <Text fw={600}>{failure?.title ?? t("failedPlain")}</Text>
+            <Text fw={600}>{failure ? said.title(failure) : t("failedPlain")}</Text>
             <Text size="sm">{failure?.message ?? task.error_message}</Text>
           </div>
         </Group>
@@ -55,8 +57,8 @@ export function FailedCard({ task }: { task: TaskView }) {
         </div>
         {words.length > 0 && (
           <List size="sm">
-            {words.map(({ text }) => (
-              <List.Item key={text}>{text}</List.Item>
+            {words.map((action) => (
+              <List.Item key={action.text}>{said.label(action)}</List.Item>
             ))}
           </List>
         )}
@@ -70,22 +72,24 @@ export function FailedCard({ task }: { task: TaskView }) {
           >
             {t("retry")}
           </Button>
-          {actions.map(
-            ({ text, effect, call, change }) =>
+          {actions.map((action) => {
+            const { text, call, change } = action;
+            return (
               call != null &&
               !isPlainRetry(call.path, change) && (
-                <Tooltip key={text} label={effect}>
+                <Tooltip key={text} label={said.effect(action)}>
                   <Button
                     size="sm"
                     variant="default"
                     loading={advice.isPending}
                     onClick={() => advice.mutate(call)}
                   >
-                    {text}
+                    {said.label(action)}
                   </Button>
                 </Tooltip>
-              ),
-          )}
+              )
+            );
+          })}
           <Button
             size="sm"
             variant="subtle"

@@ -15,7 +15,11 @@ def upgrade() -> None:
     op.create_index("jobs_favourite", "jobs", ["created", "id"], sqlite_where=favourite, postgresql_where=favourite)
     op.create_index("runs_newest", "runs", ["at"])
     op.create_index("events_deleted", "events", ["at"], sqlite_where=deleted, postgresql_where=deleted)
-    if op.get_bind().dialect.name == "postgresql" and _has_trigrams():
+    if op.get_bind().dialect.name != "postgresql":
+        return
+    # Those that waited leave dead entries, over which each claim steps: clean up after 1 % of changes, and not 20 %.
+    op.execute("ALTER TABLE jobs SET (autovacuum_vacuum_scale_factor = 0.01, autovacuum_analyze_scale_factor = 0.01)")
+    if _has_trigrams():
         op.execute("CREATE EXTENSION IF NOT EXISTS pg_trgm")
         # What new rows add is put in order sooner than usual: little by little, and not in one long moment.
         op.execute(
@@ -26,6 +30,7 @@ def upgrade() -> None:
 def downgrade() -> None:
     if op.get_bind().dialect.name == "postgresql":  # the extension stays: somebody else may use it
         op.execute("DROP INDEX IF EXISTS jobs_of_prompt")
+        op.execute("ALTER TABLE jobs RESET (autovacuum_vacuum_scale_factor, autovacuum_analyze_scale_factor)")
     op.drop_index("events_deleted", table_name="events")
     op.drop_index("runs_newest", table_name="runs")
     op.drop_index("jobs_favourite", table_name="jobs")
