@@ -9,7 +9,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from wanvideo.kernels.attention import attention, fill_up
+from wanvideo.kernels import attention as attention_module
+from wanvideo.kernels.attention import Backend, attention, fill_up
 
 
 def heads(length: int, device: torch.device | str = "cpu", dtype: torch.dtype = torch.float32) -> Tensor:
@@ -79,6 +80,33 @@ def test_attention_for_hopper_compiles_without_a_gpu() -> None:
     limit = 232_448  # bytes of shared memory that a block may have
     assert fp8["shared"] < bf16["shared"] < limit
     assert bf16["products"] == 2 * fp8["products"] > 0
+
+
+PACKAGE = """import torch
+def flash_attn_func(q, k, v):
+    heads = [x.transpose(1, 2) for x in (q, k, v)]
+    return torch.nn.functional.scaled_dot_product_attention(*heads).transpose(1, 2) * {factor}, None
+"""
+
+
+@pytest.mark.parametrize("name", ["flash_attn.cute", "flash_attn_interface"])
+@pytest.mark.parametrize(("factor", "works"), [("1", True), ("1.1", False), ("q.missing", False)])
+def test_a_package_that_is_installed_is_used_if_it_is_right(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, factor: str, works: bool
+) -> None:
+    backend = {"flash_attn.cute": Backend.FLASH4, "flash_attn_interface": Backend.FLASH3}[name]
+    assert not attention_module._works.__wrapped__(backend, torch.device("cpu"))  # it is not there
+    folder = tmp_path.joinpath(*name.split("."))
+    folder.mkdir(parents=True)
+    for package in (folder, *folder.relative_to(tmp_path).parents[:-1]):
+        (tmp_path / package / "__init__.py").touch()
+    (folder / "__init__.py").write_text(PACKAGE.format(factor=factor))
+    monkeypatch.syspath_prepend(tmp_path)
+    try:
+        assert attention_module._works.__wrapped__(backend, torch.device("cpu")) == works
+    finally:
+        for module in [each for each in sys.modules if each.partition(".")[0] == name.partition(".")[0]]:
+            del sys.modules[module]
 
 
 @pytest.mark.gpu

@@ -24,18 +24,19 @@ class Backend(StrEnum):
 
     SDPA = "sdpa"  # PyTorch's: cuDNN, flash, or what there is
     HOPPER = "hopper"  # our own, on GPUs of compute capability 9.0
+    FLASH4 = "flash4"  # the package flash_attn.cute, for Blackwell and Hopper
     FLASH3 = "flash3"  # the package flash_attn_interface, on Hopper
     HOPPER_8BIT = "hopper, 8-bit"  # our own there, with 8-bit products
     EIGHT_BIT = "8-bit"  # our own: 8-bit products, on GPUs that have float8
     SAGE = "sage"  # the package sageattention: 8-bit products
 
 
-EXACT: Final = (Backend.HOPPER, Backend.FLASH3, Backend.SDPA)
+EXACT: Final = (Backend.HOPPER, Backend.FLASH4, Backend.FLASH3, Backend.SDPA)
 LONG: Final = 1024  # tokens, from which the choice of an implementation matters
 FAST: Final = (Backend.HOPPER_8BIT, Backend.EIGHT_BIT, Backend.SAGE, *EXACT)
 # How far from float32 a right answer may be, relative, on the inputs of the self-test.
 _TOLERANCE: Final[Mapping[Backend, float]] = {
-    Backend.SDPA: 0.01, Backend.HOPPER: 0.01, Backend.FLASH3: 0.01,
+    Backend.SDPA: 0.01, Backend.HOPPER: 0.01, Backend.FLASH4: 0.01, Backend.FLASH3: 0.01,
     Backend.HOPPER_8BIT: 0.08, Backend.EIGHT_BIT: 0.08, Backend.SAGE: 0.08,
 }  # fmt: skip
 _CUDNN_FIRST: Final = [
@@ -100,6 +101,13 @@ def _sdpa(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
         return F.scaled_dot_product_attention(q, k, v).transpose(1, 2)
 
 
+def _flash4(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+    from flash_attn.cute import flash_attn_func
+
+    out = flash_attn_func(q, k, v)
+    return out[0] if isinstance(out, tuple) else out  # type: ignore[no-any-return]
+
+
 def _flash3(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
     from flash_attn_interface import flash_attn_func
 
@@ -132,14 +140,16 @@ def _8bit(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
 
 
 _IMPLEMENTATIONS: Final[Mapping[Backend, Callable[[Tensor, Tensor, Tensor], Tensor]]] = {
-    Backend.SDPA: _sdpa, Backend.HOPPER: _hopper, Backend.FLASH3: _flash3,
+    Backend.SDPA: _sdpa, Backend.HOPPER: _hopper, Backend.FLASH4: _flash4, Backend.FLASH3: _flash3,
     Backend.HOPPER_8BIT: _hopper_8bit, Backend.EIGHT_BIT: _8bit, Backend.SAGE: _sage,
 }  # fmt: skip
 # For which compute capabilities our own are; before Ada there is no float8.
 _OURS: Final[Mapping[Backend, Callable[[tuple[int, int]], bool]]] = {
     Backend.HOPPER: (9, 0).__eq__, Backend.HOPPER_8BIT: (9, 0).__eq__, Backend.EIGHT_BIT: (8, 9).__le__,
 }  # fmt: skip
-_PACKAGES: Final[Mapping[Backend, str]] = {Backend.FLASH3: "flash_attn_interface", Backend.SAGE: "sageattention"}
+_PACKAGES: Final[Mapping[Backend, str]] = {
+    Backend.FLASH4: "flash_attn.cute", Backend.FLASH3: "flash_attn_interface", Backend.SAGE: "sageattention",
+}  # fmt: skip
 
 
 @cache
@@ -153,7 +163,7 @@ def _first(backends: tuple[Backend, ...], device: torch.device) -> Backend:
 @cache
 def _works(backend: Backend, device: torch.device) -> bool:
     """Whether it is here and gives the right answer; what is wrong with it is logged, once."""
-    if (package := _PACKAGES.get(backend)) is not None and find_spec(package) is None:
+    if (package := _PACKAGES.get(backend)) is not None and not _is_there(package):
         return False
     if backend in _OURS and (device.type != "cuda" or not _OURS[backend](torch.cuda.get_device_capability(device))):
         return False
@@ -166,6 +176,12 @@ def _works(backend: Backend, device: torch.device) -> bool:
         log.warning("attention by %s is wrong here (by %.3f) and is not used", backend, error)
         return False
     return True
+
+
+def _is_there(package: str) -> bool:
+    """Whether a package, or a part of one, is installed."""
+    whole, _, part = package.partition(".")
+    return find_spec(whole) is not None and (not part or find_spec(package) is not None)
 
 
 def self_test(backend: Backend, device: torch.device) -> float:
