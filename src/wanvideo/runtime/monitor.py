@@ -73,7 +73,8 @@ def reset_peak(index: int = 0) -> None:
 class Gpu:
     """One NVIDIA GPU as the driver sees it, at this moment."""
 
-    index: int  # in the order of the bus, which need not be CUDA's
+    index: int  # in the order of the bus
+    uuid: str | None
     name: str
     capability: tuple[int, int] | None
     total: int  # bytes
@@ -95,6 +96,23 @@ def gpus() -> tuple[Gpu, ...]:
             return ()
 
 
+def visible_gpus() -> tuple[Gpu, ...]:
+    """Those that CUDA shows to this process, as it numbers them; see `process.before_torch`.
+
+    What CUDA_VISIBLE_DEVICES names behind something that is not there does not count.
+    """
+    there, named = gpus(), os.environ.get("CUDA_VISIBLE_DEVICES")
+    if named is None:
+        return there
+    found: list[Gpu] = []
+    for name in map(str.strip, named.split(",")):
+        meant = [gpu for gpu in there if name in (str(gpu.index), gpu.uuid)]
+        if not meant:
+            break
+        found += meant
+    return tuple(found)
+
+
 def _gpu(nvml: Any, index: int) -> Gpu:
     handle = nvml.nvmlDeviceGetHandleByIndex(index)
     memory = nvml.nvmlDeviceGetMemoryInfo(handle)
@@ -110,6 +128,7 @@ def _gpu(nvml: Any, index: int) -> Gpu:
     capability = ask("nvmlDeviceGetCudaComputeCapability", handle)
     return Gpu(
         index=index,
+        uuid=ask("nvmlDeviceGetUUID", handle),
         name=str(nvml.nvmlDeviceGetName(handle)),
         capability=None if capability is None else (int(capability[0]), int(capability[1])),
         total=int(memory.total),

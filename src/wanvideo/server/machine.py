@@ -13,7 +13,7 @@ from wanvideo.errors import InvalidRequest
 from wanvideo.runtime.calibration import load_calibration, usual_calibration_file
 from wanvideo.runtime.hardware import foreign_gpus, host_memory
 from wanvideo.runtime.machine import OLDEST, Calibration, Machine, predict
-from wanvideo.runtime.monitor import Gpu, gpus
+from wanvideo.runtime.monitor import Gpu, visible_gpus
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,10 +43,22 @@ def snapshot() -> Snapshot:
 
 def used_gpu(device: str = "auto") -> Gpu | None:
     """The GPU that jobs run on; None: the CPU does everything, by choice or because there is none that can be used."""
-    if device == "cpu":
+    chosen = _chosen(device)
+    return None if chosen is None else chosen[1]
+
+
+def usable_gpus() -> dict[int, Gpu]:
+    """Those that are not too old, by the numbers that they have for CUDA."""
+    seen = enumerate(visible_gpus())
+    return {number: gpu for number, gpu in seen if gpu.capability is None or gpu.capability >= OLDEST}
+
+
+def _chosen(device: str) -> tuple[int, Gpu] | None:
+    usable = usable_gpus()
+    if device == "cpu" or not usable:
         return None
-    usable = [gpu for gpu in gpus() if gpu.capability is None or gpu.capability >= OLDEST]
-    return usable[0] if usable else None
+    number = int(device.removeprefix("cuda:")) if device.startswith("cuda:") else min(usable)
+    return (number, usable[number]) if number in usable else None
 
 
 def this_machine(device: str, *, memory_limit: int | None = None, own_pids: Collection[int] = ()) -> Machine:
@@ -55,15 +67,18 @@ def this_machine(device: str, *, memory_limit: int | None = None, own_pids: Coll
     Raises InvalidRequest for a GPU that is asked for by name and is not there.
     """
     total, available = host_memory()
-    gpu = used_gpu(device)
-    if gpu is None:
+    chosen = _chosen(device)
+    if chosen is None:
         if device not in ("auto", "cpu"):
-            raise InvalidRequest(f"{device} cannot be used: there is no NVIDIA GPU that can; use cpu")
+            there = ", ".join(f"cuda:{number}" for number in usable_gpus())
+            instead = f"use {there} or cpu" if there else "there is no NVIDIA GPU that can; use cpu"
+            raise InvalidRequest(f"{device} cannot be used: {instead}")
         return Machine(host_total=total, host_available=available, memory_limit=memory_limit, notes=_why_no_gpu(device))
+    number, gpu = chosen
     ours = sum(user.nbytes or 0 for user in gpu.users if user.pid in own_pids)
     return Machine(
         gpu=gpu.name,
-        index=0,
+        index=number,
         capability=gpu.capability,
         gpu_total=gpu.total,
         gpu_free=min(gpu.total, gpu.free + ours),

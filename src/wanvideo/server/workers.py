@@ -1,6 +1,5 @@
 """Which workers there are, and what starts them."""
 
-import os
 import re
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from functools import partial
@@ -14,8 +13,7 @@ from wanvideo.jobs.job import Job
 from wanvideo.jobs.placement import WorkerLimits
 from wanvideo.jobs.terms import MOST_DEATHS
 from wanvideo.media.naming import NameTemplate
-from wanvideo.runtime.machine import OLDEST
-from wanvideo.runtime.monitor import gpus
+from wanvideo.server.machine import usable_gpus
 from wanvideo.server.parts import Sources
 from wanvideo.server.settings import GIB, Settings
 from wanvideo.worker.handle import WorkerHandle
@@ -72,11 +70,11 @@ def new_worker(asked: Sequence[str], there: Collection[str]) -> tuple[str, tuple
     devices = tuple(device for each in asked for device in devices_of(each))
     if not devices:
         raise InvalidRequest("a worker needs a device: give cpu or cuda:N")
-    usable, taken = _usable_gpus(), {device: name for name in there for device in devices_in(name)}
+    usable, taken = usable_gpus(), {device: name for name in there for device in devices_in(name)}
     for device in devices:
         number = int(device.removeprefix("cuda:")) if ":" in device else 0
-        if device != "cpu" and number >= usable:
-            raise InvalidRequest(f"there is no device {device}: this computer has {usable} GPUs that can be used")
+        if device != "cpu" and number not in usable:
+            raise InvalidRequest(f"there is no device {device}: this computer has {len(usable)} GPUs that can be used")
         if device != "cpu" and device in taken:
             raise InvalidRequest(f"{device} belongs to the worker {taken[device]}: remove that one first")
     name, number = "+".join(devices), 1
@@ -93,7 +91,7 @@ def devices_in(name: str) -> tuple[str, ...]:
 def devices_of(device: str) -> list[str]:
     """As PyTorch names them. Raises InvalidRequest for a name that it does not know."""
     if device == "auto":
-        return [f"cuda:{index}" for index in range(_usable_gpus())] or ["cpu"]
+        return [f"cuda:{number}" for number in usable_gpus()] or ["cpu"]
     if device == "none":  # other machines do the work
         return []
     found = [each.strip() for each in device.split(",")]
@@ -122,15 +120,6 @@ def _named(groups: Sequence[tuple[str, ...]]) -> Iterator[tuple[str, tuple[str, 
     for index, devices in enumerate(groups):
         before, name = groups[:index].count(devices), "+".join(devices)
         yield f"{name}-{before + 1}" if before else name, devices
-
-
-def _usable_gpus() -> int:
-    """How many PyTorch will see: CUDA_VISIBLE_DEVICES, which NVML passes over, may leave some out."""
-    there = sum(gpu.capability is None or gpu.capability >= OLDEST for gpu in gpus())
-    visible = os.environ.get("CUDA_VISIBLE_DEVICES")
-    if visible is None:
-        return there
-    return min(there, sum(bool(name.strip()) and name.strip() != "-1" for name in visible.split(",")))
 
 
 def describe(job: Job, how: str, known: Mapping[str, Any]) -> Mapping[str, Any]:
