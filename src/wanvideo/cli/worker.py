@@ -96,6 +96,8 @@ def _line(worker: "Worker") -> str:
         said.append(f"with job {worker.task_id[:8]}")
     if worker.loaded:
         said.append(f"has {', '.join(worker.loaded)} loaded")
+    if worker.vram_mb is not None and worker.peak_vram_mb is not None:
+        said.append(f"uses {worker.vram_mb / 1024:.1f} GiB of GPU memory, at most {worker.peak_vram_mb / 1024:.1f}")
     if worker.models:
         said.append(f"takes {', '.join(worker.models)} alone")
     if worker.memory_limit_gb is not None:

@@ -251,6 +251,9 @@ class Worker:
     problem: str | None = None  # why it does not work
     out: str | None = None  # losses or slow: it gets no jobs while others work
     memory_limit_gb: float | None = None  # of GPU memory that it may use
+    ram_mb: float | None = None  # that it holds
+    vram_mb: float | None = None  # that it uses
+    peak_vram_mb: float | None = None  # since its last job began
     pace: float | None = None  # seconds of denoising over those that were planned, of its last videos
 
 

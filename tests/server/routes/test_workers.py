@@ -37,6 +37,9 @@ def test_a_worker_is_added_makes_a_video_and_goes(fresh: Serving, client: Client
     assert (worker.name, worker.devices, worker.models) == ("cpu", ("cpu",), (DEMO,))  # what the type means here
     fresh.until(task, "completed")
     until(lambda: client.workers()[0].loaded == (DEMO,))
+    ram = client.workers()[0].ram_mb
+    assert ram is not None
+    assert 100 < ram < 4000
     assert (client.workers()[0].state, client.workers()[0].restarts) == ("idle", 0)
     metrics = fresh.client.get("/metrics").text
     assert 'wanvideo_worker_ready{worker="cpu"} 1.0' in metrics

@@ -5927,10 +5927,20 @@ export type components = {
        */
       pace?: number | null;
       /**
+       * Peak Vram Mb
+       * @description The most since its last job began.
+       */
+      peak_vram_mb?: number | null;
+      /**
        * Problem
        * @description Why it does not work.
        */
       problem?: string | null;
+      /**
+       * Ram Mb
+       * @description Of the computer's memory that it holds now.
+       */
+      ram_mb?: number | null;
       /** Restarts */
       restarts: number;
       /**
@@ -5943,6 +5953,11 @@ export type components = {
        * @description Of the job that it has.
        */
       task_id?: string | null;
+      /**
+       * Vram Mb
+       * @description Of GPU memory that it uses now.
+       */
+      vram_mb?: number | null;
     };
     /** WorkerLimitsBody */
     WorkerLimitsBody: {

@@ -13,7 +13,7 @@ from wanvideo.server.redact import without_folders
 from wanvideo.server.responses import group
 from wanvideo.server.schemas.common import Message
 from wanvideo.server.schemas.system import NewWorkerBody, WorkerInfo, WorkerLimitsBody, Workers
-from wanvideo.server.settings import GIB
+from wanvideo.server.settings import GIB, MIB
 from wanvideo.server.workers import devices_in, new_worker, worker_limits, worker_on
 
 router = group("system", "/system/workers")
@@ -88,5 +88,12 @@ def _info(view: WorkerView) -> WorkerInfo:
         models=sorted(view.limits.models),
         memory_limit_gb=None if memory is None else round(memory / GIB, 3),
         restarts=max(0, view.starts - 1),
+        ram_mb=_mib(view.beat.get("rss")),
+        vram_mb=_mib(view.beat.get("vram_used")),
+        peak_vram_mb=_mib(view.beat.get("vram_peak")),
         pace=None if view.seat.pace is None else round(view.seat.pace, 3),
     )
+
+
+def _mib(count: int | None) -> float | None:
+    return None if count is None else round(count / MIB, 1)

@@ -225,6 +225,9 @@ class WorkerInfo(Wire):
     models: list[str] = Field(description="That it takes; empty: all.")
     memory_limit_gb: float | None = Field(default=None, description="Of GPU memory that it may use.")
     restarts: int
+    ram_mb: float | None = Field(default=None, description="Of the computer's memory that it holds now.")
+    vram_mb: float | None = Field(default=None, description="Of GPU memory that it uses now.")
+    peak_vram_mb: float | None = Field(default=None, description="The most since its last job began.")
     pace: float | None = Field(
         default=None, description="Seconds of denoising over those that were planned, of its last videos."
     )

@@ -72,11 +72,16 @@ function About({ worker }: { worker: WorkerInfo }) {
   const { t } = useTranslation("system");
   const format = useFormat();
   const { devices, loaded, models, memory_limit_gb: limit, restarts, pace } = worker;
+  const { ram_mb: ram, vram_mb: vram, peak_vram_mb: peak } = worker;
   const said = [
     devices.length > 1 ? t("workers.group", { devices: devices.join(", ") }) : null,
     loaded.length > 0 ? t("workers.loaded", { models: loaded.join(", ") }) : t("workers.empty"),
     models.length > 0 ? t("workers.takes", { models: models.join(", ") }) : null,
     limit == null ? null : t("workers.limit", { memory: format.memory(limit * 1024) }),
+    vram == null || peak == null
+      ? null
+      : t("workers.vram", { memory: format.memory(vram), peak: format.memory(peak) }),
+    ram == null ? null : t("workers.ram", { memory: format.memory(ram) }),
     pace == null ? null : t("workers.pace", { times: format.number(pace) }),
     restarts > 0 ? t("workers.restarts", { count: restarts }) : null,
   ];
