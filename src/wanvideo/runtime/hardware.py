@@ -87,7 +87,10 @@ def _with_gpu(host: Machine, index: int) -> Machine:
     capability = torch.cuda.get_device_capability(index)
     notes = [f"{count} GPUs are here, and cuda:{index} is used"] if count > 1 else []
     if capability < BF16:
-        notes.append("this GPU has no bfloat16 units: it computes in float16 or float32, which was not tried")
+        notes.append(
+            "this GPU has no bfloat16 units and is too old for our kernels: PyTorch stands in for both, slower and "
+            "maybe with far more memory than is predicted, which was not tried"
+        )
     return replace(
         host,
         gpu=torch.cuda.get_device_name(index),
