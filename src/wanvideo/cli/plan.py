@@ -50,7 +50,11 @@ def plan(
         typer.Option(metavar="NAME", help="Which form of the model: one from `wan models show`, such as fp8."),
     ] = None,
     tier: Annotated[
-        Tier, typer.Option(help="exact: as the official code; fast: matrix products and attention in 8 bits.")
+        Tier,
+        typer.Option(
+            help="exact: as the official code; fast: matrix products and attention in 8 bits. For fewer steps (turbo), "
+            "name a -lightning model."
+        ),
     ] = Tier.EXACT,
     image: Annotated[bool, typer.Option("--image", help="The video begins with a picture.")] = False,
     memory_limit: Annotated[
