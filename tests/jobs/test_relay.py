@@ -57,6 +57,7 @@ def kinds(told: list[Change]) -> list[str]:
 def test_the_life_of_a_job_is_heard_everywhere_once_and_in_order(join: Join) -> None:
     (here, mine), (there, others) = join(), join()
     job = here.submit(spec())[0]
+    until(lambda: kinds(others) == ["submitted"])  # a process tells what it does itself at once
     leases = Leases(there)
     held = leases.claim("gpu")
     assert held is not None

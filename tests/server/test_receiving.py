@@ -37,11 +37,11 @@ def test_a_file_goes_to_its_disk_as_it_comes_and_nowhere_else(tmp_path: Path, mo
         with socket.create_connection(("127.0.0.1", server.parts.settings.port)) as connection:
             connection.sendall(head(server, 50_000_000) + bytes(8_000_000))
             end = time.monotonic() + 10
-            while not [path for path in library(server).glob(f"{PREFIX}*/file") if path.stat().st_size > 5_000_000]:
+            while not [path for path in library(server).glob(f"{PREFIX}*/arrived") if path.stat().st_size > 5_000_000]:
                 assert time.monotonic() < end
                 time.sleep(0.02)
             (place,) = library(server).glob(f"{PREFIX}*")
-            assert (place.stat().st_mode & 0o777, (place / "file").stat().st_mode & 0o777) == (0o700, 0o600)
+            assert (place.stat().st_mode & 0o777, (place / "arrived").stat().st_mode & 0o777) == (0o700, 0o600)
             assert server.get("/api/v1/lora/list")["total_count"] == 1  # of the package: nothing half is shown
         end = time.monotonic() + 10
         while list(library(server).iterdir()):  # who sent it is gone

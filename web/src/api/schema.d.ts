@@ -9786,7 +9786,7 @@ export interface operations {
     };
     responses: {
       /** @description Successful Response */
-      201: {
+      200: {
         headers: {
           [name: string]: unknown;
         };

@@ -25,7 +25,7 @@ def list_workers(parts: PartsDep) -> Workers:
     return Workers(workers=[_info(view) for view in parts.supervisor.workers()])
 
 
-@router.post("", status_code=201)
+@router.post("")
 def add_worker(parts: PartsDep, body: NewWorkerBody) -> WorkerInfo:
     """One more, which takes jobs as soon as it is ready. A GPU that a worker has cannot be given to another one."""
     limits = _limits(parts, body.models, body.memory_limit_gb)
