@@ -36,6 +36,13 @@ def test_a_demo_model_is_planned_as_it_lies_there() -> None:
     assert forecast.plan.seconds < 60
 
 
+def test_a_tier_may_be_said_by_its_name() -> None:
+    by_name, by_value = (wanvideo.plan("ti2v-5B", tier=tier, machine="h100") for tier in ("fast", Tier.FAST))
+    assert by_name == by_value
+    with pytest.raises(InvalidRequest, match="no tier is called 'quick': there are exact and fast"):
+        wanvideo.plan("ti2v-5B", tier="quick", machine="h100")
+
+
 def test_a_named_variant_is_taken() -> None:
     assert wanvideo.plan("ti2v-5B", variant="fp16", machine="h100").precision == "fp16"
     with pytest.raises(UnknownVariant, match="no variant 'q9'"):

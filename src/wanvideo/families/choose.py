@@ -5,10 +5,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from wanvideo.errors import ModelMissing, UnknownModel, WanVideoError
+from wanvideo.errors import InvalidRequest, ModelMissing, UnknownModel, WanVideoError
 from wanvideo.families.protocol import InstalledModel
 from wanvideo.families.registry import Registry, installed_families
-from wanvideo.request import GenerationRequest
+from wanvideo.request import GenerationRequest, Tier
 from wanvideo.weights.entry import ModelEntry
 from wanvideo.weights.places import Places, hub_cache
 from wanvideo.weights.registry import usual_registry
@@ -33,6 +33,14 @@ def usual_places(roots: Sequence[str | os.PathLike[str]] = ()) -> Places:
         hub_cache=hub_cache(os.environ, Path.home()),
         registry=usual_registry(),
     )
+
+
+def named_tier(name: Tier | str) -> Tier:
+    """The tier, which may be said by its name. Raises InvalidRequest."""
+    try:
+        return Tier(name)
+    except ValueError as error:
+        raise InvalidRequest(f"no tier is called {name!r:.40}: there are {' and '.join(Tier)}") from error
 
 
 def named(

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from wanvideo.errors import InvalidRequest, ModelIncomplete, ModelMissing, UnknownModel, WanVideoError
-from wanvideo.families.choose import named, usual_places
+from wanvideo.errors import ModelIncomplete, ModelMissing, UnknownModel, WanVideoError
+from wanvideo.families.choose import named, named_tier, usual_places
 from wanvideo.families.hardware import this_computer
 from wanvideo.families.obtain import obtain, offer, with_offer
 from wanvideo.families.protocol import LoadOptions
@@ -67,7 +67,7 @@ def load(
         vae_dtype=vae_dtype,
         tile=tile,
         batch_guidance=batch_guidance,
-        tier=_tier(tier),
+        tier=named_tier(tier),
         memory_limit=memory_limit,
         gpus=gpus,
         library=usual_library([Path(root) for root in lora_roots]),
@@ -79,13 +79,6 @@ def load(
         _get(error, str(name_or_folder), variant, places, download=download)
         choice = named(name_or_folder, places, variant)
     return choice.model.load(options)
-
-
-def _tier(name: Tier | str) -> Tier:
-    try:
-        return Tier(name)
-    except ValueError as error:
-        raise InvalidRequest(f"no tier is called {name!r:.40}: there are {' and '.join(Tier)}") from error
 
 
 def _get(error: WanVideoError, name: str, variant: str | None, places: Places, *, download: bool) -> None:

@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from typing import Final
 
 from wanvideo.errors import InvalidRequest, ModelIncomplete, ModelMissing, UnknownModel
-from wanvideo.families.choose import named, usual_places
+from wanvideo.families.choose import named, named_tier, usual_places
 from wanvideo.families.obtain import named_variant
 from wanvideo.families.registry import Registry, installed_families
 from wanvideo.families.wan import WanModel
@@ -68,7 +68,7 @@ def plan(
     frames: int | None = None,
     steps: int | None = None,
     variant: str | None = None,
-    tier: Tier = Tier.EXACT,
+    tier: Tier | str = Tier.EXACT,
     image: bool = False,
     device: str = "auto",
     memory_limit: int | None = None,
@@ -92,6 +92,7 @@ def plan(
 
     Raises InvalidRequest and its kinds for what cannot be, and the errors of models on disk.
     """
+    tier = named_tier(tier)
     where = together(_machine(device, memory_limit, machine), gpus)
     families = installed_families()
     spec, architecture, on_disk = _subject(name_or_folder, usual_places(roots), variant, where, families)
