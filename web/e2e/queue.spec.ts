@@ -1,5 +1,5 @@
-import { readdirSync, readFileSync, rmSync } from "node:fs";
-import { join } from "node:path";
+import { readdirSync, readFileSync, rmSync, truncateSync } from "node:fs";
+import { join, resolve } from "node:path";
 
 import type { Page } from "@playwright/test";
 
@@ -14,6 +14,13 @@ interface Task {
   steps: number;
   position?: number;
 }
+
+interface Made extends Task {
+  loras: object[];
+  seed: number;
+}
+
+const SLANTED = resolve(import.meta.dirname, "../../src/wanvideo/demo/loras/slanted.safetensors");
 
 async function submit(server: Server, ...prompts: string[]): Promise<string[]> {
   const ids: string[] = [];
@@ -172,4 +179,34 @@ test("a failure says what happened, and is tried again with what would help", as
   await failed.getByRole("button", { name: "Remove" }).click();
   await expect(failed).toHaveCount(0);
   expect((await server.get<Task>(`/api/v1/queue/${id}`)).state).toBe("succeeded");
+});
+
+test("a suggestion that is pressed makes the video", async ({ page, server }) => {
+  await server.post("/api/v1/queue/pause");
+  await server.post("/api/v1/queue/clear");
+  const form = new FormData();
+  form.append("file", new Blob([readFileSync(SLANTED)]), "torn.safetensors");
+  const added = await fetch(`${server.url}/api/v1/lora/upload`, { method: "POST", body: form });
+  expect(added.status).toBe(200);
+  const body = { model_type: "T2V-A14B", prompt: "a torn circle", steps: 4, frames: 5, seed: 7 };
+  await server.post("/api/v1/generation/submit", {
+    ...body,
+    loras: [{ name: "torn" }],
+    lora_policy: "fail",
+  });
+  const loras = join(server.data, "share/wanvideo/loras");
+  for (const name of readdirSync(loras))
+    if (name.startsWith("torn.s")) truncateSync(join(loras, name), 100);
+  await page.goto("/queue");
+  await server.post("/api/v1/queue/resume");
+
+  const failed = page.getByRole("region", { name: "a torn circle" });
+  await expect(failed).toContainText("The file of the LoRA is damaged", { timeout: 60_000 });
+  await failed.getByRole("button", { name: "Leave the LoRAs out" }).click();
+  await expect(page.getByRole("region", { name: "Lately" })).toContainText("a torn circle", {
+    timeout: 60_000,
+  });
+  const { tasks } = await server.get<{ tasks: Made[] }>("/api/v1/queue");
+  const made = tasks.find((task) => task.prompt === "a torn circle" && task.state === "succeeded");
+  expect(made).toMatchObject({ loras: [], seed: 7 });
 });

@@ -16,7 +16,7 @@ interface ComparisonProps {
 
 /** Two videos side by side, at the same moment. */
 export function Comparison({ videos, onClose }: ComparisonProps) {
-  const { t } = useTranslation("gallery");
+  const { t } = useTranslation(["gallery", "common"]);
   const left = useRef<HTMLVideoElement>(null);
   const right = useRef<HTMLVideoElement>(null);
   const [playing, setPlaying] = useState(true);
@@ -40,7 +40,13 @@ export function Comparison({ videos, onClose }: ComparisonProps) {
     for (const { current } of [left, right]) if (current) act(current);
   };
   return (
-    <Modal opened onClose={onClose} size="90rem" title={t("compare.title")}>
+    <Modal
+      opened
+      onClose={onClose}
+      size="90rem"
+      title={t("compare.title")}
+      closeButtonProps={{ "aria-label": t("common:close") }}
+    >
       <div className={classes.two}>
         {videos.map((video, place) => (
           <figure key={video.id} style={{ margin: 0 }}>
@@ -82,7 +88,10 @@ export function Comparison({ videos, onClose }: ComparisonProps) {
           max={lasts}
           step={0.01}
           value={moment}
-          onChange={(value) => both((video) => (video.currentTime = value))}
+          onChange={(value) => {
+            setMoment(value); // keys may come faster than pictures
+            both((video) => (video.currentTime = value));
+          }}
         />
       </Group>
     </Modal>
