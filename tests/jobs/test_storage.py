@@ -8,7 +8,7 @@ import pytest
 
 from tests.bucket import KEYS, NAME, running
 from wanvideo.errors import StorageFailed
-from wanvideo.jobs.storage import BLOCK, Storage, fetch, storage_of
+from wanvideo.jobs.storage import BLOCK, SharedFolder, Storage, fetch, storage_of
 
 
 @pytest.fixture(scope="module")
@@ -47,6 +47,18 @@ def test_what_was_put_is_there_for_everybody(storage: Storage, address: str, tmp
     assert (found.name, found.bytes) == ("outputs/a heron-é.mp4", 10)
     assert abs(found.changed - (tmp_path / "file").stat().st_mtime) < 60
     assert list(another.list("outputs/")) == [found]
+
+
+def test_all_below_a_prefix_goes_with_what_was_half_stored(storage: Storage, tmp_path: Path) -> None:
+    for name in ("jobs/a/1/state", "jobs/a/2/state", "jobs/ab/1/state"):
+        storage.put(name, file(tmp_path, b"x"))
+    if isinstance(storage, SharedFolder):  # a machine died while it copied
+        (storage.root / "jobs/a/1/.part-1").touch()
+    storage.clear("jobs/a/")
+    storage.clear("jobs/none/")
+    assert [found.name for found in storage.list("jobs/")] == ["jobs/ab/1/state"]
+    if isinstance(storage, SharedFolder):
+        assert not (storage.root / "jobs/a").exists()
 
 
 def test_a_range_is_read_without_the_rest(storage: Storage, tmp_path: Path) -> None:

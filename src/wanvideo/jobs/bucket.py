@@ -61,6 +61,10 @@ class Bucket:
         with self._explained(name):  # of what is not there, S3 says that it is gone
             self._files.rm_file(self._key(name))
 
+    def clear(self, prefix: str) -> None:
+        for found in list(self.list(prefix)):
+            self.delete(found.name)
+
     def _key(self, name: str) -> str:
         return f"{self.root}/{checked(name)}"
 

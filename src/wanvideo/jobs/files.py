@@ -12,6 +12,7 @@ import secrets
 import shutil
 import time
 from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -142,7 +143,8 @@ class Files:
         """Of a job that has made its video, or is forgotten."""
         shutil.rmtree(self.folder.job(job), ignore_errors=True)
         if self.shared is not None:
-            self._delete(self.shared, self._kept(self.shared, job))
+            with _as_far_as_possible():
+                self.shared.clear(f"jobs/{self.folder.job(job).name}/")
 
     def remove_video(self, job: str, name: str) -> None:
         """With its thumbnail."""
@@ -173,12 +175,18 @@ class Files:
         yield from (found.name for found in shared.list(f"jobs/{self.folder.job(job).name}/"))
 
     def _delete(self, shared: Storage, names: Iterable[str]) -> None:
-        """What cannot be reached now stays, and is of no more use to anybody."""
-        try:
+        with _as_far_as_possible():
             for name in names:
                 shared.delete(name)
-        except StorageFailed as error:
-            log.warning("files of a job stay in the storage: %s", error.message)
+
+
+@contextmanager
+def _as_far_as_possible() -> Iterator[None]:
+    """What cannot be reached now stays, and is of no more use to anybody."""
+    try:
+        yield
+    except StorageFailed as error:
+        log.warning("files of a job stay in the storage: %s", error.message)
 
 
 def _pictures(spec: JobSpec) -> Iterator[str]:

@@ -52,6 +52,9 @@ class Storage(Protocol):
     def delete(self, name: str) -> None:
         """Nothing happens if there is none."""
 
+    def clear(self, prefix: str) -> None:
+        """Delete all below `prefix`, and what machines that died were about to store there."""
+
 
 def storage_of(address: str) -> Storage:
     """An absolute folder, or `s3://BUCKET/PREFIX`. Raises StorageFailed for what is neither, or cannot be used."""
@@ -142,11 +145,14 @@ class SharedFolder:
                             yield self._stored(path)
 
     def delete(self, name: str) -> None:
-        path = self._path(name)
         with _explained(name):
-            path.unlink(missing_ok=True)
-            if path.parent.parent.parent == self.root / "jobs":  # a folder for each attempt would stay for ever
-                _remove_if_empty(path.parent, path.parent.parent)
+            self._path(name).unlink(missing_ok=True)
+
+    def clear(self, prefix: str) -> None:
+        folder = self._path(prefix.removesuffix("/"))
+        with _explained(prefix):
+            self._require_root()
+            shutil.rmtree(folder, ignore_errors=True)
 
     def _path(self, name: str) -> Path:
         return self.root / checked(name)
@@ -158,14 +164,6 @@ class SharedFolder:
     def _require_root(self) -> None:
         if not self.root.is_dir():
             raise StorageFailed(f"the folder {self.root} is gone: is its share mounted?")
-
-
-def _remove_if_empty(*folders: Path) -> None:
-    for folder in folders:
-        try:
-            folder.rmdir()
-        except OSError:  # something is in it, or somebody was quicker
-            return
 
 
 def _unless_gone(error: OSError) -> None:
