@@ -195,7 +195,10 @@ class Lane:
         if self._failed_starts:
             self._state = "waiting"
             pause = self.terms.start_again_after * 2 ** (self._failed_starts - 1)
-            if self.terms.stopping.wait(min(60.0, pause)):
+            until = self.terms.now() + min(60.0, pause)
+            while self._failed_starts and not self._is_over and (left := until - self.terms.now()) > 0:
+                self.queue.wait(min(1.0, left))  # it may be taken away, or told to begin at once
+            if self._is_over:
                 return False
         self._state, self._starts = "starting", self._starts + 1
         self.executor.kill()  # what is left of the one before: its pipes

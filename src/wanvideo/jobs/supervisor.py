@@ -112,6 +112,10 @@ class Supervisor:
     def workers(self) -> tuple[WorkerView, ...]:
         return tuple(lane.view() for lane in self.lanes)
 
+    def worker(self, name: str) -> WorkerView:
+        """Raises WorkerNotFound."""
+        return self._lane(name).view()
+
     def add(self, name: str, make: MakeExecutor, limits: WorkerLimits = WorkerLimits()) -> None:
         """One more, which begins at once if the others have. Raises InvalidRequest for a name that is taken."""
         lane = Lane(self, name, make, limits, queue=self.queue, terms=self.terms)

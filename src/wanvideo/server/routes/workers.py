@@ -4,7 +4,6 @@ from typing import Annotated
 
 from fastapi import Query
 
-from wanvideo.errors import WorkerNotFound
 from wanvideo.jobs.lane import WorkerView
 from wanvideo.jobs.placement import WorkerLimits
 from wanvideo.server.deps import PartsDep
@@ -31,21 +30,21 @@ def add_worker(parts: PartsDep, body: NewWorkerBody) -> WorkerInfo:
     limits = _limits(parts, body.models, body.memory_limit_gb)
     name, devices = new_worker(body.devices, [view.name for view in parts.supervisor.workers()])
     parts.supervisor.add(name, worker_on(devices, name, parts.settings, parts.sources, parts.folder), limits)
-    return _at(parts, name)
+    return _info(parts.supervisor.worker(name))
 
 
 @router.put("/{name}/limits")
 def limit_worker(parts: PartsDep, name: str, body: WorkerLimitsBody) -> WorkerInfo:
     """What it may take and use, from its next job on."""
     parts.supervisor.limit(name, _limits(parts, body.models, body.memory_limit_gb))
-    return _at(parts, name)
+    return _info(parts.supervisor.worker(name))
 
 
 @router.post("/{name}/return")
 def return_worker(parts: PartsDep, name: str) -> WorkerInfo:
     """Let it have jobs again, after it was taken out or while it waits before a new start."""
     parts.supervisor.put_back(name)
-    return _at(parts, name)
+    return _info(parts.supervisor.worker(name))
 
 
 @router.delete("/{name}")
@@ -59,16 +58,6 @@ def remove_worker(
     """Let it go, and its device with it."""
     parts.supervisor.remove(name, now=now)
     return Message(message=f"the worker {name} goes {'now' if now else 'when it has done its job'}")
-
-
-def _at(parts: Parts, name: str) -> WorkerInfo:
-    """Raises WorkerNotFound."""
-    views = parts.supervisor.workers()
-    for view in views:
-        if view.name == name:
-            return _info(view)
-    there = ", ".join(view.name for view in views) or "none at all"
-    raise WorkerNotFound(f"there is no worker {name!r:.60} here, but {there}")
 
 
 def _limits(parts: Parts, models: list[str], memory_gb: float | None) -> WorkerLimits:
