@@ -10,7 +10,7 @@ from triton.experimental.gluon._runtime import GluonASTSource
 
 from wanvideo.kernels.attention_hopper import HEAD, KEYS, ROWS, _attend
 
-NUMBERS = ("length", "keys", "q_pitch", "k_pitch", "tiles", "heads", "out_b", "out_l", "out_n")
+NUMBERS = ("length", "keys", "q_pitch", "k_pitch", "heads")
 
 
 def source(*, eight: bool, stages: int) -> GluonASTSource:
@@ -21,7 +21,7 @@ def source(*, eight: bool, stages: int) -> GluonASTSource:
         for key, shape in shapes.items()
     }
     signature |= dict.fromkeys(("q_scale_ptr", "k_scale_ptr", "v_scale_ptr"), "*fp32") | {"out_ptr": "*bf16"}
-    signature |= dict.fromkeys(NUMBERS, "i32") | {"softmax_scale": "fp32"}
+    signature |= dict.fromkeys(NUMBERS, "i32")
     constants = {"ROWS": ROWS, "KEYS": KEYS, "HEAD": HEAD, "STAGES": stages, "EIGHT": eight}
     signature |= dict.fromkeys(constants, "constexpr")
     places = {name: (_attend.arg_names.index(name),) for name in _attend.arg_names}

@@ -32,6 +32,7 @@ class Backend(StrEnum):
 
 
 EXACT: Final = (Backend.HOPPER, Backend.FLASH4, Backend.FLASH3, Backend.SDPA)
+_MANY: Final = 32_768  # keys in the self-test
 LONG: Final = 1024  # tokens, from which the choice of an implementation matters
 FAST: Final = (Backend.HOPPER_8BIT, Backend.EIGHT_BIT, Backend.SAGE, *EXACT)
 # How far from float32 a right answer may be, relative, on the inputs of the self-test.
@@ -185,10 +186,20 @@ def _is_there(package: str) -> bool:
 
 
 def self_test(backend: Backend, device: torch.device) -> float:
-    """The relative error of a small attention against float32."""
+    """The relative error against float32: of a small attention, and of one with many keys and nearly even weights."""
     generator = torch.Generator().manual_seed(0)
-    q, k, v = (torch.randn(1, 1100, 2, 128, generator=generator).to(device, torch.bfloat16) for _ in range(3))
-    k, v = k + 1, v + 0.5  # as in trained networks, not all is centred
+
+    def draw(tokens: int) -> Tensor:
+        return torch.randn(1, tokens, 2, 128, generator=generator).to(device, torch.bfloat16)
+
+    # As in trained networks, not all is centred.
+    small = draw(1100), draw(1100) + 1, draw(1100) + 0.5
+    # Sums of 8-bit products that are not float32 lose what many keys have in common.
+    even = draw(128), 0.1 * draw(_MANY), 0.3 * draw(_MANY) + 2
+    return max(_error(backend, *inputs) for inputs in (small, even))
+
+
+def _error(backend: Backend, q: Tensor, k: Tensor, v: Tensor) -> float:
     got = _IMPLEMENTATIONS[backend](q, k, v).float()
     heads = [t.float().transpose(1, 2) for t in (q, k, v)]
     right = (torch.softmax(heads[0] @ heads[1].mT * 128**-0.5, -1) @ heads[2]).transpose(1, 2)
