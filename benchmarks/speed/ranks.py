@@ -23,7 +23,6 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
-from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
@@ -42,13 +41,14 @@ from wanvideo.models.transformer import WanTransformer
 from wanvideo.models.vae import WanVAE
 from wanvideo.parallel.branches import Forward, apart
 from wanvideo.parallel.group import RankGroup
-from wanvideo.parallel.picture import strips
+from wanvideo.parallel.picture import decode_strip, strip_of
 from wanvideo.parallel.post import Post, take_part
 from wanvideo.parallel.ranks import Ranks
 from wanvideo.parallel.team import Team
 from wanvideo.parallel.tokens import BLOCK, Ulysses, spread
 from wanvideo.parallel.wire import Message
-from wanvideo.pipelines.arrival import arriving
+from wanvideo.pipelines.arrival import RGB, arriving
+from wanvideo.pipelines.autoencoder import decoded_together
 from wanvideo.request import GenerationRequest, Tier
 from wanvideo.runtime.fused_vae import decoder
 from wanvideo.runtime.mesh import shares
@@ -163,7 +163,8 @@ def exact(bench: Bench) -> None:
         name = f"{shape.config.num_layers} layers of {shape.name}, {shape.tokens} tokens, float32"
         _forwards(bench, shape, torch.float32, Tier.EXACT, name, repeats=1)
     for clip in CLIPS[:2]:
-        _decode(bench, _small(clip) if bench.tiny else replace(clip, frames=13), torch.float32, _pixels)
+        _decode_exactly(bench, _small(clip) if bench.tiny else replace(clip, frames=13), torch.float32)
+        free_memory()
 
 
 def small_model(bench: Bench) -> None:
@@ -214,7 +215,8 @@ def _of(network: Forward, given: Inputs) -> Callable[[], Tensor]:
 def frames(bench: Bench) -> None:
     for clip in (CLIPS[0], CLIPS[2]):
         dtype = torch.float32 if bench.tiny else torch.bfloat16
-        _decode(bench, _small(clip) if bench.tiny else clip, dtype, partial(_arrived, device=bench.device))
+        _decode(bench, _small(clip) if bench.tiny else clip, dtype)
+        free_memory()
 
 
 def _small(clip: Clip) -> Clip:
@@ -222,26 +224,53 @@ def _small(clip: Clip) -> Clip:
     return replace(clip, config=config, frames=5, width=512, height=32)
 
 
+def _decode(bench: Bench, clip: Clip, dtype: torch.dtype) -> None:
+    """Whole clips, as the product takes them: bytes on the host, put into one clip as they come."""
+    vae, latents, name = _decoded(bench, clip, dtype)
+    plain, device = decoder(vae, bench.device), bench.device
+    bench.compare(
+        name,
+        lambda: _clip(clip, arriving(plain(latents), device)),
+        lambda: _clip(clip, decoded_together(vae, device, latents, bench.ranks)),
+        repeats=2,
+    )
+
+
+def _decode_exactly(bench: Bench, clip: Clip, dtype: torch.dtype) -> None:
+    """The first rank's strip of whole pixels, and the strip by itself."""
+    vae, latents, name = _decoded(bench, clip, dtype)
+    plain, device = decoder(vae, bench.device), bench.device
+    strip = strip_of(clip.config, latents.shape[-2], latents.shape[-1], bench.team)
+    rows, columns = strip.area(clip.config.spatial_stride)
+    bench.compare(
+        f"{name}, a strip",
+        lambda: _pixels(plain(latents))[..., rows, columns],
+        lambda: _pixels(decode_strip(vae, device, latents, strip)),
+        repeats=2,
+    )
+
+
+def _decoded(bench: Bench, clip: Clip, dtype: torch.dtype) -> tuple[WanVAE, Tensor, str]:
+    torch.manual_seed(0)
+    vae = random_weights(lambda: WanVAE(clip.config), bench.device, dtype, False)
+    return vae, clip.latents(bench.device), f"{clip.name}, {str(dtype).removeprefix('torch.')}"
+
+
 def _pixels(chunks: Iterator[Tensor]) -> Tensor:
     """As the autoencoder gives them, [1, 3, F, H, W] float32."""
     return torch.cat([chunk.cpu() for chunk in chunks], dim=2)
 
 
-def _arrived(chunks: Iterator[Tensor], device: torch.device) -> Tensor:
-    """As the product takes them, [F, H, W, 3] uint8."""
-    frames = [part for part in arriving(chunks, device) if part is not None]
-    return torch.cat([torch.from_numpy(part) for part in frames])
-
-
-def _decode(bench: Bench, clip: Clip, dtype: torch.dtype, taken: Callable[[Iterator[Tensor]], Tensor]) -> None:
-    torch.manual_seed(0)
-    vae = random_weights(lambda: WanVAE(clip.config), bench.device, dtype, False)
-    latents = clip.latents(bench.device)
-    plain, split = decoder(vae, bench.device), strips(vae, bench.device, bench.team)
-    name = f"{clip.name}, {str(dtype).removeprefix('torch.')}"
-    bench.compare(name, lambda: taken(plain(latents)), lambda: taken(split(latents)), repeats=2)
-    del vae
-    free_memory()
+def _clip(clip: Clip, made: Iterator[RGB | None]) -> Tensor:
+    """[F, H, W, 3] uint8."""
+    whole, count = np.empty(0, np.uint8), 0
+    for part in made:
+        if part is not None:
+            if count == 0:
+                whole = np.empty((clip.frames, *part.shape[1:]), np.uint8)
+            whole[count : count + len(part)] = part
+            count += len(part)
+    return torch.from_numpy(whole)
 
 
 def spinning(bench: Bench) -> None:

@@ -29,13 +29,13 @@ _ENVIRONMENT: Final = {
 class _Member:
     """One rank, as its starter holds it."""
 
-    def __init__(self, rank: int, device: str, command: Sequence[str]) -> None:
+    def __init__(self, rank: int, device: str, command: Sequence[str], board: int) -> None:
         self.rank, self.device = rank, device
         self.pipe, theirs = Pipe()
         with theirs:
             self.process = subprocess.Popen(
                 [*command, str(theirs.fileno())],
-                pass_fds=(theirs.fileno(),), stdin=subprocess.DEVNULL, stdout=sys.stderr.fileno(),
+                pass_fds=(theirs.fileno(), board), stdin=subprocess.DEVNULL, stdout=sys.stderr.fileno(),
                 env={**_ENVIRONMENT, **os.environ},
                 start_new_session=True,  # Ctrl-C in a terminal is for the starter, which ends all of them
             )  # fmt: skip
@@ -82,12 +82,14 @@ class RankGroup:
         self.patience, self.silence = patience, silence
         self._folder = tempfile.mkdtemp(prefix="wanvideo-ranks-")
         self._members: list[_Member] = []
+        self._board: int | None = os.memfd_create("wanvideo-board")  # for the ranks: see `board`
         try:
             for rank, device in enumerate(devices):
-                self._members.append(_Member(rank, device, command))
+                self._members.append(_Member(rank, device, command, self._board))
             # The system takes a thread for the parent: only the main one lives as long as the process.
             main = threading.current_thread() is threading.main_thread()
-            same = {"size": len(devices), "folder": self._folder, "starter": os.getpid() if main else None}
+            starter = os.getpid() if main else None
+            same = {"size": len(devices), "folder": self._folder, "board": self._board, "starter": starter}
             for member in self._members:
                 place = {"rank": member.rank, "device": member.device, **same}
                 self._tell(member, Message("begin", {**begin, **place}))
@@ -128,6 +130,9 @@ class RankGroup:
         for member in self._members:
             member.end()
         self._members.clear()
+        if self._board is not None:
+            os.close(self._board)
+            self._board = None
         shutil.rmtree(self._folder, ignore_errors=True)
 
     def _tell(self, member: _Member, message: Message) -> None:

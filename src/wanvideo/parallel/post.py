@@ -86,7 +86,7 @@ def take_part(pipe: int, work: Callable[[Ranks, Post, Message], None]) -> None:
         end_with(starter)
     try:
         device, folder = torch.device(place["device"]), Path(place["folder"])
-        with joined(place["rank"], place["size"], device, folder, post.turns) as ranks:
+        with joined(place["rank"], place["size"], device, folder, place["board"], post.turns) as ranks:
             work(ranks, post, begin)
     except Exception as error:  # whatever it is, the starter has to know
         log.debug("rank %d failed", place["rank"], exc_info=True)

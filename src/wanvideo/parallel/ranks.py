@@ -12,6 +12,7 @@ import torch
 import torch.distributed as dist
 from torch.distributed.distributed_c10d import Store
 
+from wanvideo.parallel.board import Board
 from wanvideo.parallel.team import ALONE, Team, Turns, losing_others
 from wanvideo.runtime.mesh import Mesh, mesh_for
 
@@ -35,10 +36,17 @@ class Ranks:
     """Every method is called by all ranks, in the same order."""
 
     def __init__(
-        self, rank: int, size: int, device: torch.device, store: Store | None, works: Sequence[Work], turns: Turns
+        self,
+        rank: int,
+        size: int,
+        device: torch.device,
+        store: Store | None,
+        works: Sequence[Work],
+        turns: Turns,
+        board: Board | None,
     ) -> None:
-        """works: without and with guidance."""
-        self.rank, self.size, self.device, self.turns = rank, size, device, turns
+        """works: without and with guidance. board: None for one rank alone."""
+        self.rank, self.size, self.device, self.turns, self.board = rank, size, device, turns, board
         self._store, self._works = store, tuple(works)
         self._meetings = 0
 
@@ -46,7 +54,7 @@ class Ranks:
     def alone(cls, device: torch.device) -> "Ranks":
         """One process that computes everything."""
         work = Work(ALONE, 0, ALONE)
-        return cls(0, 1, device, None, (work, work), Turns())
+        return cls(0, 1, device, None, (work, work), Turns(), None)
 
     def work(self, *, guided: bool) -> Work:
         """guided: whether both branches of guidance are wanted."""
@@ -74,8 +82,11 @@ class Ranks:
 
 
 @contextmanager
-def joined(rank: int, size: int, device: torch.device, folder: Path, turns: Turns) -> Iterator[Ranks]:
-    """Find the other ranks through files in `folder`, which nobody else can write, and be one of them."""
+def joined(rank: int, size: int, device: torch.device, folder: Path, board: int, turns: Turns) -> Iterator[Ranks]:
+    """Find the other ranks through files in `folder`, which nobody else can write, and be one of them.
+
+    board: the number of the open file that is their `Board`.
+    """
     store = dist.FileStore(str(folder / "rendezvous"), size)  # type: ignore[attr-defined]
     store.set_timeout(LOADING)
     on_gpu = device.type == "cuda"
@@ -89,7 +100,7 @@ def joined(rank: int, size: int, device: torch.device, folder: Path, turns: Turn
             device_id=device if on_gpu else None,
         )  # fmt: skip
         works = [_work(mesh_for(size, guided=guided), rank, turns) for guided in (False, True)]
-    yield Ranks(rank, size, device, store, works, turns)
+    yield Ranks(rank, size, device, store, works, turns, Board(board, rank, size, turns))
     dist.destroy_process_group()
 
 
