@@ -11,7 +11,7 @@ the one rank's result). `--tiny` runs the same code on CPU processes, and shows 
     vae       latents to frames
     exact     float32 and less of everything: how far results are apart where rounding is small
     demo      a whole video of a demo model, by the product's own way from request to frames
-    faults    seconds from a rank's death, and from its stop, to the error that names it
+    faults    seconds from a rank's death, from its stop, and from when its work hangs, to the error that names it
 """
 
 import argparse
@@ -40,7 +40,7 @@ from wanvideo.errors import WanVideoError
 from wanvideo.models.transformer import WanTransformer
 from wanvideo.models.vae import WanVAE
 from wanvideo.parallel.branches import Forward, apart
-from wanvideo.parallel.group import RankGroup
+from wanvideo.parallel.group import PATIENCE, RankGroup
 from wanvideo.parallel.picture import decode_strip, strip_of
 from wanvideo.parallel.post import Post, take_part
 from wanvideo.parallel.ranks import Ranks
@@ -57,7 +57,7 @@ from wanvideo.sampling.guidance import guide
 GUIDANCE: Final = 4.0
 GB: Final = 1e9
 ODD: Final = {A14B_480P.name: (21, 30, 50), TI2V_704P.name: (31, 42, 70)}
-PATIENCE: Final = 5.0  # seconds, in the part `faults`
+HANG_CYCLES: Final = 1 << 40  # of a GPU's clock: minutes
 
 
 # --- in a rank -------------------------------------------------------------------------------------------------------
@@ -274,12 +274,20 @@ def _clip(clip: Clip, made: Iterator[RGB | None]) -> Tensor:
 
 
 def spinning(bench: Bench) -> None:
-    """Exchange for ever."""
+    """Exchange for ever, unless a signal says that work is to hang."""
+    signal.signal(signal.SIGUSR1, lambda *_: _hang(bench.device))
     counts = [1024] * bench.team.size
     flat = torch.zeros(sum(counts), device=bench.device)
     bench.row("going")
     while True:
         float(bench.team.exchange(flat, counts, counts).sum())
+
+
+def _hang(device: torch.device) -> None:
+    if device.type == "cuda":
+        torch.cuda._sleep(HANG_CYCLES)  # the process itself goes on until it waits for this
+    else:
+        time.sleep(600)
 
 
 PARTS: Final[dict[str, Callable[[Bench], None]]] = {
@@ -310,26 +318,37 @@ def run_part(part: str, devices: list[str], tiny: bool) -> Iterator[dict[str, An
 
 
 def faults(devices: list[str], tiny: bool) -> Iterator[dict[str, Any]]:
-    for name, number in (("killed", signal.SIGKILL), ("stopped", signal.SIGSTOP)):
+    for name, number in (("killed", signal.SIGKILL), ("stopped", signal.SIGSTOP), ("hung", signal.SIGUSR1)):
         group = _group("faults", devices, tiny, patience=PATIENCE)
         try:
             group.hear()
-            time.sleep(0.5)
+            time.sleep(4)  # until it is known how fast they are
             pids = group.pids
             began = time.monotonic()
             os.kill(pids[-1], number)
             group.hear()
         except WanVideoError as error:
-            seconds = time.monotonic() - began
+            seconds, known = time.monotonic() - began, group.known - began
             left = [pid for pid in pids if Path(f"/proc/{pid}").exists()]
-            yield {"case": f"rank {len(devices) - 1} {name}", "seconds": seconds, "left": left, "error": error.message}
+            yield {
+                "case": f"rank {len(devices) - 1} {name}", "seconds": seconds, "seconds_until_known": known,
+                "left": left, "error": error.message,
+            }  # fmt: skip
         finally:
             group.close()
 
 
-def _group(part: str, devices: list[str], tiny: bool, patience: float) -> RankGroup:
+class _Group(RankGroup):
+    known = math.inf  # when it began to end
+
+    def close(self) -> None:
+        self.known = min(self.known, time.monotonic())
+        super().close()
+
+
+def _group(part: str, devices: list[str], tiny: bool, patience: float) -> _Group:
     command = sys.executable, "-m", "benchmarks.speed.ranks", "--rank"
-    return RankGroup(command, devices, {"part": part, "tiny": tiny}, patience=patience)
+    return _Group(command, devices, {"part": part, "tiny": tiny}, patience=patience)
 
 
 def demo(devices: list[str]) -> Iterator[dict[str, Any]]:

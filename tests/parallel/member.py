@@ -133,20 +133,26 @@ def _exchange(ranks: Ranks) -> None:
 
 
 def _fault(ranks: Ranks, post: Post, fault: str) -> None:
-    """Exchange for ever, until what is asked for happens to rank 1."""
+    """Exchange for ever, until what is asked for happens to rank 1 after two seconds."""
     post.say(Message("ready"))
     for turn in range(1_000_000):
-        if turn == 3 and ranks.rank == 1:
+        if fault == "is slow" and ranks.rank == 1:
+            time.sleep(1.5)
+            if turn == 6:
+                post.say(Message("ready"))
+        if turn == 200 and ranks.rank == 1:
             match fault:
                 case "raises":
                     raise ValueError("no such luck")
-                case "dies":
+                case "dies" | "dies alone":
                     os.kill(os.getpid(), signal.SIGKILL)
                 case "sleeps":
                     time.sleep(600)
                 case "stops":
                     os.kill(os.getpid(), signal.SIGSTOP)
-        if turn == 3 and fault == "all raise":
+        if turn == 200 and fault == "dies alone":
+            time.sleep(600)
+        if turn == 200 and fault == "all raise":
             raise NonFiniteLatents("step 3 gave numbers that are not finite", facts={"step": 3})
         _exchange(ranks)
         threading.Event().wait(0.01)

@@ -13,6 +13,7 @@ from typing import Final, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
+import torch
 
 from wanvideo.parallel.team import Turns
 from wanvideo.runtime.strips import SLOTS
@@ -20,6 +21,7 @@ from wanvideo.runtime.strips import SLOTS
 Frames: TypeAlias = "npt.NDArray[np.uint8]"
 _COUNTS: Final = mmap.PAGESIZE  # bytes before the frames, for numbers
 _POLL_SECONDS: Final = 0.0005
+_HOST: Final = torch.device("cpu")
 
 
 class Board:
@@ -46,7 +48,7 @@ class Board:
         def lay(strip: Frames) -> Frames:
             number = self._count
             self._count += 1
-            self._turns.count += 1
+            self._turns.take(_HOST)
             whole = slots[number % SLOTS, : len(strip)]
             self._until(lambda: self._taken[0] > number - SLOTS)
             whole[:, own[0], own[1]] = strip

@@ -16,8 +16,14 @@ from typing import Any, Final
 from wanvideo.parallel.verdict import Ending, verdict
 from wanvideo.parallel.wire import Blob, Gone, Message
 
-PATIENCE: Final = 30.0  # seconds that a rank may be behind others without going on
+PATIENCE: Final = 5.0  # seconds that a rank may be behind others without going on, if all went on faster lately
+PACE: Final = 4.0  # ... else so many times as long as any of them lately took
+FIRST_PATIENCE: Final = 30.0  # ... which for the first steps is taken to be so many seconds
+STOPPED: Final = 2.0  # seconds that the system may say that a process is stopped
+STUCK: Final = 60.0  # seconds that a GPU may not come to what it was given, though no other is further
 SILENCE: Final = 20.0  # seconds without a heartbeat, after which a rank is taken for stopped
+LOOK_SECONDS: Final = 0.5
+AWAY: Final = 5.0  # seconds without a look, after which it is this process that was held up
 STARTING: Final = 120.0  # seconds until the first one: Python and its libraries have to be read
 GRACE: Final = 2.0  # seconds that the others have to say what happened to them, after the first has
 # All ranks are on this host, so nothing listens to the network. Multicast over NVLink helps no exchange of ours.
@@ -41,13 +47,36 @@ class _Member:
             )  # fmt: skip
         self.ended = os.pidfd_open(self.process.pid)
         self.heard = time.monotonic() + STARTING
-        self.turns, self.moved = 0, time.monotonic()  # exchanges that it has begun, and when the last was
+        self.turns, self.moved = 0, time.monotonic()  # how far it has come, and when it was heard to go on
+        self.pace = FIRST_PATIENCE / PACE  # seconds that it lately took to
+        self.waits = False  # whether its GPU has something to come to
+        self.stopped: float | None = None  # since when
         self.last: Message | None = None  # that it failed, or lost the others
         self.hangs = False
 
-    def end(self) -> None:
+    def go_on(self, turns: int, *, waits: bool) -> None:
+        """It says that it lives, and how far it has come."""
+        self.waits = waits
+        if turns != self.turns:
+            now = time.monotonic()
+            self.pace = max(now - self.moved, self.pace / 2)
+            self.turns, self.moved = turns, now
+
+    def is_stopped(self, now: float) -> bool:
+        """Whether its process has been for a while, by a signal: nothing that is only slow is."""
+        with contextlib.suppress(ChildProcessError):
+            if os.waitid(os.P_PID, self.process.pid, os.WSTOPPED | os.WNOHANG | os.WNOWAIT) is not None:
+                self.stopped = self.stopped or now
+                return now - self.stopped > STOPPED
+        self.stopped = None
+        return False
+
+    def kill(self) -> None:
         with contextlib.suppress(ProcessLookupError, PermissionError):
             os.killpg(self.process.pid, signal.SIGKILL)
+
+    def end(self) -> None:
+        self.kill()
         self.process.wait()
         self.pipe.close()
         os.close(self.ended)
@@ -76,8 +105,8 @@ class RankGroup:
     ) -> None:
         """command: runs `post.take_part` with the number of a socket, its last argument.
 
-        begin: what all are started with. patience: seconds that a rank may be behind others without going on.
-        silence: seconds that nothing may be heard of one.
+        begin: what all are started with. patience: seconds that a rank may be behind others without going on; more
+        where steps take long, see `PACE`. silence: seconds that nothing may be heard of one.
         """
         self.patience, self.silence = patience, silence
         self._folder = tempfile.mkdtemp(prefix="wanvideo-ranks-")
@@ -107,26 +136,46 @@ class RankGroup:
         for member in self._members:
             self._tell(member, Message(kind, values or {}, tuple(blobs)))
 
+    def begin_anew(self) -> None:
+        """The next steps may take longer than the last ones: something else is computed."""
+        for member in self._members:
+            member.pace = FIRST_PATIENCE / PACE
+
     def hear(self) -> tuple[int, Message]:
         """What a rank says next. Raises RankFailed or the error that a rank had; then all have ended."""
-        for member in self._members:  # what was not listened to is no silence
-            member.moved, member.heard = time.monotonic(), max(member.heard, time.monotonic())
+        self._listen_anew()
+        looked = time.monotonic()
         while True:
-            heard = self._heard(1.0)
+            heard = self._heard(LOOK_SECONDS)
             if heard is not None:
                 return heard
-            self._look_for_hanging()
+            now = time.monotonic()
+            if now - looked > AWAY:
+                self._listen_anew()
+            looked = now
+            self._look_for_hanging(now)
             if any(member.trouble for member in self._members):
                 self._fail()
 
-    def _look_for_hanging(self) -> None:
-        now, most = time.monotonic(), max(member.turns for member in self._members)
+    def _listen_anew(self) -> None:
+        """What was not listened to is no silence."""
+        now = time.monotonic()
         for member in self._members:
-            behind = member.turns < most and now - member.moved > self.patience
-            member.hangs = behind or now - member.heard > self.silence
+            member.moved, member.heard, member.stopped = now, max(member.heard, now), None
+
+    def _look_for_hanging(self, now: float) -> None:
+        most = max(member.turns for member in self._members)
+        pace = PACE * max(member.pace for member in self._members)
+        for member in self._members:
+            still = now - member.moved
+            behind = member.turns < most and still > max(self.patience, pace)
+            stuck = member.waits and still > max(STUCK, pace)
+            member.hangs = behind or stuck or now - member.heard > self.silence or member.is_stopped(now)
 
     def close(self) -> None:
         """End all of them."""
+        for member in self._members:  # at once: the GPU of one may wait for that of another
+            member.kill()
         for member in self._members:
             member.end()
         self._members.clear()
@@ -159,19 +208,28 @@ class RankGroup:
                 member.last = message
             elif message.kind != "alive":
                 return member.rank, message
-            elif message.values["turns"] != member.turns:
-                member.turns, member.moved = message.values["turns"], time.monotonic()
+            else:
+                member.go_on(message.values["turns"], waits=message.values["waits"])
         return None
 
     def _fail(self) -> None:
-        """Give the others time to say what happened, end all, and raise what did."""
+        """Give the others time to say what happened, if that is not known yet, end all, and raise what did."""
         until = time.monotonic() + GRACE
-        certain = any(member.hangs for member in self._members)
-        while not certain and time.monotonic() < until and not all(member.trouble for member in self._members):
+        while not self._is_certain() and time.monotonic() < until:
             self._heard(0.1)
         endings = [member.ending for member in self._members]
         self.close()
         raise verdict(endings)
+
+    def _is_certain(self) -> bool:
+        """Whether nothing that may still be heard could name another cause."""
+        if any(member.hangs for member in self._members):
+            return True
+        # Who has ended may have said why, and it was not read yet.
+        ended = [member for member in self._members if member.process.poll() is not None]
+        if any(not member.pipe.closed and member.last is None for member in ended):
+            return False
+        return any(member.ending.died for member in ended) or all(member.trouble for member in self._members)
 
 
 def python(module: str) -> tuple[str, ...]:

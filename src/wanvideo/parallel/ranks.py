@@ -16,7 +16,6 @@ from wanvideo.parallel.board import Board
 from wanvideo.parallel.team import ALONE, Team, Turns, losing_others
 from wanvideo.runtime.mesh import Mesh, mesh_for
 
-PATIENCE: Final = 30.0  # seconds that a rank waits for the others within a step, in which they are never far apart
 LOADING: Final = timedelta(hours=1)  # that one may need longer than another to read its weights
 # That an exchange may take. Who is late is found sooner by who started the ranks; this is for what nobody can see, such
 # as GPUs that all wait.
@@ -64,7 +63,7 @@ class Ranks:
         """The smallest that any rank has, of each."""
         if self.size == 1:
             return list(numbers)
-        self.turns.count += 1
+        self.turns.take(self.device)
         tensor = torch.tensor(list(numbers), dtype=torch.int64, device=self.device)
         with losing_others():
             dist.all_reduce(tensor, dist.ReduceOp.MIN)
@@ -114,6 +113,6 @@ def _work(mesh: Mesh, rank: int, turns: Turns) -> Work:
 
 def _team(ranks: tuple[int, ...], rank: int, size: int, turns: Turns) -> Team:
     if len(ranks) == 1:
-        return ALONE
+        return Team(1, 0, None, turns)
     group = dist.group.WORLD if len(ranks) == size else dist.new_group(list(ranks), timeout=LONGEST)
     return Team(len(ranks), ranks.index(rank) if rank in ranks else 0, group, turns)
