@@ -40,12 +40,13 @@ from wanvideo.errors import WanVideoError
 from wanvideo.models.transformer import WanTransformer
 from wanvideo.models.vae import WanVAE
 from wanvideo.parallel.branches import Forward, apart
-from wanvideo.parallel.group import PATIENCE, RankGroup
+from wanvideo.parallel.group import RankGroup
 from wanvideo.parallel.picture import decode_strip, strip_of
 from wanvideo.parallel.post import Post, take_part
 from wanvideo.parallel.ranks import Ranks
 from wanvideo.parallel.team import Team
 from wanvideo.parallel.tokens import BLOCK, Ulysses, spread
+from wanvideo.parallel.watch import PATIENCE
 from wanvideo.parallel.wire import Message
 from wanvideo.pipelines.arrival import RGB, arriving
 from wanvideo.pipelines.autoencoder import decoded_together

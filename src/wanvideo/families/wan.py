@@ -74,7 +74,7 @@ class WanModel:
         return gpu_needs(architecture, Work(width=width, height=height, frames=frames, steps=self.entry.defaults.steps))
 
     def load(self, options: LoadOptions) -> VideoPipeline:
-        from wanvideo.parallel.group import PATIENCE
+        from wanvideo.parallel.watch import PATIENCE
         from wanvideo.pipelines.pipeline import Pipeline
         from wanvideo.pipelines.ranked import ranked, ranked_on
         from wanvideo.pipelines.recipe import Recipe

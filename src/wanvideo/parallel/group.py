@@ -14,17 +14,11 @@ from multiprocessing.connection import Connection, Pipe, wait
 from typing import Any, Final
 
 from wanvideo.parallel.verdict import Ending, verdict
+from wanvideo.parallel.watch import PATIENCE, SILENCE, Watched, hanging
 from wanvideo.parallel.wire import Blob, Gone, Message
 
-PATIENCE: Final = 5.0  # seconds that a rank may be behind others without going on, if all went on faster lately
-PACE: Final = 4.0  # ... else so many times as long as any of them lately took
-FIRST_PATIENCE: Final = 30.0  # ... which for the first steps is taken to be so many seconds
-STOPPED: Final = 2.0  # seconds that the system may say that a process is stopped
-STUCK: Final = 60.0  # seconds that a GPU may not come to what it was given, though no other is further
-SILENCE: Final = 20.0  # seconds without a heartbeat, after which a rank is taken for stopped
 LOOK_SECONDS: Final = 0.5
 AWAY: Final = 5.0  # seconds without a look, after which it is this process that was held up
-STARTING: Final = 120.0  # seconds until the first one: Python and its libraries have to be read
 GRACE: Final = 2.0  # seconds that the others have to say what happened to them, after the first has
 # All ranks are on this host, so nothing listens to the network. Multicast over NVLink helps no exchange of ours.
 _ENVIRONMENT: Final = {
@@ -46,29 +40,15 @@ class _Member:
                 start_new_session=True,  # Ctrl-C in a terminal is for the starter, which ends all of them
             )  # fmt: skip
         self.ended = os.pidfd_open(self.process.pid)
-        self.heard = time.monotonic() + STARTING
-        self.turns, self.moved = 0, time.monotonic()  # how far it has come, and when it was heard to go on
-        self.pace = FIRST_PATIENCE / PACE  # seconds that it lately took to
-        self.waits = False  # whether its GPU has something to come to
-        self.stopped: float | None = None  # since when
+        self.watched = Watched.starting(time.monotonic())
         self.last: Message | None = None  # that it failed, or lost the others
         self.hangs = False
 
-    def go_on(self, turns: int, *, waits: bool) -> None:
-        """It says that it lives, and how far it has come."""
-        self.waits = waits
-        if turns != self.turns:
-            now = time.monotonic()
-            self.pace = max(now - self.moved, self.pace / 2)
-            self.turns, self.moved = turns, now
-
-    def is_stopped(self, now: float) -> bool:
-        """Whether its process has been for a while, by a signal: nothing that is only slow is."""
+    @property
+    def is_stopped(self) -> bool:
+        """Whether its process is, by a signal: nothing that is only slow is."""
         with contextlib.suppress(ChildProcessError):
-            if os.waitid(os.P_PID, self.process.pid, os.WSTOPPED | os.WNOHANG | os.WNOWAIT) is not None:
-                self.stopped = self.stopped or now
-                return now - self.stopped > STOPPED
-        self.stopped = None
+            return os.waitid(os.P_PID, self.process.pid, os.WSTOPPED | os.WNOHANG | os.WNOWAIT) is not None
         return False
 
     def kill(self) -> None:
@@ -106,7 +86,7 @@ class RankGroup:
         """command: runs `post.take_part` with the number of a socket, its last argument.
 
         begin: what all are started with. patience: seconds that a rank may be behind others without going on; more
-        where steps take long, see `PACE`. silence: seconds that nothing may be heard of one.
+        where steps take long, see `watch.PACE`. silence: seconds that nothing may be heard of one.
         """
         self.patience, self.silence = patience, silence
         self._folder = tempfile.mkdtemp(prefix="wanvideo-ranks-")
@@ -139,7 +119,7 @@ class RankGroup:
     def begin_anew(self) -> None:
         """The next steps may take longer than the last ones: something else is computed."""
         for member in self._members:
-            member.pace = FIRST_PATIENCE / PACE
+            member.watched.begin_anew()
 
     def hear(self) -> tuple[int, Message]:
         """What a rank says next. Raises RankFailed or the error that a rank had; then all have ended."""
@@ -158,19 +138,17 @@ class RankGroup:
                 self._fail()
 
     def _listen_anew(self) -> None:
-        """What was not listened to is no silence."""
-        now = time.monotonic()
         for member in self._members:
-            member.moved, member.heard, member.stopped = now, max(member.heard, now), None
+            member.watched.listen_anew(time.monotonic())
 
     def _look_for_hanging(self, now: float) -> None:
-        most = max(member.turns for member in self._members)
-        pace = PACE * max(member.pace for member in self._members)
+        watched = [member.watched for member in self._members]
         for member in self._members:
-            still = now - member.moved
-            behind = member.turns < most and still > max(self.patience, pace)
-            stuck = member.waits and still > max(STUCK, pace)
-            member.hangs = behind or stuck or now - member.heard > self.silence or member.is_stopped(now)
+            since = member.watched.stopped
+            member.watched.stopped = (now if since is None else since) if member.is_stopped else None
+        found = hanging(watched, now, patience=self.patience, silence=self.silence)
+        for member, hangs in zip(self._members, found, strict=True):
+            member.hangs = hangs
 
     def close(self) -> None:
         """End all of them."""
@@ -196,7 +174,7 @@ class RankGroup:
             if not isinstance(pipe, Connection):
                 continue
             member = talking[pipe]
-            member.heard = time.monotonic()
+            member.watched.heard = time.monotonic()
             try:
                 message = Message.receive(pipe)
             except Gone:
@@ -209,7 +187,7 @@ class RankGroup:
             elif message.kind != "alive":
                 return member.rank, message
             else:
-                member.go_on(message.values["turns"], waits=message.values["waits"])
+                member.watched.beat(time.monotonic(), message.values["turns"], waits=message.values["waits"])
         return None
 
     def _fail(self) -> None:

@@ -5,7 +5,8 @@ from dataclasses import replace
 from typing import Final
 
 from wanvideo.errors import InvalidRequest, WanVideoError
-from wanvideo.parallel.group import PATIENCE, RankGroup, python
+from wanvideo.parallel.group import RankGroup, python
+from wanvideo.parallel.watch import PATIENCE
 from wanvideo.parallel.wire import Message
 from wanvideo.pipelines.adapt import adapt
 from wanvideo.pipelines.base import VideoPipeline
