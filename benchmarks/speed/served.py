@@ -79,8 +79,15 @@ class Scene:
     def used(self, server: Server | None = None) -> list[int]:
         """Bytes of each GPU that are in use, by whomever; on the CPU, those of the server's processes."""
         if self.on_gpu:
-            return [gpu.total - gpu.free for gpu in visible_gpus()[: len(self.devices)]]
+            return [total - free for free, total in self.memory()]
         return [sum(_resident(pid) for pid in server.workers()) if server else 0]
+
+    def memory(self) -> list[tuple[int, int]]:
+        """Free and all bytes of each GPU: of the driver, or, where that is not to be asked, of CUDA, which takes some."""
+        count = len(self.devices)
+        if gpus := visible_gpus():
+            return [(gpu.free, gpu.total) for gpu in gpus[:count]]
+        return [torch.cuda.mem_get_info(index) for index in range(count)]
 
     def settled(self, server: Server | None = None) -> list[int]:
         """The same, once it stays so for a second; after 15 in any case."""
@@ -96,8 +103,7 @@ class Scene:
         """Whether no GPU has more in use than it had, but for `SHARE` of its memory. None: there is none."""
         if not self.on_gpu:
             return None
-        totals = [gpu.total for gpu in visible_gpus()]
-        return all(a - b <= SHARE * total for a, b, total in zip(ours, theirs, totals, strict=False))
+        return all(a - b <= SHARE * total for a, b, (_, total) in zip(ours, theirs, self.memory(), strict=True))
 
     def users(self) -> int:
         """Processes that hold memory of the GPUs, as far as the driver tells."""
