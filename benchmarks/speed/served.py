@@ -83,7 +83,7 @@ class Scene:
         return [sum(_resident(pid) for pid in server.workers()) if server else 0]
 
     def memory(self) -> list[tuple[int, int]]:
-        """Free and all bytes of each GPU: of the driver, or, where that is not to be asked, of CUDA, which takes some."""
+        """Free and all bytes of each GPU: from the driver, or, where there is no NVML, from CUDA, which takes some."""
         count = len(self.devices)
         if gpus := visible_gpus():
             return [(gpu.free, gpu.total) for gpu in gpus[:count]]
