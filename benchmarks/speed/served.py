@@ -253,7 +253,7 @@ def _fault(
 
 
 def _submit(scene: Scene, client: Client) -> str:
-    size: dict[str, Any] = {"steps": 1000, "frames": 33} if scene.on_gpu else {"steps": 50, "frames": 9}
+    size: dict[str, Any] = {"steps": 400, "frames": 33} if scene.on_gpu else {"steps": 50, "frames": 9}
     request = GenerationRequest(prompt=CIRCLE, seed=3, **size)
     return client.submit(request, Options(model="t2v-A14B-demo")).job.id
 
