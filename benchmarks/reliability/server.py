@@ -34,6 +34,7 @@ class Server:
     folder: Path
     port: int = field(default_factory=lambda: free_port())
     environment: Mapping[str, str] = field(default_factory=dict)
+    demo: bool = True  # names of models mean the demo models
     prefix: tuple[str, ...] = ()  # a command that runs the server's: strace, nice
     process: "subprocess.Popen[bytes] | None" = None
 
@@ -51,8 +52,9 @@ class Server:
         self.folder.mkdir(parents=True, exist_ok=True)
         began = time.monotonic()
         with self.log.open("ab") as log:
+            where = ["--port", str(self.port), "--data-dir", str(self.folder / "data")]
             self.process = subprocess.Popen(
-                [*self.prefix, *COMMAND, "--demo", "--port", str(self.port), "--data-dir", str(self.folder / "data")],
+                [*self.prefix, *COMMAND, *(["--demo"] if self.demo else []), *where],
                 env=environment(self.folder) | dict(self.environment),
                 stdout=log,
                 stderr=log,
@@ -103,10 +105,14 @@ class Server:
 
 @contextmanager
 def running(
-    folder: Path, environment: Mapping[str, str] = MappingProxyType({}), *, prefix: tuple[str, ...] = ()
+    folder: Path,
+    environment: Mapping[str, str] = MappingProxyType({}),
+    *,
+    demo: bool = True,
+    prefix: tuple[str, ...] = (),
 ) -> Iterator[Server]:
     """A server on a folder, and nothing of it left afterwards."""
-    server = Server(folder=folder, environment=dict(environment), prefix=prefix)
+    server = Server(folder=folder, environment=dict(environment), demo=demo, prefix=prefix)
     try:
         server.start()
         yield server

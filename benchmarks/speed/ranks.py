@@ -11,7 +11,7 @@ the one rank's result). `--tiny` runs the same code on CPU processes, and shows 
     vae       latents to frames
     exact     float32 and less of everything: how far results are apart where rounding is small
     demo      a whole video of a demo model, by the product's own way from request to frames
-    faults    seconds from a rank's death, and from its stop, to the error that names it
+    faults    seconds from a rank's death, from its stop, and from when its work hangs, to the error that names it
 """
 
 import argparse
@@ -23,7 +23,6 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
-from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
@@ -42,13 +41,15 @@ from wanvideo.models.transformer import WanTransformer
 from wanvideo.models.vae import WanVAE
 from wanvideo.parallel.branches import Forward, apart
 from wanvideo.parallel.group import RankGroup
-from wanvideo.parallel.picture import strips
+from wanvideo.parallel.picture import decode_strip, strip_of
 from wanvideo.parallel.post import Post, take_part
 from wanvideo.parallel.ranks import Ranks
 from wanvideo.parallel.team import Team
 from wanvideo.parallel.tokens import BLOCK, Ulysses, spread
+from wanvideo.parallel.watch import PATIENCE
 from wanvideo.parallel.wire import Message
-from wanvideo.pipelines.arrival import arriving
+from wanvideo.pipelines.arrival import RGB, arriving
+from wanvideo.pipelines.autoencoder import decoded_together
 from wanvideo.request import GenerationRequest, Tier
 from wanvideo.runtime.fused_vae import decoder
 from wanvideo.runtime.mesh import shares
@@ -57,7 +58,7 @@ from wanvideo.sampling.guidance import guide
 GUIDANCE: Final = 4.0
 GB: Final = 1e9
 ODD: Final = {A14B_480P.name: (21, 30, 50), TI2V_704P.name: (31, 42, 70)}
-PATIENCE: Final = 5.0  # seconds, in the part `faults`
+HANG_CYCLES: Final = 1 << 40  # of a GPU's clock: minutes
 
 
 # --- in a rank -------------------------------------------------------------------------------------------------------
@@ -163,7 +164,8 @@ def exact(bench: Bench) -> None:
         name = f"{shape.config.num_layers} layers of {shape.name}, {shape.tokens} tokens, float32"
         _forwards(bench, shape, torch.float32, Tier.EXACT, name, repeats=1)
     for clip in CLIPS[:2]:
-        _decode(bench, _small(clip) if bench.tiny else replace(clip, frames=13), torch.float32, _pixels)
+        _decode_exactly(bench, _small(clip) if bench.tiny else replace(clip, frames=13), torch.float32)
+        free_memory()
 
 
 def small_model(bench: Bench) -> None:
@@ -214,7 +216,8 @@ def _of(network: Forward, given: Inputs) -> Callable[[], Tensor]:
 def frames(bench: Bench) -> None:
     for clip in (CLIPS[0], CLIPS[2]):
         dtype = torch.float32 if bench.tiny else torch.bfloat16
-        _decode(bench, _small(clip) if bench.tiny else clip, dtype, partial(_arrived, device=bench.device))
+        _decode(bench, _small(clip) if bench.tiny else clip, dtype)
+        free_memory()
 
 
 def _small(clip: Clip) -> Clip:
@@ -222,35 +225,70 @@ def _small(clip: Clip) -> Clip:
     return replace(clip, config=config, frames=5, width=512, height=32)
 
 
+def _decode(bench: Bench, clip: Clip, dtype: torch.dtype) -> None:
+    """Whole clips, as the product takes them: bytes on the host, put into one clip as they come."""
+    vae, latents, name = _decoded(bench, clip, dtype)
+    plain, device = decoder(vae, bench.device), bench.device
+    bench.compare(
+        name,
+        lambda: _clip(clip, arriving(plain(latents), device)),
+        lambda: _clip(clip, decoded_together(vae, device, latents, bench.ranks)),
+        repeats=2,
+    )
+
+
+def _decode_exactly(bench: Bench, clip: Clip, dtype: torch.dtype) -> None:
+    """The first rank's strip of whole pixels, and the strip by itself."""
+    vae, latents, name = _decoded(bench, clip, dtype)
+    plain, device = decoder(vae, bench.device), bench.device
+    strip = strip_of(clip.config, latents.shape[-2], latents.shape[-1], bench.team)
+    rows, columns = strip.area(clip.config.spatial_stride)
+    bench.compare(
+        f"{name}, a strip",
+        lambda: _pixels(plain(latents))[..., rows, columns],
+        lambda: _pixels(decode_strip(vae, device, latents, strip)),
+        repeats=2,
+    )
+
+
+def _decoded(bench: Bench, clip: Clip, dtype: torch.dtype) -> tuple[WanVAE, Tensor, str]:
+    torch.manual_seed(0)
+    vae = random_weights(lambda: WanVAE(clip.config), bench.device, dtype, False)
+    return vae, clip.latents(bench.device), f"{clip.name}, {str(dtype).removeprefix('torch.')}"
+
+
 def _pixels(chunks: Iterator[Tensor]) -> Tensor:
     """As the autoencoder gives them, [1, 3, F, H, W] float32."""
     return torch.cat([chunk.cpu() for chunk in chunks], dim=2)
 
 
-def _arrived(chunks: Iterator[Tensor], device: torch.device) -> Tensor:
-    """As the product takes them, [F, H, W, 3] uint8."""
-    frames = [part for part in arriving(chunks, device) if part is not None]
-    return torch.cat([torch.from_numpy(part) for part in frames])
-
-
-def _decode(bench: Bench, clip: Clip, dtype: torch.dtype, taken: Callable[[Iterator[Tensor]], Tensor]) -> None:
-    torch.manual_seed(0)
-    vae = random_weights(lambda: WanVAE(clip.config), bench.device, dtype, False)
-    latents = clip.latents(bench.device)
-    plain, split = decoder(vae, bench.device), strips(vae, bench.device, bench.team)
-    name = f"{clip.name}, {str(dtype).removeprefix('torch.')}"
-    bench.compare(name, lambda: taken(plain(latents)), lambda: taken(split(latents)), repeats=2)
-    del vae
-    free_memory()
+def _clip(clip: Clip, made: Iterator[RGB | None]) -> Tensor:
+    """[F, H, W, 3] uint8."""
+    whole, count = np.empty(0, np.uint8), 0
+    for part in made:
+        if part is not None:
+            if count == 0:
+                whole = np.empty((clip.frames, *part.shape[1:]), np.uint8)
+            whole[count : count + len(part)] = part
+            count += len(part)
+    return torch.from_numpy(whole)
 
 
 def spinning(bench: Bench) -> None:
-    """Exchange for ever."""
+    """Exchange for ever, unless a signal says that work is to hang."""
+    signal.signal(signal.SIGUSR1, lambda *_: _hang(bench.device))
     counts = [1024] * bench.team.size
     flat = torch.zeros(sum(counts), device=bench.device)
     bench.row("going")
     while True:
         float(bench.team.exchange(flat, counts, counts).sum())
+
+
+def _hang(device: torch.device) -> None:
+    if device.type == "cuda":
+        torch.cuda._sleep(HANG_CYCLES)  # the process itself goes on until it waits for this
+    else:
+        time.sleep(600)
 
 
 PARTS: Final[dict[str, Callable[[Bench], None]]] = {
@@ -281,26 +319,37 @@ def run_part(part: str, devices: list[str], tiny: bool) -> Iterator[dict[str, An
 
 
 def faults(devices: list[str], tiny: bool) -> Iterator[dict[str, Any]]:
-    for name, number in (("killed", signal.SIGKILL), ("stopped", signal.SIGSTOP)):
+    for name, number in (("killed", signal.SIGKILL), ("stopped", signal.SIGSTOP), ("hung", signal.SIGUSR1)):
         group = _group("faults", devices, tiny, patience=PATIENCE)
         try:
             group.hear()
-            time.sleep(0.5)
+            time.sleep(4)  # until it is known how fast they are
             pids = group.pids
             began = time.monotonic()
             os.kill(pids[-1], number)
             group.hear()
         except WanVideoError as error:
-            seconds = time.monotonic() - began
+            seconds, known = time.monotonic() - began, group.known - began
             left = [pid for pid in pids if Path(f"/proc/{pid}").exists()]
-            yield {"case": f"rank {len(devices) - 1} {name}", "seconds": seconds, "left": left, "error": error.message}
+            yield {
+                "case": f"rank {len(devices) - 1} {name}", "seconds": seconds, "seconds_until_known": known,
+                "left": left, "error": error.message,
+            }  # fmt: skip
         finally:
             group.close()
 
 
-def _group(part: str, devices: list[str], tiny: bool, patience: float) -> RankGroup:
+class _Group(RankGroup):
+    known = math.inf  # when it began to end
+
+    def close(self) -> None:
+        self.known = min(self.known, time.monotonic())
+        super().close()
+
+
+def _group(part: str, devices: list[str], tiny: bool, patience: float) -> _Group:
     command = sys.executable, "-m", "benchmarks.speed.ranks", "--rank"
-    return RankGroup(command, devices, {"part": part, "tiny": tiny}, patience=patience)
+    return _Group(command, devices, {"part": part, "tiny": tiny}, patience=patience)
 
 
 def demo(devices: list[str]) -> Iterator[dict[str, Any]]:

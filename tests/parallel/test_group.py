@@ -19,8 +19,8 @@ MEMBER = python("tests.parallel.member")
 
 @contextmanager
 def group(size: int, **begin: object) -> Iterator[RankGroup]:
-    patience = 60.0 if "fault" not in begin else 3.0
-    ranks = RankGroup(MEMBER, ["cpu"] * size, begin, patience=patience, silence=4.0)
+    patience = 60.0 if "fault" not in begin else 1.0
+    ranks = RankGroup(MEMBER, ["cpu"] * size, begin, patience=patience)
     try:
         yield ranks
     finally:
@@ -60,11 +60,12 @@ def test_an_even_number_does_too(size: int) -> None:
 def fault(name: str, seconds: float) -> WanVideoError:
     """The error after a fault of rank 1, which comes in time and leaves nobody behind."""
     with group(2, fault=name) as ranks:
+        ranks.patience = 3.0
         pids = ranks.pids
         assert len(alive(pids)) == 2
         for _ in range(2):
             ranks.hear()
-        began = time.monotonic()
+        began = time.monotonic() + 2  # when it happens, at the earliest
         with pytest.raises(WanVideoError) as caught:
             ranks.hear()
         assert time.monotonic() - began < seconds
@@ -78,18 +79,32 @@ def test_a_rank_that_dies_ends_all() -> None:
     assert error.message.startswith("rank 1 of 2, on cpu, died by signal 9")
 
 
+def test_a_rank_that_dies_ends_others_that_do_not_notice() -> None:
+    """At once: it says no more, and what others say is of no interest."""
+    assert fault("dies alone", 1.5).message.startswith("rank 1 of 2, on cpu, died by signal 9")
+
+
 def test_a_rank_that_raises_ends_all() -> None:
     assert fault("raises", 5).message.startswith("rank 1 of 2, on cpu, failed: ValueError: no such luck")
 
 
 @pytest.mark.slow
 def test_a_rank_that_hangs_ends_all() -> None:
-    assert fault("sleeps", 8).message.startswith("rank 1 of 2, on cpu, does not go on")
+    assert fault("sleeps", 6).message.startswith("rank 1 of 2, on cpu, does not go on")
+
+
+@pytest.mark.slow
+def test_a_rank_that_is_only_slow_is_waited_for() -> None:
+    """Longer than the patience, as it has always taken so long."""
+    with group(2, fault="is slow") as ranks:
+        assert ranks.patience < 1.5
+        for _ in range(3):
+            ranks.hear()
 
 
 @pytest.mark.slow
 def test_a_rank_that_is_stopped_ends_all() -> None:
-    assert fault("stops", 10).message.startswith("rank 1 of 2, on cpu, does not go on")
+    assert fault("stops", 5).message.startswith("rank 1 of 2, on cpu, does not go on")
 
 
 @pytest.mark.slow

@@ -86,6 +86,11 @@ def test_each_of_several_gpus_has_its_share_of_host_memory() -> None:
     assert together(PROFILES["h100"], 1) == PROFILES["h100"]
 
 
+def test_where_strips_are_put_together_is_host_memory_too() -> None:
+    one, two = shared_by(1), shared_by(2)
+    assert two.host_bytes - one.host_bytes == 4 * 720 * 1280 * 3  # two chunks of four frames, shared by two
+
+
 # --- sizes and times, against what was counted and measured ----------------------------------------------------------
 
 

@@ -13,7 +13,7 @@ from wanvideo.models.vae import WanVAE
 from wanvideo.parallel.picture import Strip
 from wanvideo.runtime.fused_vae import FusedDecoder
 from wanvideo.runtime.mesh import shares
-from wanvideo.runtime.strips import margins, strip_work
+from wanvideo.runtime.strips import margins, slots_bytes, strip_work
 
 HEIGHT, WIDTH = 3, 38
 
@@ -58,3 +58,7 @@ def test_more_strips_take_less_work_each_and_never_less_than_their_share() -> No
     assert shares_of_work == sorted(shares_of_work, reverse=True)
     assert all(work > 1 / parts for work, parts in zip(shares_of_work[1:], (2, 3, 4, 8), strict=True))
     assert shares_of_work[1] < 1 / 1.8
+
+
+def test_room_for_strips_is_two_chunks_of_frames() -> None:
+    assert slots_bytes(VAE_2_2, 704, 1280) == 2 * 4 * 704 * 1280 * 3

@@ -106,7 +106,7 @@ def test_a_rank_without_memory_costs_steps_and_not_the_job(group: Serving) -> No
 def test_a_rank_that_hangs_is_not_waited_for_for_long(group: Serving) -> None:
     task, found = at_work(group)
     os.kill(found[1].pid, signal.SIGSTOP)
-    check_goes_on(group, task, found, within=35)
+    check_goes_on(group, task, found, within=8)
 
 
 @pytest.mark.long

@@ -38,6 +38,7 @@ def load(
     tier: Tier | str = Tier.EXACT,
     memory_limit: int | None = None,
     gpus: int = 1,
+    rank_patience: float | None = None,
     lora_roots: Sequence[str | os.PathLike[str]] = (),
     download: bool = False,
 ) -> VideoPipeline:
@@ -54,6 +55,8 @@ def load(
     tier: "exact", or "fast" for products and attention in 8 bits, which changes the picture a little.
     memory_limit: bytes of GPU memory to use at most, by default what is free. `wanvideo.plan` says what fits.
     gpus: how many make each video together, the first ones that there are; on the CPU, how many processes do.
+    rank_patience: seconds that one of them may be behind the others without going on, before all are ended and
+    RankFailed is raised: 5 by default, and more where steps take long.
     lora_roots: folders that hold LoRAs, besides the user's own.
     download: get a named model that is not on disk, in the variant that suits this computer. Without it, the
     ModelMissing that is raised says in its `facts` which variant that would be, and how large.
@@ -70,6 +73,7 @@ def load(
         tier=named_tier(tier),
         memory_limit=memory_limit,
         gpus=gpus,
+        rank_patience=rank_patience,
         library=usual_library([Path(root) for root in lora_roots]),
     )
     places = usual_places(roots)

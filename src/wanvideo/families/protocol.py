@@ -68,6 +68,7 @@ class LoadOptions:
     batch_guidance: bool = False  # both prompts in one call of the transformer
     gpus: int = 1  # that make one video together; with the device "cpu", as many processes
     devices: tuple[str, ...] = ()  # just these together, instead of the first `gpus`; `device` is one of them
+    rank_patience: float | None = None  # seconds that one of several GPUs may be behind others; None: the usual ones
     library: LoraLibrary | None = None  # where the names of LoRAs are looked up; None: only in what the package brings
 
 

@@ -74,6 +74,7 @@ class WanModel:
         return gpu_needs(architecture, Work(width=width, height=height, frames=frames, steps=self.entry.defaults.steps))
 
     def load(self, options: LoadOptions) -> VideoPipeline:
+        from wanvideo.parallel.watch import PATIENCE
         from wanvideo.pipelines.pipeline import Pipeline
         from wanvideo.pipelines.ranked import ranked, ranked_on
         from wanvideo.pipelines.recipe import Recipe
@@ -90,10 +91,11 @@ class WanModel:
             library=options.library,
             loras=tuple(use for one in self.loras for use in one.uses),
         )
+        patience = PATIENCE if options.rank_patience is None else options.rank_patience
         if len(options.devices) > 1:
-            return ranked_on(recipe, options.devices)
+            return ranked_on(recipe, options.devices, patience)
         if options.gpus != 1:
-            return ranked(recipe, options.device, options.gpus)
+            return ranked(recipe, options.device, options.gpus, patience)
         return Pipeline(**recipe.arguments, device=options.device)
 
 

@@ -3,10 +3,11 @@
 The first convolution and the middle, whose attention sees all of a frame, are computed whole on every rank; they are
 two per cent of the work. From there on, a rank keeps its strip and as much beside it as the rest of the decoder looks
 at, which is cut off bit by bit on the way: 13 latent cells at first, 7 cells of the last stage at the end. What is cut
-off is what the border has touched, so nothing needs to be exchanged or blended but the finished pixels.
+off is what the border has touched, so nothing needs to be exchanged or blended; finished pixels are put together on
+the host (`board`).
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from functools import partial
@@ -15,6 +16,7 @@ from typing import Final
 import torch
 from torch import Tensor
 
+from wanvideo.models.config import VAEConfig
 from wanvideo.models.vae import Decoder, Upsample, UpStage, WanVAE
 from wanvideo.parallel.team import Team
 from wanvideo.runtime.fused_vae import FusedDecoder
@@ -25,20 +27,13 @@ _HEIGHT: Final = -2  # axes
 _WIDTH: Final = -1
 
 
-def strips(vae: WanVAE, device: torch.device, team: Team) -> Callable[[Tensor], Iterator[Tensor]]:
-    """`vae.decode_stream`, by all members of `team` together; each gets whole frames."""
-
-    def decode(latents: Tensor) -> Iterator[Tensor]:
-        height, width = latents.shape[-2:]
-        axis = _WIDTH if width >= height else _HEIGHT
-        lengths = shares(latents.shape[axis], team.size)
-        start = sum(lengths[: team.place])
-        strip = Strip(start, start + lengths[team.place], latents.shape[axis], margins(vae.config), axis)
-        stride = vae.config.spatial_stride
-        for chunk in _decoded(vae, device, latents, strip):
-            yield team.gather(chunk, [stride * length for length in lengths], dim=chunk.dim() + axis)
-
-    return decode
+def strip_of(config: VAEConfig, height: int, width: int, team: Team) -> "Strip":
+    """What this member of `team` decodes of latents of that height and width: a part of the longer side."""
+    axis = _WIDTH if width >= height else _HEIGHT
+    cells = max(height, width)
+    lengths = shares(cells, team.size)
+    start = sum(lengths[: team.place])
+    return Strip(start, start + lengths[team.place], cells, margins(config), axis)
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +59,11 @@ class Strip:
         before = 0 if level == 0 else 2 * self.kept(level - 1)[0]
         return x.narrow(dim, start - before, stop - start).contiguous()
 
+    def area(self, stride: int) -> tuple[slice, slice]:
+        """Which rows and columns of the finished picture are the strip's; `stride` pixels a cell."""
+        part = slice(self.start * stride, self.stop * stride)
+        return (slice(None), part) if self.axis == _WIDTH else (part, slice(None))
+
     def own(self, x: Tensor, level: int) -> Tensor:
         """Of the last level's [..., H, W], times the pixels of a cell, what is the strip's."""
         start, stop = self.kept(level)
@@ -74,8 +74,8 @@ class Strip:
         ).contiguous()
 
 
-def _decoded(vae: WanVAE, device: torch.device, latents: Tensor, strip: Strip) -> Iterator[Tensor]:
-    """Chunks of the strip's pixels."""
+def decode_strip(vae: WanVAE, device: torch.device, latents: Tensor, strip: Strip) -> Iterator[Tensor]:
+    """`vae.decode_stream`, of a strip: its pixels alone, without anything from other ranks."""
     last = len(strip.margins) - 1
     if device.type == "cuda":
         # Its frames are [T, H, W, C].

@@ -21,7 +21,7 @@ from wanvideo.parallel.wire import Gone, Message
 
 log = logging.getLogger(__name__)
 
-BEAT_SECONDS: Final = 1.0
+BEAT_SECONDS: Final = 0.5
 _PARENT_DEATH_SIGNAL: Final = 1  # of prctl
 ORPHANED: Final = 71  # the exit code of a rank whose starter is gone
 
@@ -70,7 +70,7 @@ class Post:
 
     def _beat(self) -> None:
         while not self._quiet.wait(BEAT_SECONDS):
-            self.say(Message("alive", {"turns": self.turns.count}))
+            self.say(Message("alive", {"turns": self.turns.count, "waits": self.turns.waits}))
 
 
 def take_part(pipe: int, work: Callable[[Ranks, Post, Message], None]) -> None:
@@ -86,7 +86,7 @@ def take_part(pipe: int, work: Callable[[Ranks, Post, Message], None]) -> None:
         end_with(starter)
     try:
         device, folder = torch.device(place["device"]), Path(place["folder"])
-        with joined(place["rank"], place["size"], device, folder, post.turns) as ranks:
+        with joined(place["rank"], place["size"], device, folder, place["board"], post.turns) as ranks:
             work(ranks, post, begin)
     except Exception as error:  # whatever it is, the starter has to know
         log.debug("rank %d failed", place["rank"], exc_info=True)

@@ -12,10 +12,10 @@ import torch
 import torch.distributed as dist
 from torch.distributed.distributed_c10d import Store
 
+from wanvideo.parallel.board import Board
 from wanvideo.parallel.team import ALONE, Team, Turns, losing_others
 from wanvideo.runtime.mesh import Mesh, mesh_for
 
-PATIENCE: Final = 30.0  # seconds that a rank waits for the others within a step, in which they are never far apart
 LOADING: Final = timedelta(hours=1)  # that one may need longer than another to read its weights
 # That an exchange may take. Who is late is found sooner by who started the ranks; this is for what nobody can see, such
 # as GPUs that all wait.
@@ -35,10 +35,17 @@ class Ranks:
     """Every method is called by all ranks, in the same order."""
 
     def __init__(
-        self, rank: int, size: int, device: torch.device, store: Store | None, works: Sequence[Work], turns: Turns
+        self,
+        rank: int,
+        size: int,
+        device: torch.device,
+        store: Store | None,
+        works: Sequence[Work],
+        turns: Turns,
+        board: Board | None,
     ) -> None:
-        """works: without and with guidance."""
-        self.rank, self.size, self.device, self.turns = rank, size, device, turns
+        """works: without and with guidance. board: None for one rank alone."""
+        self.rank, self.size, self.device, self.turns, self.board = rank, size, device, turns, board
         self._store, self._works = store, tuple(works)
         self._meetings = 0
 
@@ -46,7 +53,7 @@ class Ranks:
     def alone(cls, device: torch.device) -> "Ranks":
         """One process that computes everything."""
         work = Work(ALONE, 0, ALONE)
-        return cls(0, 1, device, None, (work, work), Turns())
+        return cls(0, 1, device, None, (work, work), Turns(), None)
 
     def work(self, *, guided: bool) -> Work:
         """guided: whether both branches of guidance are wanted."""
@@ -56,7 +63,7 @@ class Ranks:
         """The smallest that any rank has, of each."""
         if self.size == 1:
             return list(numbers)
-        self.turns.count += 1
+        self.turns.take(self.device)
         tensor = torch.tensor(list(numbers), dtype=torch.int64, device=self.device)
         with losing_others():
             dist.all_reduce(tensor, dist.ReduceOp.MIN)
@@ -74,8 +81,11 @@ class Ranks:
 
 
 @contextmanager
-def joined(rank: int, size: int, device: torch.device, folder: Path, turns: Turns) -> Iterator[Ranks]:
-    """Find the other ranks through files in `folder`, which nobody else can write, and be one of them."""
+def joined(rank: int, size: int, device: torch.device, folder: Path, board: int, turns: Turns) -> Iterator[Ranks]:
+    """Find the other ranks through files in `folder`, which nobody else can write, and be one of them.
+
+    board: the number of the open file that is their `Board`.
+    """
     store = dist.FileStore(str(folder / "rendezvous"), size)  # type: ignore[attr-defined]
     store.set_timeout(LOADING)
     on_gpu = device.type == "cuda"
@@ -89,7 +99,7 @@ def joined(rank: int, size: int, device: torch.device, folder: Path, turns: Turn
             device_id=device if on_gpu else None,
         )  # fmt: skip
         works = [_work(mesh_for(size, guided=guided), rank, turns) for guided in (False, True)]
-    yield Ranks(rank, size, device, store, works, turns)
+    yield Ranks(rank, size, device, store, works, turns, Board(board, rank, size, turns))
     dist.destroy_process_group()
 
 
@@ -103,6 +113,6 @@ def _work(mesh: Mesh, rank: int, turns: Turns) -> Work:
 
 def _team(ranks: tuple[int, ...], rank: int, size: int, turns: Turns) -> Team:
     if len(ranks) == 1:
-        return ALONE
+        return Team(1, 0, None, turns)
     group = dist.group.WORLD if len(ranks) == size else dist.new_group(list(ranks), timeout=LONGEST)
     return Team(len(ranks), ranks.index(rank) if rank in ranks else 0, group, turns)

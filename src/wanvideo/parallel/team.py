@@ -1,8 +1,9 @@
 """Ranks that exchange tensors, and what they exchange."""
 
 import math
+from collections import deque
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -26,11 +27,39 @@ def losing_others() -> Iterator[None]:
         raise OthersLost(str(error).partition("\n")[0]) from error
 
 
-@dataclass(slots=True, eq=False)
 class Turns:
-    """How many exchanges a rank has begun. Who falls behind the others and stays there, hangs."""
+    """How far a rank has come: exchanges, and blocks between them. Who falls behind the others and stays there, hangs.
 
-    count: int = 0
+    What is given to a GPU counts when the GPU comes to it: the process may be far ahead of a GPU that hangs.
+    """
+
+    def __init__(self) -> None:
+        self._host = self._device = 0
+        self._given: deque[torch.cuda.Event] = deque()
+
+    def take(self, device: torch.device) -> None:
+        """One more, which `device` comes to after all that it was given before."""
+        if device.type == "cuda":
+            event = torch.cuda.Event()
+            event.record(torch.cuda.current_stream(device))
+            self._given.append(event)
+        else:
+            self._host += 1
+
+    @property
+    def count(self) -> int:
+        """So far. To be asked by one thread."""
+        # A GPU that failed is of no use any more, and whoever computes on it finds out.
+        with suppress(RuntimeError):
+            while self._given and self._given[0].query():
+                self._given.popleft()
+                self._device += 1
+        return self._host + self._device
+
+    @property
+    def waits(self) -> bool:
+        """Whether the GPU was given what it has not come to."""
+        return bool(self._given)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -47,7 +76,7 @@ class Team:
         if self.group is None:
             return given
         width = given.element_size()
-        self.turns.count += 1
+        self.turns.take(given.device)
         received = given.new_empty(sum(of))
         # As bytes: not every transport knows every type.
         with losing_others():

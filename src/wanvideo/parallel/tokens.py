@@ -9,8 +9,9 @@ A network knows nothing of it, and its LoRAs, 8-bit products and streamed blocks
 """
 
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
+from functools import partial
 from itertools import accumulate
 from typing import Final
 
@@ -19,7 +20,7 @@ from torch import Tensor
 
 from wanvideo.kernels.attention import attention
 from wanvideo.models.transformer import Attention, WanTransformer
-from wanvideo.parallel.team import Team
+from wanvideo.parallel.team import ALONE, Team
 from wanvideo.runtime.mesh import shares
 
 # Tokens. A share is a multiple: kernels work on blocks of so many, or of a divisor, and what is in a block is then what
@@ -32,8 +33,10 @@ def spread(network: WanTransformer, team: Team) -> Callable[[Tensor, Tensor, Ten
 
     Cross-attention is computed where the tokens are, with the text's keys and values on every rank.
     """
-    if team.size == 1:
+    if team is ALONE:
         return network
+    if team.size == 1:
+        return partial(_in_turns, network, team)
 
     def forward(x: Tensor, timestep: Tensor, text: Tensor) -> Tensor:
         h, given = network.embed(x, timestep, text)
@@ -52,6 +55,16 @@ def spread(network: WanTransformer, team: Team) -> Callable[[Tensor, Tensor, Ten
         return network.unpatchify(patches[:, : given.length], given.grid)
 
     return forward
+
+
+def _in_turns(network: WanTransformer, team: Team, x: Tensor, timestep: Tensor, text: Tensor) -> Tensor:
+    """Its forward, on a rank that exchanges nothing meanwhile: every block says that it is reached."""
+    with ExitStack() as hooks:
+        for block in network.blocks:
+            handle = block.register_forward_pre_hook(lambda *_: team.turns.take(x.device))
+            hooks.callback(handle.remove)
+        velocity: Tensor = network(x, timestep, text)
+    return velocity
 
 
 @contextmanager

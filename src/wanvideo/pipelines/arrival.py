@@ -1,8 +1,8 @@
 """Finished frames on their way from the device to the host."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
-from typing import Self, TypeVar
+from typing import Self, TypeAlias, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -12,6 +12,7 @@ from torch import Tensor
 from wanvideo.errors import NonFiniteLatents
 
 ItemT = TypeVar("ItemT")
+RGB: TypeAlias = npt.NDArray[np.uint8]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -27,21 +28,28 @@ class _Leaving:
         finite = torch.isfinite(chunk).all()
         return cls(to_rgb(chunk).to("cpu", non_blocking=True), finite.to("cpu", non_blocking=True))
 
-    def arrived(self) -> "npt.NDArray[np.uint8]":
+    def arrived(self) -> Tensor:
         """Once the device is done. Raises NonFiniteLatents."""
         require_finite(bool(self.finite), "the autoencoder")
-        # What a GPU writes to has locked pages, which whoever keeps the frames has no use for.
-        return (self.frames.clone() if self.frames.is_pinned() else self.frames).numpy()
+        return self.frames
 
 
-def arriving(chunks: Iterable[Tensor | None], device: torch.device) -> Iterator["npt.NDArray[np.uint8] | None"]:
+def _keep(frames: Tensor) -> RGB:
+    # What a GPU writes to has locked pages, which whoever keeps the frames has no use for.
+    return (frames.clone() if frames.is_pinned() else frames).numpy()
+
+
+def arriving(
+    chunks: Iterable[Tensor | None], device: torch.device, take: Callable[[Tensor], RGB] = _keep
+) -> Iterator[RGB | None]:
     """Chunks [1, 3, n, H, W] in [-1, 1] as frames on the host, uint8 RGB [n, H, W, 3]; None stays None.
 
-    A GPU is at work on the next chunk when one arrives. Raises NonFiniteLatents.
+    A GPU is at work on the next chunk when one arrives. take: what comes of frames, whose memory is not for keeping.
+    Raises NonFiniteLatents.
     """
     leaving = (None if chunk is None else _Leaving.of(chunk) for chunk in chunks)
     for frames in one_ahead(leaving, device):
-        yield None if frames is None else frames.arrived()
+        yield None if frames is None else take(frames.arrived())
 
 
 def one_ahead(items: Iterable[ItemT], device: torch.device) -> Iterator[ItemT]:

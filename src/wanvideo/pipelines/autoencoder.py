@@ -1,18 +1,16 @@
 """Pictures to latents and back, with whatever memory there is: whole, in smaller and smaller tiles, then on the CPU."""
 
 import logging
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 
-import numpy as np
-import numpy.typing as npt
 import torch
 from torch import Tensor
 
 from wanvideo.models.vae import WanVAE
-from wanvideo.parallel.picture import strips
+from wanvideo.parallel.picture import decode_strip, strip_of
 from wanvideo.parallel.ranks import Ranks
-from wanvideo.pipelines.arrival import arriving, one_ahead
+from wanvideo.pipelines.arrival import RGB, arriving, one_ahead
 from wanvideo.pipelines.parts import Parts
 from wanvideo.request import Adjustment
 from wanvideo.runtime.fused_vae import decoder, encode
@@ -45,11 +43,14 @@ class Encoded:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Decoded:
-    """`step` of `steps` of a decode are done. frames: what that has finished, uint8 RGB [n, H, W, 3]."""
+    """`step` of `steps` of a decode are done. frames: what that has finished, uint8 RGB [n, H, W, 3].
+
+    Of several ranks, the first one has whole frames, the others have their strips.
+    """
 
     step: int
     steps: int
-    frames: "npt.NDArray[np.uint8] | None"
+    frames: RGB | None
 
 
 class Autoencoder:
@@ -126,21 +127,17 @@ class Autoencoder:
         vae = self._parts.vae(on_cpu=way.on_cpu)
         where = vae.conv2.weight.device
         latents = latents.to(where)
-        chunks: Iterator[Tensor | None]
-        if way.tiles is None:
-            chunks, tiles = self._decoder(vae, where)(latents), 1
+        made: Iterator[RGB | None]
+        if way.tiles is not None:
+            made = arriving(decode_tiled(vae, latents, way.tiles), where)
+        elif self._ranks.size > 1:
+            made = decoded_together(vae, where, latents, self._ranks)
         else:
-            chunks, tiles = decode_tiled(vae, latents, way.tiles), way.tiles.count(*self._pixels(latents))
-        steps = tiles * latents.shape[2]
+            made = arriving(decoder(vae, where)(latents), where)
+        steps = latents.shape[2] * (1 if way.tiles is None else way.tiles.count(*self._pixels(latents)))
         yield Decoded(0, steps, None)
-        for step, frames in enumerate(arriving(chunks, where), start=1):
+        for step, frames in enumerate(made, start=1):
             yield Decoded(step, steps, frames)
-
-    def _decoder(self, vae: WanVAE, where: torch.device) -> Callable[[Tensor], Iterator[Tensor]]:
-        """Of whole pictures."""
-        if self._ranks.size > 1 and where == self._parts.device:
-            return strips(vae, where, self._ranks.work(guided=False).team)
-        return decoder(vae, where)
 
     # --- what there is to try ----------------------------------------------------------------------------------------
 
@@ -161,6 +158,15 @@ class Autoencoder:
     @property
     def _cell(self) -> int:
         return self._parts.folder.vae.config.spatial_stride
+
+
+def decoded_together(vae: WanVAE, device: torch.device, latents: Tensor, ranks: Ranks) -> Iterator[RGB | None]:
+    """Chunks of whole frames, uint8 RGB [n, H, W, 3], by all ranks: the first one has them, each other its strip."""
+    assert ranks.board is not None
+    config, (height, width) = vae.config, latents.shape[-2:]
+    strip, stride = strip_of(config, height, width, ranks.work(guided=False).team), config.spatial_stride
+    lay = ranks.board.join((config.temporal_stride, stride * height, stride * width, 3), strip.area(stride))
+    return arriving(decode_strip(vae, device, latents, strip), device, lambda frames: lay(frames.numpy()))
 
 
 def _following(ways: Iterator[Way], error: torch.OutOfMemoryError) -> Way:

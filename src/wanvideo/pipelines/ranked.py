@@ -5,7 +5,8 @@ from dataclasses import replace
 from typing import Final
 
 from wanvideo.errors import InvalidRequest, WanVideoError
-from wanvideo.parallel.group import PATIENCE, RankGroup, python
+from wanvideo.parallel.group import RankGroup, python
+from wanvideo.parallel.watch import PATIENCE
 from wanvideo.parallel.wire import Message
 from wanvideo.pipelines.adapt import adapt
 from wanvideo.pipelines.base import VideoPipeline
@@ -22,25 +23,25 @@ MOST: Final = 16  # GPUs of a host
 AHEAD: Final = 2  # events that the ranks may be ahead of whoever asks for them: a step, or a chunk of frames
 
 
-def ranked(recipe: Recipe, device: str | None, gpus: int) -> "RankedPipeline":
+def ranked(recipe: Recipe, device: str | None, gpus: int, patience: float = PATIENCE) -> "RankedPipeline":
     """On the first `gpus` GPUs, or in so many processes on the CPU. Raises InvalidRequest for what cannot be."""
     if not 1 <= gpus <= MOST:
         raise InvalidRequest(f"gpus is {gpus}: 1 to {MOST} can make a video together")
     first = pick_device(device)
     if first.type == "cpu":
-        return RankedPipeline(recipe, ["cpu"] * gpus)
+        return RankedPipeline(recipe, ["cpu"] * gpus, patience=patience)
     if device is not None and ":" in device:
         raise InvalidRequest(f"{gpus} GPUs are the first ones: use device cuda, or CUDA_VISIBLE_DEVICES for others")
-    return ranked_on(recipe, [f"cuda:{index}" for index in range(gpus)])
+    return ranked_on(recipe, [f"cuda:{index}" for index in range(gpus)], patience)
 
 
-def ranked_on(recipe: Recipe, devices: Sequence[str]) -> "RankedPipeline":
+def ranked_on(recipe: Recipe, devices: Sequence[str], patience: float = PATIENCE) -> "RankedPipeline":
     """On just these devices, with a process for each. Raises InvalidRequest for what cannot be."""
     if not 1 <= len(devices) <= MOST:
         raise InvalidRequest(f"{len(devices)} devices are given: 1 to {MOST} can make a video together")
     found = [str(pick_device(device)) for device in devices]
     Pipeline(**recipe.arguments, device=found[0])  # refuses what it cannot do, and loads nothing
-    return RankedPipeline(recipe, found)
+    return RankedPipeline(recipe, found, patience=patience)
 
 
 class RankedPipeline(VideoPipeline):
@@ -58,7 +59,9 @@ class RankedPipeline(VideoPipeline):
         patience: float = PATIENCE,
         command: Sequence[str] = COMMAND,
     ) -> None:
-        """devices: one for each rank. patience: seconds that ranks wait for one another."""
+        """devices: one for each rank. patience: seconds that a rank may be behind others without going on; more where
+        steps take long.
+        """
         self.spec, self.recipe, self.devices = recipe.spec, recipe, tuple(devices)
         self.patience, self.command = patience, tuple(command)
         self._group: RankGroup | None = None
@@ -88,6 +91,7 @@ class RankedPipeline(VideoPipeline):
 
     def _events(self, request: GenerationRequest, order: Message) -> Generator[Event, None, None]:
         group = self._ready()
+        group.begin_anew()
         group.tell("run", {**order.values, "allowed": AHEAD}, order.blobs)
         self._busy = len(self.devices)
         given = 0

@@ -12,7 +12,7 @@ from wanvideo.runtime.machine import Calibration, Machine
 from wanvideo.runtime.memory_model import WIDTH_OF, MemoryModel
 from wanvideo.runtime.mesh import Mesh, mesh_for
 from wanvideo.runtime.placement import BlockPlacement, Placement, Source, VAEPlan
-from wanvideo.runtime.strips import strip_work
+from wanvideo.runtime.strips import slots_bytes, strip_work
 from wanvideo.runtime.tiles import Tiling
 
 # (autoencoder, height, width, dtype, tiles or None) -> bytes beside its weights.
@@ -152,6 +152,8 @@ class Needs:
             decoding = int(2 * 3 * self.work.frames * self.work.area * self.work_of(vae.tiles))
         if vae.device == "cpu":
             decoding = 4 * architecture.vae_parameters + self.decoding(architecture.vae, *size, vae.dtype, None)
+        elif self.machine.gpus > 1 and vae.tiles is None:
+            decoding = slots_bytes(architecture.vae, *size) // self.machine.gpus  # of which each rank counts its part
         return staying + max(encoding, decoding)
 
     # --- seconds -----------------------------------------------------------------------------------------------------

@@ -176,7 +176,7 @@ def _all_at_once(needs: Needs) -> MemoryPlan:
         vae=vae,
         keep_all=True,
         phases=phases,
-        host_bytes=needs.model.host_base,
+        host_bytes=needs.host_bytes(0, text, vae),
         pinned_bytes=0,
         cap_bytes=needs.cap,
         short_bytes=0,

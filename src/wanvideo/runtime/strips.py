@@ -1,8 +1,16 @@
 """How a decoder looks to the sides of a strip of the picture, and what working in strips costs. No torch."""
 
 from itertools import pairwise
+from typing import Final
 
 from wanvideo.models.config import VAEConfig
+
+SLOTS: Final = 2  # chunks of whole frames that ranks have room for where they put their strips together
+
+
+def slots_bytes(config: VAEConfig, height: int, width: int) -> int:
+    """Of host memory, for all ranks, in which they put strips of a picture of that size together."""
+    return SLOTS * config.temporal_stride * height * width * 3
 
 
 def margins(config: VAEConfig) -> tuple[int, ...]:

@@ -61,6 +61,8 @@ class Settings(BaseSettings):
     # Devices that make a video together: so many for each worker, or all that are idle, shared by the jobs that wait.
     gpus_per_job: Literal["auto"] | Annotated[int, Field(ge=1, le=16)] = 1
     device: str = "auto"  # or several with commas: a worker for each; none: other machines do the work
+    # Seconds that one of several devices may be behind others without going on; more where steps take long.
+    rank_patience_seconds: float = Field(default=5.0, ge=1)
     worker_limits: dict[str, WorkerLimit] = Field(default_factory=dict)  # JSON, by the names of workers
     patience_seconds: float = Field(default=120.0, ge=0)  # that a job waits for others whose models are loaded; 0: none
     executor: Literal["process", "ray"] = "process"  # ray: one actor for each GPU of a Ray cluster

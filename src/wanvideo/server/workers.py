@@ -37,6 +37,7 @@ def worker_on(
             places=sources.places,
             library=sources.library,
             devices=tuple(devices),
+            rank_patience=settings.rank_patience_seconds,
             names=NameTemplate(settings.name_template),
         ),
         log=folder.logs / f"worker-{name.replace(':', '-')}.log",

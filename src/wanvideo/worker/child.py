@@ -120,7 +120,7 @@ class _Work:
         from wanvideo.worker.warm import WarmModels
 
         self.mailbox, self.settings, self.device, self.pulse = mailbox, settings, device, pulse
-        self.models = WarmModels(settings.library, device.room)
+        self.models = WarmModels(settings.library, device.room, settings.rank_patience)
         pulse.measure = lambda: {"loaded": self.models.names(), **device.memory()}
 
     def go_on(self) -> int:

@@ -19,6 +19,7 @@ class WorkerSettings:
     places: Places
     library: LoraLibrary
     devices: tuple[str, ...] = ("auto",)  # several make each video together
+    rank_patience: float | None = None  # seconds that one of several devices may be behind others; None: the usual ones
     names: NameTemplate = field(default_factory=NameTemplate)  # of finished files
 
     def to_json(self) -> dict[str, Any]:
@@ -34,6 +35,7 @@ class WorkerSettings:
             "loras": str(self.library.folder),
             "lora_roots": [str(root) for root in self.library.roots],
             "devices": list(self.devices),
+            "rank_patience": self.rank_patience,
             "names": self.names.text,
         }
 
@@ -54,5 +56,6 @@ class WorkerSettings:
             ),
             library=LoraLibrary(folder=Path(values["loras"]), roots=tuple(map(Path, values["lora_roots"]))),
             devices=tuple(values["devices"]),
+            rank_patience=values["rank_patience"],
             names=NameTemplate(values["names"]),
         )

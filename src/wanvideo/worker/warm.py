@@ -47,9 +47,9 @@ class Room:
 class WarmModels:
     """Those that were not used for the longest time make room for others."""
 
-    def __init__(self, library: LoraLibrary, room: Callable[[], Room]) -> None:
-        """room: asked again after every model that went."""
-        self.library, self.room = library, room
+    def __init__(self, library: LoraLibrary, room: Callable[[], Room], rank_patience: float | None = None) -> None:
+        """room: asked again after every model that went. rank_patience: see `LoadOptions`."""
+        self.library, self.room, self.rank_patience = library, room, rank_patience
         self._loaded: OrderedDict[Wanted, VideoPipeline] = OrderedDict()
 
     def get(self, model: InstalledModel, wanted: Wanted, needed: Room) -> VideoPipeline:
@@ -61,7 +61,7 @@ class WarmModels:
         if wanted not in self._loaded:
             options = LoadOptions(
                 device=wanted.devices[0], devices=wanted.devices, tile=wanted.tile, tier=wanted.tier,
-                memory_limit=wanted.memory_limit, library=self.library,
+                memory_limit=wanted.memory_limit, library=self.library, rank_patience=self.rank_patience,
             )  # fmt: skip
             self._loaded[wanted] = model.load(options)
         self._loaded.move_to_end(wanted)
