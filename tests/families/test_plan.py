@@ -6,10 +6,12 @@ from pathlib import Path
 import pytest
 
 import wanvideo
+from wanvideo.cli.plan import duration
 from wanvideo.errors import InvalidFrames, InvalidRequest, InvalidSize, UnknownModel, UnknownVariant
 from wanvideo.families.plan import Forecast
 from wanvideo.request import Phase, Tier
 from wanvideo.runtime.machine import PROFILES
+from wanvideo.runtime.placement import Source
 
 GIB = 2**30
 
@@ -130,3 +132,25 @@ def test_this_computer_is_measured_once(tmp_path: Path) -> None:
     before = kept.stat().st_mtime_ns
     assert wanvideo.plan("t2v-A14B-demo", device="cpu").plan.phases == forecast.plan.phases
     assert kept.stat().st_mtime_ns == before
+
+
+# --- the documentation -----------------------------------------------------------------------------------------------
+
+
+def test_the_table_of_plans_in_the_documentation_is_what_is_planned() -> None:
+    text = (Path(__file__).parents[2] / "docs" / "memory.md").read_text("utf-8")
+    table = text[text.index("| computer (`--profile`)") :].partition("\n\n")[0]
+    machine = ""
+    for line in table.splitlines()[2:]:
+        name, video, tier, blocks, decode, peak, host, time = (cell.strip() for cell in line.strip("|").split("|"))
+        machine = name or machine
+        model, precision, size = video.replace(",", "").split()
+        width, height = map(int, size.split("x"))
+        forecast = wanvideo.plan(model, variant=precision, width=width, height=height, tier=tier, machine=machine)
+        placed = forecast.plan.transformer
+        where = "all" if forecast.plan.keep_all else f"{placed.resident} of {placed.resident + placed.streamed}"
+        where += ", rest from disk" if placed.streamed and placed.source is Source.MAPPED else ""
+        tiles = "whole" if forecast.plan.vae.tiles is None else str(forecast.plan.vae.tiles)
+        assert (where, tiles) == (blocks, decode), line
+        gib = [f"{forecast.plan.peak_bytes / GIB:.1f}", f"{forecast.plan.host_bytes / GIB:.0f}"]
+        assert [*gib, duration(forecast.plan.seconds)] == [peak, host, time], line

@@ -14,7 +14,7 @@ from wanvideo.cli.serve import settings_of
 from wanvideo.cli.where import client_of_server
 
 if TYPE_CHECKING:
-    from wanvideo.client import Client, Worker
+    from wanvideo.client import Worker
     from wanvideo.server.node import Node
     from wanvideo.server.settings import Settings
 
