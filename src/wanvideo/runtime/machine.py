@@ -41,6 +41,11 @@ class Machine:
         return self.capability is not None and self.capability >= FLOAT8
 
     @property
+    def has_bf16(self) -> bool:
+        """Whether the GPU multiplies bfloat16. Before Ampere none does, and none runs our kernels."""
+        return self.capability is None or self.capability >= BF16
+
+    @property
     def eight_bit(self) -> str:
         """How a model is stored that the tier fast takes as it is: "fp8" or, before Ada, "int8"."""
         return "fp8" if self.has_fp8 else "int8"

@@ -81,7 +81,9 @@ class Needs:
 
     @property
     def denoise_work(self) -> int:
-        return self.model.denoising(self.architecture, self.work, self.tier, self.mesh.width)
+        return self.model.denoising(
+            self.architecture, self.work, self.tier, self.mesh.width, fused=self.machine.has_bf16
+        )
 
     @property
     def mesh(self) -> Mesh:
@@ -185,7 +187,9 @@ class Needs:
         copy = self.slab / (self.rates.h2d_gbs * 1e9)
         if source is Source.MAPPED:
             copy = max(copy, self.architecture.stored_block / (self.rates.disk_gbs * 1e9))
-        compute = block_compute(self.architecture, self.work, self.tier, self.rates, self.mesh.width)
+        compute = block_compute(
+            self.architecture, self.work, self.tier, self.rates, self.mesh.width, fused=self.machine.has_bf16
+        )
         return BlockSeconds(compute=compute, copy=copy)
 
     def decode_seconds(self, vae: VAEPlan) -> float:
