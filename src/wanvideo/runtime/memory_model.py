@@ -40,6 +40,8 @@ class MemoryModel:
     plain_per_dim: float = 32.2  # without fused kernels, while norms are computed
     plain_ffn_per_dim: float = 14.2
     plain_per_hidden: float = 4
+    plain_decode: float = 1.11  # of what the autoencoder takes with kernels, counted as well
+    plain_encode: float = 1.37
     latent_tensors: int = 12  # float32 tensors of latents: noise, state, solver history, condition, two velocities
     rope_per_token: int = 1024  # the table of rotations: 64 complex numbers in double precision
     text_per_dim: float = 12  # bytes per text token in the text encoder: the residual and its copies

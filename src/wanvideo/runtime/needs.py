@@ -120,8 +120,10 @@ class Needs:
         return self.model.text(self.architecture, self.work)
 
     def vae_work(self, estimate: VAEBytes, tiles: Tiling | None) -> int:
-        size = self.work.height, self.work.width
-        return estimate(self.architecture.vae, *size, self.vae_dtype, tiles) + self.model.workspace
+        nbytes = estimate(self.architecture.vae, self.work.height, self.work.width, self.vae_dtype, tiles)
+        if not self.machine.has_bf16:
+            nbytes = int(nbytes * (self.model.plain_encode if estimate is self.encoding else self.model.plain_decode))
+        return nbytes + self.model.workspace
 
     def together(self) -> int:
         images = self.vae_work(self.encoding, None) if self.work.encoded_frames else 0
