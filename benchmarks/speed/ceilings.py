@@ -3,7 +3,7 @@
 Each rate is measured once a run, when it is first asked for.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Final
 
 import torch
@@ -11,12 +11,18 @@ import torch.nn.functional as F
 from torch import Tensor
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
+from benchmarks.speed.adapters import backend_in_use
 from benchmarks.speed.clock import measure
 from benchmarks.speed.record import SkipPart
+from wanvideo.kernels.attention import EXACT, FAST, LONG, Backend, attention, attention_backends
+from wanvideo.request import Tier
 
 if TYPE_CHECKING:
     from benchmarks.speed.bench import Bench
 
+# The engine's own, and packages that it uses where they are installed.
+EIGHT_BIT: Final = tuple(backend for backend in FAST if backend not in EXACT)
+OURS: Final = tuple(backend for backend in FAST if backend is not Backend.SDPA)
 ATTENTION: Final = {"flash": SDPBackend.FLASH_ATTENTION, "cuDNN": SDPBackend.CUDNN_ATTENTION}
 PART: Final = "ceilings"
 COPY_BYTES: Final = 2**30
@@ -34,15 +40,23 @@ class Ceilings:
         return self._rate((kind, m, k, n), 2.0 * m * k * n, lambda: self._multiply(kind, m, k, n))
 
     def attention(self, backend: str, heads: int, head_dim: int, tokens: int) -> float:
-        """FLOP/s of full self-attention. backend: "flash" or "cuDNN"; "default" on a CPU."""
+        """FLOP/s of full self-attention. backend: one of `backends`."""
         flop = 4.0 * tokens**2 * heads * head_dim
         key = (backend, heads, head_dim, tokens)
         return self._rate(key, flop, lambda: self._attend(backend, heads, head_dim, tokens))
 
-    def best_attention(self, heads: int, head_dim: int, tokens: int) -> float:
-        """Of the backends that run here."""
+    def best_attention(self, tier: Tier, heads: int, head_dim: int, tokens: int) -> float:
+        """Of the backends that run here: in the tier fast of those in 8 bits, if any does."""
+        if tier is Tier.FAST:
+            try:
+                return self._best(EIGHT_BIT, heads, head_dim, tokens)
+            except SkipPart:
+                pass
+        return self._best([name for name in self.backends if name not in EIGHT_BIT], heads, head_dim, tokens)
+
+    def _best(self, backends: Sequence[str], heads: int, head_dim: int, tokens: int) -> float:
         rates = []
-        for backend in self.backends:
+        for backend in backends:
             try:
                 rates.append(self.attention(backend, heads, head_dim, tokens))
             except SkipPart:
@@ -53,7 +67,7 @@ class Ceilings:
 
     @property
     def backends(self) -> tuple[str, ...]:
-        return tuple(ATTENTION) if self.device.type == "cuda" else ("default",)
+        return (*ATTENTION, *map(str, OURS)) if self.device.type == "cuda" else ("default",)
 
     def copy(self, kind: str, nbytes: int) -> float:
         """Bytes/s. kind: "device" (read and written both count), "to device" (from page-locked memory), "to host"."""
@@ -102,10 +116,23 @@ class Ceilings:
         )
         if backend == "default":
             return lambda: F.scaled_dot_product_attention(q, k, v)
+        if backend in OURS:
+            return self._ours(Backend(backend), *(x.transpose(1, 2) for x in (q, k, v)))
 
         def attend() -> Tensor:
             with sdpa_kernel(ATTENTION[backend]):
                 return F.scaled_dot_product_attention(q, k, v)
+
+        return attend
+
+    def _ours(self, backend: Backend, q: Tensor, k: Tensor, v: Tensor) -> Callable[[], object]:
+        """As the engine calls it. Raises SkipPart where the engine would not."""
+        if backend_in_use((backend,), self.device) is not backend or k.shape[1] < LONG or k.shape[3] != 128:
+            raise SkipPart(f"attention by {backend} does not run here")
+
+        def attend() -> Tensor:
+            with attention_backends(backend), torch.inference_mode():
+                return attention(q, k, v)
 
         return attend
 

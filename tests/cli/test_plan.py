@@ -49,6 +49,22 @@ def test_what_does_not_fit_is_said_with_what_would(wan: Wan) -> None:
     assert "No smaller video fits either." in hopeless.out
 
 
+def test_lossy_settings_have_their_quality_and_time(wan: Wan) -> None:
+    where = ("plan", "ti2v-5B", "--profile", "rtx-4080-128gb", "--tier", "fast")
+    ended = wan(*where, "--step-cache", "0.1")
+    assert "50 steps, two passes each, step cache 0.1 (lossy), of which about 61 % are computed, tier fast" in ended.out
+    quality = next(line for line in ended.out.splitlines() if line.startswith("quality "))
+    assert "fast: 30.3 dB to exact, 97 % of 200 clips right (exact 98 %), measured on ti2v-5B-demo" in quality
+    assert "step cache 0.1: 48.4 dB" in quality
+    assert "- no step cache, all steps computed: " in ended.out
+    offered = next(line for line in wan(*where).out.splitlines() if line.startswith("- step cache 0.05"))
+    assert offered.endswith("; step cache 0.05: 54.8 dB to exact, 100 % of 16 clips right (exact 100 %), "
+                            "measured on ti2v-5B-demo")  # fmt: skip
+    (event,) = wan(*where, "--step-cache", "0.1", "--json").events
+    assert [each["setting"] for each in event["quality"]] == ["fast", "step cache 0.1"]
+    assert event["work"]["computed"] == 0.61
+
+
 def test_this_computer_can_run_a_demo(wan: Wan) -> None:
     ended = wan("plan", "t2v-A14B-demo", "--device", "cpu", "--width", "100", "--height", "100")
     assert ended.code == 0

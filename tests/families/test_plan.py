@@ -6,10 +6,13 @@ from pathlib import Path
 import pytest
 
 import wanvideo
+from wanvideo.cli.plan import duration
 from wanvideo.errors import InvalidFrames, InvalidRequest, InvalidSize, UnknownModel, UnknownVariant
 from wanvideo.families.plan import Forecast
 from wanvideo.request import Phase, Tier
 from wanvideo.runtime.machine import PROFILES
+from wanvideo.runtime.placement import Source
+from wanvideo.worker.remedies import that_fit
 
 GIB = 2**30
 
@@ -95,11 +98,50 @@ def changes(forecast: Forecast) -> list[str]:
 
 def test_what_else_there_is_has_its_own_numbers() -> None:
     forecast = wanvideo.plan("t2v-A14B", width=720, height=1280, machine="rtx-4090")
-    fast = "tier fast, whose picture differs (demo models: 39 and 30 dB to exact)"
-    assert changes(forecast) == [fast, "480x832", "41 frames"]
+    assert changes(forecast) == [
+        "tier fast, whose picture differs",
+        "480x832",
+        "41 frames",
+        "step cache 0.05, about 60 % of the steps computed",
+        "t2v-A14B-lightning, in 4 steps, whose quality was not measured",
+    ]
     assert all(each.plan.seconds < forecast.plan.seconds for each in forecast.alternatives)
+    fast, _, _, cached, lightning = forecast.alternatives
+    assert [str(each) for each in fast.quality] == [
+        "40 dB to exact, 98.5 % of 200 clips right (exact 98.5 %), measured on t2v-A14B-demo"
+    ]
+    assert (cached.work.forwards, forecast.work.forwards) == (48, 80)
+    assert [each.setting for each in cached.quality] == ["step cache 0.05"]
+    assert (lightning.model, lightning.work.forwards, lightning.quality) == ("t2v-A14B-lightning", 4, ())
+    assert lightning.plan == wanvideo.plan("t2v-A14B-lightning", width=720, height=1280, machine="rtx-4090").plan
     other = wanvideo.plan("t2v-A14B", width=832, height=480, frames=1, tier=Tier.FAST, machine="rtx-4090")
-    assert changes(other) == ["tier exact, the official precision"]
+    assert changes(other) == [
+        "tier exact, the official precision",
+        "step cache 0.05, about 60 % of the steps computed",
+        "t2v-A14B-lightning, in 4 steps, whose quality was not measured",
+    ]
+    assert [each.setting for each in other.quality] == ["fast"]
+
+
+def test_a_step_cache_is_planned_and_can_be_left_out_again() -> None:
+    every, cached = (wanvideo.plan("ti2v-5B", step_cache=cache, machine="h100") for cache in (None, 0.1))
+    assert (every.work.forwards, cached.work.forwards) == (100, 2 * 30)  # 61 % of 50 steps
+    denoising = [each.plan.phase(Phase.DENOISE).seconds for each in (every, cached)]
+    assert denoising[1] == pytest.approx(0.6 * denoising[0], rel=0.02)
+    assert [each.psnr for each in cached.quality] == [48.4]
+    assert "no step cache, all steps computed" in changes(cached)
+    with pytest.raises(InvalidRequest, match="step_cache"):
+        wanvideo.plan("ti2v-5B", step_cache=2.0, machine="h100")
+
+
+def test_after_a_shortage_nothing_is_advised_that_takes_as_much() -> None:
+    forecast = wanvideo.plan("t2v-A14B", machine="rtx-4090")
+    advised = [each.text.partition(":")[0] for each in that_fit(forecast)]
+    assert advised == ["tier fast, whose picture differs", "41 frames"]
+
+
+def test_few_steps_are_offered_no_step_cache() -> None:
+    assert not any("step cache" in each for each in changes(wanvideo.plan("t2v-A14B-lightning", machine="h100")))
 
 
 def test_when_it_does_not_fit_what_would_is_found() -> None:
@@ -130,3 +172,25 @@ def test_this_computer_is_measured_once(tmp_path: Path) -> None:
     before = kept.stat().st_mtime_ns
     assert wanvideo.plan("t2v-A14B-demo", device="cpu").plan.phases == forecast.plan.phases
     assert kept.stat().st_mtime_ns == before
+
+
+# --- the documentation -----------------------------------------------------------------------------------------------
+
+
+def test_the_table_of_plans_in_the_documentation_is_what_is_planned() -> None:
+    text = (Path(__file__).parents[2] / "docs" / "memory.md").read_text("utf-8")
+    table = text[text.index("| computer (`--profile`)") :].partition("\n\n")[0]
+    machine = ""
+    for line in table.splitlines()[2:]:
+        name, video, tier, blocks, decode, peak, host, time = (cell.strip() for cell in line.strip("|").split("|"))
+        machine = name or machine
+        model, precision, size = video.replace(",", "").split()
+        width, height = map(int, size.split("x"))
+        forecast = wanvideo.plan(model, variant=precision, width=width, height=height, tier=tier, machine=machine)
+        placed = forecast.plan.transformer
+        where = "all" if forecast.plan.keep_all else f"{placed.resident} of {placed.resident + placed.streamed}"
+        where += ", rest from disk" if placed.streamed and placed.source is Source.MAPPED else ""
+        tiles = "whole" if forecast.plan.vae.tiles is None else str(forecast.plan.vae.tiles)
+        assert (where, tiles) == (blocks, decode), line
+        gib = [f"{forecast.plan.peak_bytes / GIB:.1f}", f"{forecast.plan.host_bytes / GIB:.0f}"]
+        assert [*gib, duration(forecast.plan.seconds)] == [peak, host, time], line

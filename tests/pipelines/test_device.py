@@ -2,7 +2,7 @@ import pytest
 import torch
 
 from wanvideo.errors import InvalidRequest
-from wanvideo.pipelines.device import limited_memory, pick_device
+from wanvideo.pipelines.device import limited_memory, pick_device, usual_dtype
 
 
 @pytest.fixture
@@ -21,6 +21,17 @@ def test_a_gpu_has_its_number(two_gpus: None, name: str | None, number: int) -> 
 def test_a_gpu_that_is_not_there_is_refused(two_gpus: None) -> None:
     with pytest.raises(InvalidRequest, match="cuda:2 is not there: PyTorch finds 2"):
         pick_device("cuda:2")
+
+
+@pytest.mark.parametrize(
+    ("capability", "dtype"), [((7, 5), torch.float16), ((8, 0), torch.bfloat16), ((12, 0), torch.bfloat16)]
+)
+def test_networks_compute_in_16_bits_that_the_gpu_multiplies(
+    monkeypatch: pytest.MonkeyPatch, capability: tuple[int, int], dtype: torch.dtype
+) -> None:
+    monkeypatch.setattr(torch.cuda, "get_device_capability", lambda device: capability)
+    assert usual_dtype(torch.device("cuda", 0)) is dtype
+    assert usual_dtype(torch.device("cpu")) is torch.float32
 
 
 @pytest.mark.gpu

@@ -21,13 +21,14 @@ from wanvideo.errors import (
     NotEnoughMemory,
     UnknownModel,
 )
-from wanvideo.models.transformer import WanTransformer
+from wanvideo.models.transformer import WanTransformer, keeps_fp32
 from wanvideo.models.vae import WanVAE
 from wanvideo.pipelines.arrival import to_rgb
 from wanvideo.pipelines.events import Event, Frames, Resolved
 from wanvideo.pipelines.pipeline import Pipeline
 from wanvideo.pipelines.state import Checkpoint
 from wanvideo.request import GenerationRequest, Phase, Progress, Solver
+from wanvideo.sampling.guidance import Expert
 
 Pipelines = dict[str, Pipeline]
 
@@ -314,6 +315,25 @@ def test_bfloat16_runs_and_is_near(pipelines: Pipelines, tiny: Path) -> None:
     assert np.abs(low - pipelines["t2v"](ask("t2v")).frames).mean() < 3
 
 
+def test_float16_runs_and_is_nearer_with_its_text_in_bfloat16(pipelines: Pipelines, tiny: Path) -> None:
+    matmul = torch.backends.cuda.matmul
+    sums: list[bool] = []
+    with load(tiny / "t2v", device="cpu", dtype="float16") as pipeline:
+        assert isinstance(pipeline, Pipeline)
+        assert {p.dtype for p in pipeline._parts.text_encoder().parameters()} == {torch.bfloat16}
+        parameters = dict(pipeline._parts.transformer(Expert.HIGH).named_parameters())
+        kept = {p.dtype for name, p in parameters.items() if keeps_fp32(name)}
+        assert (kept, parameters["blocks.0.ffn.0.bias"].dtype) == ({torch.float32}, torch.float16)
+        frames = None
+        for event in pipeline.generate(ask("t2v")):
+            sums.append(matmul.allow_fp16_reduced_precision_reduction)
+            frames = event.frames if isinstance(event, Frames) and event.index == 0 else frames
+    assert frames is not None
+    assert np.abs(frames.astype(float) - pipelines["t2v"](ask("t2v")).frames[: len(frames)]).mean() < 2
+    assert False in sums, "sums are float32 while products are computed"
+    assert matmul.allow_fp16_reduced_precision_reduction
+
+
 def test_models_are_found_by_folder_and_by_name(tiny: Path, tmp_path: Path) -> None:
     (tmp_path / "models").mkdir()
     with load(str(tiny / "t2v")) as pipeline:
@@ -332,7 +352,7 @@ def test_models_are_found_by_folder_and_by_name(tiny: Path, tmp_path: Path) -> N
         ({"device": "tpu9"}, "no device is called 'tpu9'"),
         ({"device": "meta"}, "meta cannot be used"),
         ({"device": "cuda:99"}, "cuda:99 is not there"),
-        ({"dtype": "float16"}, "float32 and bfloat16"),
+        ({"dtype": "float8"}, "float32, bfloat16, float16"),
         ({"vae_dtype": torch.float64}, "float64 cannot be used"),
         ({"tile": 8}, "at least 64"),
     ],

@@ -1,11 +1,19 @@
 """How fast a computer is: measured once, kept, measured again if what was kept cannot be used."""
 
 import json
+import time
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
+import torch
+from torch import Tensor
 
+from wanvideo.kernels import attention as kernels
+from wanvideo.kernels import eight_bit
+from wanvideo.kernels.attention import Backend
+from wanvideo.kernels.eight_bit import Rounded
+from wanvideo.request import Tier
 from wanvideo.runtime import calibration as module
 from wanvideo.runtime.calibration import calibrated, load_calibration, measure_calibration, save_calibration
 from wanvideo.runtime.machine import H100, KNOWN, PROFILES, Calibration, Machine, predict
@@ -61,10 +69,10 @@ def test_it_is_measured_once(tmp_path: Path, measurements: list[Machine]) -> Non
         "",
         "{",
         "[]",
-        '{"version": 2, "machines": {}}',
-        '{"version": 1, "machines": []}',
-        '{"version": 1, "machines": {"KEY": 5}}',
-        '{"version": 1, "machines": {"KEY": {"name": "x", "measured": true}}}',
+        '{"version": 1, "machines": {"KEY": WHOLE}}',
+        '{"version": 2, "machines": []}',
+        '{"version": 2, "machines": {"KEY": 5}}',
+        '{"version": 2, "machines": {"KEY": {"name": "x", "measured": true}}}',
         "WITH bf16_tflops = 0",
         "WITH bf16_tflops = -1",
         'WITH bf16_tflops = "fast"',
@@ -85,7 +93,8 @@ def test_a_file_that_is_no_use_is_measured_anew_and_replaced(
         name, value = content.removeprefix("WITH ").split(" = ")
         whole["machines"][key][name] = json.loads(value)
         content = json.dumps(whole)
-    path.write_text(content.replace("KEY", key), "utf-8")
+    content = content.replace('"KEY"', json.dumps(key)).replace("WHOLE", json.dumps(whole["machines"][key]))
+    path.write_text(content, "utf-8")
     assert load_calibration(path, GPU) is None
     assert calibrated(GPU, path) == RATES
     assert load_calibration(path, GPU) == RATES
@@ -132,6 +141,43 @@ def test_an_unknown_card_gets_a_guess_that_says_so() -> None:
     assert recent.attention_8bit_tflops > recent.attention_tflops
 
 
+def test_attention_is_timed_as_each_tier_runs_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    calls: list[bool] = []
+
+    def attention(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+        fast = Backend.EIGHT_BIT in kernels._wanted.get()
+        time.sleep(0.5 if not calls else 0.002 if fast else 0.008)  # the first call compiles
+        calls.append(fast)
+        return q
+
+    monkeypatch.setattr(kernels, "attention", attention)
+    cpu, flop = torch.device("cpu"), 4 * 1024**2 * 128
+    exact, fast = (
+        module._attention(cpu, torch.float32, tier, heads=1, tokens=1024) for tier in (Tier.EXACT, Tier.FAST)
+    )
+    assert flop / 0.1 < 1e12 * exact <= flop / 0.008
+    assert fast > 1.5 * exact
+    assert set(calls) == {False, True}
+
+
+@pytest.mark.parametrize("has_fp8", [True, False])
+def test_8_bit_products_are_timed_with_a_scale_for_each_row(monkeypatch: pytest.MonkeyPatch, has_fp8: bool) -> None:
+    multiplied: list[Rounded] = []
+    product = eight_bit.multiply
+
+    def multiply(x: Rounded, weight: Tensor, scale: Tensor, bias: Tensor | None) -> Tensor:
+        multiplied.append(x)
+        assert scale.shape == (64, 1)
+        return product(x, weight, scale, bias)
+
+    monkeypatch.setattr(eight_bit, "multiply", multiply)
+    rate = module._8bit_matmul(torch.device("cpu"), torch.float32, 64, has_fp8=has_fp8)
+    assert rate is not None
+    assert rate > 0
+    assert {x.values.dtype for x in multiplied} == {torch.float8_e4m3fn if has_fp8 else torch.int8}
+    assert multiplied[0].scale.shape == (64, 1)
+
+
 @pytest.mark.gpu
 def test_a_gpu_is_measured() -> None:
     from wanvideo.runtime.hardware import this_machine
@@ -141,5 +187,7 @@ def test_a_gpu_is_measured() -> None:
     assert measured.measured
     assert measured.name == machine.gpu
     assert measured.bf16_tflops > 10
+    # Where no 8-bit attention works, the fast tier has the same one.
+    assert measured.attention_8bit_tflops > 0.9 * measured.attention_tflops
     assert measured.memory_gbs > measured.h2d_gbs > 1
     assert measured.vae_tflops < measured.bf16_tflops

@@ -8,7 +8,7 @@ from tests.runtime.vae_peak import peak_bytes
 from wanvideo.models.config import VAE_2_1, VAE_2_2, VAEConfig
 from wanvideo.models.vae import WanVAE
 from wanvideo.runtime.fused_vae import FusedDecoder, FusedEncoder
-from wanvideo.runtime.memory_model import encode_bytes
+from wanvideo.runtime.memory_model import MemoryModel, encode_bytes
 from wanvideo.runtime.tiles import smaller, tilings
 from wanvideo.runtime.vae_memory import activations, decode_bytes, weight_count
 
@@ -53,6 +53,25 @@ def test_the_estimate_is_what_an_encode_has_alive(
     video = torch.empty(1, 3, 9, height, width, device="meta")
     alive = peak_bytes(monkeypatch, lambda: encoder.encode(video))
     assert alive < encode_bytes(config, height, width, name, None) < 1.2 * alive
+
+
+@pytest.mark.parametrize(("config", "height", "width"), SIZES)
+def test_without_kernels_a_coder_takes_more_by_what_the_model_says(
+    monkeypatch: pytest.MonkeyPatch, config: VAEConfig, height: int, width: int
+) -> None:
+    vae, model = on_meta(config).float(), MemoryModel()
+    decoder, cells = FusedDecoder(vae), (height // config.spatial_stride, width // config.spatial_stride)
+    latents = torch.empty(1, config.z_dim, 4, *cells, device="meta")
+
+    def decode() -> None:
+        for chunk in decoder.stream(latents):
+            del chunk
+
+    decoding = peak_bytes(monkeypatch, decode, fused=False)
+    assert 0.97 < decoding / (4 * activations(config, *cells) * model.plain_decode) < 1.001
+    video = torch.empty(1, 3, 9, height, width, device="meta")
+    encoding = peak_bytes(monkeypatch, lambda: FusedEncoder(vae).encode(video), fused=False)
+    assert 0.85 < encoding / (encode_bytes(config, height, width, "float32", None) * model.plain_encode) < 1.001
 
 
 @pytest.mark.parametrize(("config", "height", "width"), SIZES)

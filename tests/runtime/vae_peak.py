@@ -47,14 +47,14 @@ class Alive(TorchDispatchMode):
         self.now -= size
 
 
-def peak_bytes(monkeypatch: pytest.MonkeyPatch, run: Callable[[], object]) -> int:
-    """The most bytes alive at once of what `run` makes."""
+def peak_bytes(monkeypatch: pytest.MonkeyPatch, run: Callable[[], object], *, fused: bool = True) -> int:
+    """The most bytes alive at once of what `run` makes; not `fused`: without our kernels."""
     silent = ModuleType("wanvideo.kernels.vae_triton")
     for name in ("norm_silu_triton", "add_triton_", "add_averaged_triton_", "join_phases_triton"):
         setattr(silent, name, lambda *_: None)
     with monkeypatch.context() as patch:
         patch.setitem(sys.modules, silent.__name__, silent)
-        patch.setattr(kernels, "_use_triton", lambda x: x.device.type == "meta")
+        patch.setattr(kernels, "_use_triton", lambda x: fused and x.device.type == "meta")
         patch.setattr(F, "conv3d", partial(_convolution, layout=torch.channels_last_3d))
         patch.setattr(F, "conv2d", partial(_convolution, layout=torch.channels_last))
         patch.setattr(F, "scaled_dot_product_attention", lambda q, _k, _v: torch.empty_like(q))

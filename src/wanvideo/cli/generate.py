@@ -116,7 +116,10 @@ def generate(
     ] = LoraPolicy.WARN,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")] = "auto",
     dtype: Annotated[
-        str | None, typer.Option(help="bfloat16 or float32. Default: bfloat16 on a GPU, float32 on the CPU.")
+        str | None,
+        typer.Option(
+            help="bfloat16, float16 or float32. Default: bfloat16 on a GPU (float16 before Ampere), float32 on the CPU."
+        ),
     ] = None,
     tile: Annotated[
         int | None,

@@ -9,10 +9,11 @@ import typer
 from wanvideo.cli.environment import places
 from wanvideo.cli.models import model_names, size
 from wanvideo.cli.output import FAILED, Output, table
-from wanvideo.cli.values import parse_bytes, parse_size, whole
+from wanvideo.cli.values import number, parse_bytes, parse_size, whole
 from wanvideo.errors import InvalidRequest
 from wanvideo.families.plan import Alternative, Forecast
 from wanvideo.request import Phase, Tier
+from wanvideo.runtime.architecture import Work
 from wanvideo.runtime.machine import PROFILES
 from wanvideo.runtime.memory_model import MemoryModel
 from wanvideo.runtime.placement import MemoryPlan, Placement, Source
@@ -56,6 +57,9 @@ def plan(
             "name a -lightning model."
         ),
     ] = Tier.EXACT,
+    step_cache: Annotated[
+        float | None, typer.Option(parser=number, metavar="X", help="As for `wan generate`, such as 0.05. Lossy.")
+    ] = None,
     image: Annotated[bool, typer.Option("--image", help="The video begins with a picture.")] = False,
     memory_limit: Annotated[
         str | None, typer.Option(metavar="SIZE", help="Of GPU memory, such as 12GiB. Default: all that is free.")
@@ -92,6 +96,7 @@ def plan(
         steps=steps,
         variant=variant,
         tier=tier,
+        step_cache=step_cache,
         image=image,
         device=device,
         memory_limit=None if memory_limit is None else parse_bytes(memory_limit),
@@ -116,7 +121,7 @@ def _text(forecast: Forecast) -> str:
     there = "" if forecast.on_disk else ", not on disk yet"
     rows: dict[str, object] = {
         "video": f"{forecast.model} ({forecast.precision}{there}), {work.width}x{work.height}, {frames}, "
-        f"{work.steps} steps{', two passes each' if work.guided else ''}, tier {forecast.tier}",
+        f"{work.steps} steps{', two passes each' if work.guided else ''}{_cached(work)}, tier {forecast.tier}",
         "computer": _computer(forecast),
     }
     if on_gpu:
@@ -130,6 +135,8 @@ def _text(forecast: Forecast) -> str:
     pinned = f", {size(decided.pinned_bytes)} of it pinned" if decided.pinned_bytes else ""
     rows["host memory"] = f"{size(decided.host_bytes)}{pinned}, of {size(machine.host_available)} available"
     rows["time"] = f"{duration(decided.seconds)}: {', '.join(_phases(decided))}"
+    if forecast.quality:
+        rows["quality"] = "; ".join(f"{each.setting}: {each}" for each in forecast.quality)
     rates = "predicted from rates " if decided.rates.startswith("measured") else ""
     rows["numbers"] = f"memory is predicted; time is {rates}{decided.rates}"
     lines = [table(rows)]
@@ -138,10 +145,18 @@ def _text(forecast: Forecast) -> str:
     if not decided.fits:
         lines += ["", f"It does not fit: {size(decided.short_bytes)} are missing."]
         fitting = [each for each in forecast.alternatives if each.plan.fits]
-        lines += ["What would fit:", *map(_alternative, fitting)] if fitting else ["No smaller video fits either."]
+        offered = [_alternative(forecast, each) for each in fitting]
+        lines += ["What would fit:", *offered] if fitting else ["No smaller video fits either."]
     elif forecast.alternatives:
-        lines += ["", "Instead:", *map(_alternative, forecast.alternatives)]
+        lines += ["", "Instead:", *(_alternative(forecast, each) for each in forecast.alternatives)]
     return "\n".join(lines)
+
+
+def _cached(work: Work) -> str:
+    if work.step_cache is None:
+        return ""
+    count = f", of which about {100 * work.computed:.0f} % are computed" if work.computed < 1 else ""
+    return f", step cache {work.step_cache:g} (lossy){count}"
 
 
 def _computer(forecast: Forecast) -> str:
@@ -190,12 +205,14 @@ def _phases(decided: MemoryPlan) -> Iterator[str]:
     return (f"{PHASES[phase.phase]} {duration(phase.seconds)}" for phase in decided.phases)
 
 
-def _alternative(other: Alternative) -> str:
+def _alternative(forecast: Forecast, other: Alternative) -> str:
     decided = other.plan
     vae = f", decoded in tiles of {decided.vae.tiles}" if decided.vae.tiles else ""
     streamed = f", {decided.transformer.streamed} blocks streamed" if decided.transformer.streamed else ""
     fits = "" if decided.fits else f" (does not fit: {size(decided.short_bytes)} are missing)"
-    return f"- {other.change}: {size(decided.peak_bytes)}, {duration(decided.seconds)}{streamed}{vae}{fits}"
+    new = [each for each in other.quality if each not in forecast.quality]
+    quality = "".join(f"; {each.setting}: {each}" for each in new)
+    return f"- {other.change}: {size(decided.peak_bytes)}, {duration(decided.seconds)}{streamed}{vae}{fits}{quality}"
 
 
 def duration(seconds: float) -> str:
@@ -221,8 +238,15 @@ def _facts(forecast: Forecast) -> dict[str, object]:
         "work": asdict(forecast.work),
         "adjustments": [asdict(each) for each in forecast.adjustments],
         **_plan_facts(forecast.plan),
+        "quality": [asdict(each) for each in forecast.quality],
         "alternatives": [
-            {"change": each.change, "work": asdict(each.work), **_plan_facts(each.plan)}
+            {
+                "change": each.change,
+                "model": each.model,
+                "work": asdict(each.work),
+                "quality": [asdict(quality) for quality in each.quality],
+                **_plan_facts(each.plan),
+            }
             for each in forecast.alternatives
         ],
     }

@@ -13,6 +13,7 @@ import typer
 
 from wanvideo.cli.environment import NAME_TEMPLATE_VARIABLE
 from wanvideo.cli.output import Output, UsageFault, many
+from wanvideo.cli.where import client_of_server
 from wanvideo.errors import Cancelled, JobNotFound
 from wanvideo.media.naming import USUAL, NameTemplate
 
@@ -58,7 +59,7 @@ def list_(
     from wanvideo.cli.board import line, order
 
     output = Output(json=json)
-    with _client() as client:
+    with client_of_server() as client:
         found = client.queue(limit=1)
         jobs = sorted(_listed(client, status, limit), key=order)
     output.event(
@@ -84,7 +85,7 @@ def watch(
 ) -> None:
     """Watch the queue live, or one job to its end."""
     output = Output(json=json)
-    with _client() as client:
+    with client_of_server() as client:
         if job is None:
             _watch_all(output, client)
         else:
@@ -125,7 +126,7 @@ def favour(
     from wanvideo.cli.board import short
 
     output = Output(json=json)
-    with _client() as client:
+    with client_of_server() as client:
         for found in [_found(client, job) for job in jobs]:
             client.favour(found.id, not off)
             output.event("favoured", job=found.id, favourite=not off)
@@ -142,7 +143,7 @@ def move(
     """Move a job that waits to another place in the queue."""
     if (to in ("before", "after")) != (other is not None):
         raise UsageFault("a job is moved `first`, `last`, `before OTHER` or `after OTHER`")
-    with _client() as client:
+    with client_of_server() as client:
         beside = None if other is None else _found(client, other).id
         _say(Output(json=json), "moved", client.move(_found(client, job).id, to, beside))
 
@@ -151,7 +152,7 @@ def move(
 def pause(json: Json = False) -> None:
     """Let no further job begin; what runs goes on."""
     output = Output(json=json)
-    with _client() as client:
+    with client_of_server() as client:
         client.pause()
     output.event("paused", paused=True)
     output.result("the queue is paused")
@@ -161,7 +162,7 @@ def pause(json: Json = False) -> None:
 def resume(json: Json = False) -> None:
     """Let jobs begin again."""
     output = Output(json=json)
-    with _client() as client:
+    with client_of_server() as client:
         client.resume()
     output.event("paused", paused=False)
     output.result("the queue goes on")
@@ -184,7 +185,7 @@ def fetch(
 
     output = Output(json=json)
     check_out(out)
-    with _client() as client:
+    with client_of_server() as client:
         path = bring(client, _found(client, job), out, NameTemplate(name_template))
     output.event("done", path=path.absolute())
     output.result(str(path))
@@ -199,7 +200,7 @@ def clear(
     from wanvideo.cli.downloads import somebody_there
 
     output = Output(json=json)
-    with _client() as client:
+    with client_of_server() as client:
         found = client.queue(limit=1)
         ended = found.completed_tasks + found.failed_tasks + found.cancelled_tasks
         jobs, videos = many(ended, "job"), many(found.completed_tasks, "video")
@@ -215,13 +216,6 @@ def clear(
 
 
 # --- what they share -------------------------------------------------------------------------------------------------
-
-
-def _client() -> "Client":
-    """Loaded when it is wanted, since every command would wait for it. Raises NoServer."""
-    from wanvideo.client import Client
-
-    return Client()
 
 
 def _listed(client: "Client", status: Status | None, limit: int) -> "Iterator[Job]":
@@ -248,7 +242,7 @@ def _found(client: "Client", text: str) -> "Job":
 
 def _each(jobs: list[str], what: str, change: "Callable[[Client, str], Job]", *, json: bool) -> None:
     output = Output(json=json)
-    with _client() as client:
+    with client_of_server() as client:
         # All are looked up before one is changed, so that a wrong name changes nothing.
         for found in [_found(client, job) for job in jobs]:
             _say(output, what, change(client, found.id))

@@ -10,7 +10,7 @@ from wanvideo.cli.values import existing
 from wanvideo.media.output import STILL_SUFFIXES
 
 if TYPE_CHECKING:
-    from wanvideo.client import Server
+    from wanvideo.client import Client, Server
 
 SERVED_STILL: Final = ".png"  # what a server makes of one frame
 
@@ -19,6 +19,13 @@ SERVED_STILL: Final = ".png"  # what a server makes of one frame
 class Place:
     server: "Server | None"  # None: this process
     said: str  # which, and why
+
+
+def client_of_server() -> "Client":
+    """Loaded when it is wanted, since every command would wait for it. Raises NoServer."""
+    from wanvideo.client import Client
+
+    return Client()
 
 
 def place_of(job: Job) -> Place:

@@ -11,9 +11,10 @@ import typer
 from wanvideo.cli.environment import debugging, hubs, lora_library, places
 from wanvideo.cli.output import Output
 from wanvideo.cli.serve import settings_of
+from wanvideo.cli.where import client_of_server
 
 if TYPE_CHECKING:
-    from wanvideo.client import Client, Worker
+    from wanvideo.client import Worker
     from wanvideo.server.node import Node
     from wanvideo.server.settings import Settings
 
@@ -35,7 +36,7 @@ def worker() -> None:
 def list_(json: Json = False) -> None:
     """List the workers of the running server: what they do, and why one does not."""
     output = Output(json=json)
-    with _client() as client:
+    with client_of_server() as client:
         found = client.workers()
     for each in found:
         output.event("worker", **asdict(each))
@@ -52,21 +53,21 @@ def add(
     json: Json = False,
 ) -> None:
     """Give the running server one more worker, until it stops."""
-    with _client() as client:
+    with client_of_server() as client:
         _told(client.add_worker(devices, models=_names(models), memory_limit_gb=memory), "added", json=json)
 
 
 @app.command("limit")
 def limit(name: Name, models: Models = "", memory: Memory = None, json: Json = False) -> None:
     """Say what a worker takes, from its next job on; without options, it takes all."""
-    with _client() as client:
+    with client_of_server() as client:
         _told(client.limit_worker(name, models=_names(models), memory_limit_gb=memory), "limited", json=json)
 
 
 @app.command("return")
 def return_(name: Name, json: Json = False) -> None:
     """Let a worker that was taken out have jobs again."""
-    with _client() as client:
+    with client_of_server() as client:
         _told(client.return_worker(name), "returned", json=json)
 
 
@@ -78,7 +79,7 @@ def remove(
 ) -> None:
     """Let a worker go, when it has done its job."""
     output = Output(json=json)
-    with _client() as client:
+    with client_of_server() as client:
         client.remove_worker(name, now=now)
     output.event("removed", name=name, now=now)
     output.result(f"{name} goes {'now' if now else 'when it has done its job'}")
@@ -109,13 +110,6 @@ def _line(worker: "Worker") -> str:
 
 def _names(text: str) -> list[str]:
     return [name.strip() for name in text.split(",") if name.strip()]
-
-
-def _client() -> "Client":
-    """Loaded when it is wanted, since every command would wait for it. Raises NoServer."""
-    from wanvideo.client import Client
-
-    return Client()
 
 
 @app.command("join")

@@ -211,7 +211,7 @@ def remove_worker(name: str, now: bool) -> Call[str]:
 
 def plan(request: GenerationRequest, options: Options) -> Call[Plan]:
     asked = _asked(request, options)
-    known = ("model_type", "variant", "resolution", "frames", "seconds", "steps", "tier")
+    known = ("model_type", "variant", "resolution", "frames", "seconds", "steps", "tier", "step_cache")
     body = {name: asked[name] for name in known if name in asked} | {"image": request.image is not None}
     return Call(method="POST", path=f"{API}/generation/plan", kind=Plan, body=body)
 

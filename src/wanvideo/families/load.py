@@ -47,7 +47,8 @@ def load(
     variant: which form of the model, if several are on disk: a precision such as "fp8" or "q4_k_m", or a word in the
     names of its files. By default the best one. What is stored quantised stays so in memory.
     device: "auto" (a CUDA device if there is one), "cpu", "cuda", "cuda:1".
-    dtype: of the text encoder and the transformers, by default bfloat16 on CUDA and float32 on the CPU.
+    dtype: of the text encoder and the transformers, by default bfloat16 on CUDA, float16 on GPUs before Ampere, and
+        float32 on the CPU. With float16 the text encoder computes in bfloat16.
     vae_dtype: of the autoencoder, by default float32, as in the official code; bfloat16 on CUDA with the tier fast.
     roots: folders that hold models, one folder each, besides the cache of the Hugging Face hub.
     tile: side in pixels of the tiles that the autoencoder works in; None: the whole picture at once, if it fits.

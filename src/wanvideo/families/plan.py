@@ -10,8 +10,9 @@ from wanvideo.families.choose import named, named_tier, usual_places
 from wanvideo.families.obtain import named_variant
 from wanvideo.families.registry import Registry, installed_families
 from wanvideo.families.wan import WanModel
-from wanvideo.pipelines.alternatives import alternatives_to, smaller_and_smaller
+from wanvideo.pipelines.alternatives import alternatives_to, smaller_and_smaller, with_step_cache
 from wanvideo.pipelines.architecture import architecture_in_catalog, architecture_of, work_of
+from wanvideo.pipelines.lossy import Quality, lossy
 from wanvideo.request import Adjustment, GenerationRequest, ResolvedRequest, Tier
 from wanvideo.runtime.architecture import Architecture, Work
 from wanvideo.runtime.calibration import calibrated, usual_calibration_file
@@ -19,7 +20,7 @@ from wanvideo.runtime.hardware import this_machine
 from wanvideo.runtime.machine import Calibration, Machine, profile, together
 from wanvideo.runtime.placement import MemoryPlan
 from wanvideo.runtime.plan import plan as place
-from wanvideo.weights.catalog import ModelSpec
+from wanvideo.weights.catalog import ModelSpec, presets_of
 from wanvideo.weights.pick import Hardware, pick_variant
 from wanvideo.weights.places import Places
 
@@ -32,9 +33,11 @@ class Alternative:
     """The same video in another way, and what that takes."""
 
     change: str  # in words: "832x480 instead of 1280x720"
+    model: str  # the same, or one in fewer steps
     tier: Tier
     work: Work
     plan: MemoryPlan
+    quality: tuple[Quality, ...] = ()  # of what is lossy in it, as far as it was measured
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,6 +53,7 @@ class Forecast:
     plan: MemoryPlan
     adjustments: tuple[Adjustment, ...]
     alternatives: tuple[Alternative, ...]
+    quality: tuple[Quality, ...] = ()  # of what is lossy in it, as far as it was measured
 
     @property
     def tier(self) -> Tier:
@@ -69,6 +73,7 @@ def plan(
     steps: int | None = None,
     variant: str | None = None,
     tier: Tier | str = Tier.EXACT,
+    step_cache: float | None = None,
     image: bool = False,
     device: str = "auto",
     memory_limit: int | None = None,
@@ -82,6 +87,7 @@ def plan(
     What is not said gets the model's default. The model need not be on disk.
 
     variant: its form; by default the best one on disk, else what suits the machine.
+    step_cache: as in a request; how many steps it leaves is taken from the demo models.
     image: the video begins with a picture, which has to be encoded. Models that need one always get it.
     device: "auto", "cpu", "cuda" or "cuda:1".
     memory_limit: bytes of GPU memory that may be used.
@@ -96,18 +102,30 @@ def plan(
     where = together(_machine(device, memory_limit, machine), gpus)
     families = installed_families()
     spec, architecture, on_disk = _subject(name_or_folder, usual_places(roots), variant, where, families)
-    resolved = _resolved(families, spec, width, height, frames, steps, image=image)
+    wish = _Wish(width=width, height=height, frames=frames, image=image)
+    resolved = _resolved(families, spec, wish, steps, step_cache)
     work = _with_preset(work_of(spec, resolved), spec)
     known = rates or calibrated(where, usual_calibration_file())
     decided = place(architecture, work, where, known, tier=tier)
 
-    def other(change: str, work: Work, tier: Tier) -> Alternative:
-        return Alternative(change=change, tier=tier, work=work, plan=place(architecture, work, where, known, tier=tier))
+    def quality_of(model: ModelSpec, work: Work, plan: MemoryPlan) -> tuple[Quality, ...]:
+        tiles = plan.vae.tiles is not None
+        return tuple(lossy(model, plan.tier, step_cache=work.step_cache, steps=work.steps, tiles=tiles))
 
-    changes = alternatives_to(spec, work, tier, on_gpu=where.gpu is not None)
-    alternatives = [other(*change) for change in changes]
+    def other(change: str, work: Work, tier: Tier, model: ModelSpec = spec) -> Alternative:
+        plan = place(architecture, work, where, known, tier=tier)
+        quality = quality_of(model, work, plan)
+        return Alternative(change=change, model=model.id, tier=tier, work=work, plan=plan, quality=quality)
+
+    alternatives = [other(*change) for change in alternatives_to(spec, work, tier, on_gpu=where.gpu is not None)]
     if not decided.fits and not any(each.plan.fits for each in alternatives):
         alternatives = _largest_that_fits([other(*change) for change in smaller_and_smaller(spec, work, tier)])
+    quicker = [other(*change) for change in with_step_cache(spec, work, tier)]
+    for preset in presets_of(spec):
+        fewer = _with_preset(work_of(preset, _resolved(families, preset, wish, None, None)), preset)
+        change = f"{preset.id}, in {fewer.steps} steps, whose quality was not measured"
+        quicker.append(other(change, fewer, tier, preset))
+    alternatives += [each for each in quicker if each.plan.fits or decided.fits]
     return Forecast(
         model=spec.id,
         precision=architecture.precision,
@@ -118,6 +136,7 @@ def plan(
         plan=decided,
         adjustments=resolved.adjustments,
         alternatives=tuple(alternatives),
+        quality=quality_of(spec, work, decided),
     )
 
 
@@ -165,24 +184,28 @@ def _subject(
     return model.entry, architecture_of(model.folder, model.entry.base or model.entry.id), True
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Wish:
+    """What is asked for of the picture. None: the model's default."""
+
+    width: int | None
+    height: int | None
+    frames: int | None
+    image: bool
+
+
 def _resolved(
-    families: Registry,
-    spec: ModelSpec,
-    width: int | None,
-    height: int | None,
-    frames: int | None,
-    steps: int | None,
-    *,
-    image: bool,
+    families: Registry, spec: ModelSpec, wish: _Wish, steps: int | None, step_cache: float | None
 ) -> ResolvedRequest:
     """The request as the model would run it; a gray picture stands for the one that it begins with."""
     from PIL import Image
 
     defaults = spec.defaults
-    picture = Image.new("RGB", (defaults.width, defaults.height)) if image or spec.requires_image else None
+    picture = Image.new("RGB", (defaults.width, defaults.height)) if wish.image or spec.requires_image else None
     request = GenerationRequest(
-        prompt="a plan", image=picture, width=width, height=height, frames=frames, steps=steps, seed=0
-    )
+        prompt="a plan", image=picture, width=wish.width, height=wish.height, frames=wish.frames, steps=steps,
+        step_cache=step_cache, seed=0,
+    )  # fmt: skip
     return families.adapt(spec, request)
 
 

@@ -13,6 +13,7 @@ FP8: Final = torch.float8_e4m3fn
 INT8: Final = torch.int8
 LARGEST: Final = {FP8: 448.0, INT8: 127.0}
 _AT_ONCE: Final = 8192  # rows whose sums exist at a time
+_AT_ONCE_PLAIN: Final = 2048  # where float32 copies of them exist as well
 _LEAST: Final = 17  # rows that PyTorch multiplies on a GPU
 
 
@@ -36,6 +37,11 @@ def round_rows(x: Tensor, kind: torch.dtype, *, dtype: torch.dtype | None = None
         from wanvideo.kernels.eight_bit_triton import round_rows_triton
 
         return Rounded(*round_rows_triton(x, kind, gelu=gelu), dtype)
+    if x[..., 0].numel() > _AT_ONCE_PLAIN:
+        pieces = x.flatten(0, -2).split(_AT_ONCE_PLAIN)
+        parts = [round_rows(piece, kind, dtype=dtype, gelu=gelu) for piece in pieces]
+        values, scale = (torch.cat([getattr(part, name) for part in parts]) for name in ("values", "scale"))
+        return Rounded(values.unflatten(0, x.shape[:-1]), scale.unflatten(0, x.shape[:-1]), dtype)
     wide = x.float()
     if gelu:
         wide = F.gelu(wide, approximate="tanh")
@@ -67,7 +73,7 @@ def int8_product(
     The sums are whole numbers of 32 bits, which exist for some rows at a time.
     """
     out = torch.empty((rows.shape[0], weight.shape[0]), dtype=dtype, device=rows.device)
-    parts = -(-rows.shape[0] // _AT_ONCE)
+    parts = -(-rows.shape[0] // (_AT_ONCE if has_kernel(row_scale) else _AT_ONCE_PLAIN))
     pieces = zip(rows.tensor_split(parts), row_scale.tensor_split(parts), out.tensor_split(parts), strict=True)
     for piece, piece_scale, target in pieces:
         count = piece.shape[0]

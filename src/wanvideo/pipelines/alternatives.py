@@ -4,13 +4,13 @@ from collections.abc import Iterator
 from dataclasses import replace
 from typing import Final, TypeAlias
 
+from wanvideo.pipelines.lossy import FEW_STEPS, USUAL_STEP_CACHE, computed_share
 from wanvideo.pipelines.size import Size, nearest_legal
 from wanvideo.request import Tier
 from wanvideo.runtime.architecture import Work
 from wanvideo.weights.catalog import ModelSpec
 
 SMALL: Final = Size(832, 480)  # what larger sizes may be exchanged for
-FAST_QUALITY: Final = "demo models: 39 and 30 dB to exact"  # docs/quality.md
 
 Change: TypeAlias = tuple[str, Work, Tier]  # in words, and what is asked for then
 
@@ -19,13 +19,23 @@ def alternatives_to(spec: ModelSpec, work: Work, tier: Tier, *, on_gpu: bool) ->
     """One thing changed: the tier, the size, the length."""
     if on_gpu:
         other = Tier.FAST if tier is Tier.EXACT else Tier.EXACT
-        differs = f"whose picture differs ({FAST_QUALITY})" if other is Tier.FAST else "the official precision"
+        differs = "whose picture differs" if other is Tier.FAST else "the official precision"
         yield f"tier {other}, {differs}", work, other
     smaller = _smaller(spec, work)
     if smaller is not None:
         yield f"{smaller.width}x{smaller.height}", smaller, tier
     if (fewer := _with_frames(work, _half(work.frames))).frames < work.frames:
         yield f"{fewer.frames} frame{'s' if fewer.frames > 1 else ''}", fewer, tier
+
+
+def with_step_cache(spec: ModelSpec, work: Work, tier: Tier) -> Iterator[Change]:
+    """Fewer steps computed, in the same memory; or all of them again."""
+    if work.step_cache is not None:
+        yield "no step cache, all steps computed", replace(work, step_cache=None, computed=1.0), tier
+    elif work.steps >= FEW_STEPS:
+        share = computed_share(spec, USUAL_STEP_CACHE, work.steps)
+        cached = replace(work, step_cache=USUAL_STEP_CACHE, computed=share)
+        yield f"step cache {USUAL_STEP_CACHE:g}, about {100 * share:.0f} % of the steps computed", cached, tier
 
 
 def smaller_and_smaller(spec: ModelSpec, work: Work, tier: Tier) -> Iterator[Change]:

@@ -8,6 +8,7 @@ from typing import Final
 
 from wanvideo.errors import InvalidRequest, ModelMismatch, ModelMissing
 from wanvideo.models.config import TextEncoderConfig, TransformerConfig
+from wanvideo.pipelines.lossy import computed_share
 from wanvideo.request import ResolvedRequest, Task
 from wanvideo.runtime.architecture import (
     VAE_PARAMETERS,
@@ -108,6 +109,8 @@ def work_of(spec: ModelSpec, request: ResolvedRequest) -> Work:
         # Beside the first frame, the A14B models encode a whole clip of gray.
         encoded_frames=(1 if spec.image_in_latents else request.frames) if with_image else 0,
         lora_bytes=max(high, low if spec.experts == 2 else 0),
+        step_cache=request.step_cache,
+        computed=computed_share(spec, request.step_cache, request.steps),
     )
 
 

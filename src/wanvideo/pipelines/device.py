@@ -7,8 +7,9 @@ from typing import Final
 import torch
 
 from wanvideo.errors import InvalidRequest
+from wanvideo.runtime.machine import BF16
 
-DTYPES: Final = {"float32": torch.float32, "bfloat16": torch.bfloat16}
+DTYPES: Final = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 
 
 def pick_device(name: str | None) -> torch.device:
@@ -28,12 +29,34 @@ def pick_device(name: str | None) -> torch.device:
     return device
 
 
+def usual_dtype(device: torch.device) -> torch.dtype:
+    """Of transformers: 16 bits that the GPU multiplies, and on a CPU float32 (docs/decisions/0013)."""
+    if device.type != "cuda":
+        return torch.float32
+    return torch.bfloat16 if torch.cuda.get_device_capability(device) >= BF16 else torch.float16
+
+
+@contextmanager
+def float32_sums(dtype: torch.dtype) -> Iterator[None]:
+    """If that is float16, let products add up in float32 alone while the block runs; PyTorch may do otherwise."""
+    if dtype is not torch.float16:
+        yield
+        return
+    matmul = torch.backends.cuda.matmul
+    before = matmul.allow_fp16_reduced_precision_reduction
+    matmul.allow_fp16_reduced_precision_reduction = False
+    try:
+        yield
+    finally:
+        matmul.allow_fp16_reduced_precision_reduction = before
+
+
 def pick_dtype(value: str | torch.dtype | None, default: torch.dtype) -> torch.dtype:
     if value is None:
         return default
     dtype = DTYPES.get(str(value).removeprefix("torch."))
     if dtype is None:
-        raise InvalidRequest(f"dtype {value} cannot be used: there are {' and '.join(DTYPES)}")
+        raise InvalidRequest(f"dtype {value} cannot be used: there are {', '.join(DTYPES)}")
     return dtype
 
 

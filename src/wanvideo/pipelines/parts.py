@@ -228,7 +228,9 @@ class Parts:
         return encoder
 
     def _read_text_encoder(self, where: torch.device) -> UMT5Encoder:
-        return load_text_encoder(self.folder.text_encoder, device=where, dtype=self.dtype)
+        # Its numbers go beyond the largest of float16 (docs/decisions/0013).
+        dtype = torch.bfloat16 if self.dtype is torch.float16 else self.dtype
+        return load_text_encoder(self.folder.text_encoder, device=where, dtype=dtype)
 
     def _read_vae(self, where: torch.device, dtype: torch.dtype) -> WanVAE:
         return load_vae(self.folder.vae, device=where, dtype=dtype)

@@ -25,7 +25,7 @@ from wanvideo.pipelines.base import VideoPipeline
 from wanvideo.pipelines.clock import Clock
 from wanvideo.pipelines.conditioning import Condition, covered, fitted, grey_between, known_frames
 from wanvideo.pipelines.denoise import Embeddings, Sampling, Transformer, denoise, initial_noise, initial_state
-from wanvideo.pipelines.device import limited_memory, pick_device, pick_dtype
+from wanvideo.pipelines.device import float32_sums, limited_memory, pick_device, pick_dtype, usual_dtype
 from wanvideo.pipelines.events import Adjusted, Event, Frames, Planned, Resolved
 from wanvideo.pipelines.memory import count_weights
 from wanvideo.pipelines.parts import Parts
@@ -98,12 +98,12 @@ class Pipeline(VideoPipeline):
         self._parts = Parts(
             folder,
             device=where,
-            dtype=pick_dtype(dtype, torch.bfloat16 if where.type == "cuda" else torch.float32),
+            dtype=pick_dtype(dtype, usual_dtype(where)),
             vae_dtype=pick_dtype(vae_dtype, torch.float32),
             tier=tier,
         )
         if tier is Tier.FAST and where.type == "cuda":
-            _require_bfloat16(self._parts.dtype)
+            _require_16_bits(self._parts.dtype)
         self._vae_dtype = None if vae_dtype is None else str(self._parts.vae_dtype).removeprefix("torch.")
         self.tier, self.memory_limit = tier, memory_limit
         self._colours: LatentColours | None = None
@@ -175,7 +175,7 @@ class Pipeline(VideoPipeline):
         if plan is not None:
             yield Planned(plan=plan)
         try:
-            with limited_memory(self.device, self.memory_limit):
+            with limited_memory(self.device, self.memory_limit), float32_sums(self.dtype):
                 latents = yield from self._latents(run, resume)
                 yield from self._decode(run, latents)
         except torch.OutOfMemoryError as error:
@@ -382,9 +382,9 @@ class Pipeline(VideoPipeline):
             yield Remedy(change=change, plan=None if machine is None else self._plan_for(other, tier, machine))
 
 
-def _require_bfloat16(dtype: torch.dtype) -> None:
-    if dtype is not torch.bfloat16:
-        raise InvalidRequest(f"tier fast computes in bfloat16 beside 8-bit numbers, not in {dtype}: leave dtype out")
+def _require_16_bits(dtype: torch.dtype) -> None:
+    if dtype.itemsize != 2:
+        raise InvalidRequest(f"tier fast computes in 16 bits beside 8-bit numbers, not in {dtype}: leave dtype out")
 
 
 def _with_cuts(request: ResolvedRequest, tokens: PromptTokens) -> ResolvedRequest:

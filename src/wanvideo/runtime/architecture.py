@@ -93,6 +93,8 @@ class Work:
     guided: bool = True  # two forwards a step, one for each prompt
     encoded_frames: int = 0  # frames that the autoencoder encodes: none without an image
     lora_bytes: int = 0  # in memory, of the LoRAs of one transformer
+    step_cache: float | None = None  # its threshold
+    computed: float = 1.0  # share of the steps that it is expected to leave to be computed
 
     @property
     def area(self) -> int:
@@ -104,7 +106,7 @@ class Work:
 
     @property
     def forwards(self) -> int:
-        return self.steps * self.prompts
+        return max(1, round(self.steps * self.computed)) * self.prompts
 
     def latent_cells(self, vae: VAEConfig) -> int:
         """Latent cells of the clip, each of z_dim numbers."""

@@ -12,12 +12,15 @@ from typing import TYPE_CHECKING, Any, Final
 
 import platformdirs
 
+from wanvideo.request import Tier
 from wanvideo.runtime.machine import BF16, Calibration, Machine, cpu_calibration, predict
 
 if TYPE_CHECKING:
     import torch
 
-_VERSION: Final = 1
+_VERSION: Final = 2
+# Tokens and heads of the attention that is timed: so long that its own rounding to 8 bits hardly counts.
+_LONG: Final = (65_536, 4)
 
 
 # --- kept on disk ----------------------------------------------------------------------------------------------------
@@ -100,15 +103,16 @@ def _calibration(entry: Mapping[str, Any]) -> Calibration | None:
 
 
 def measure_calibration(machine: Machine) -> Calibration:
-    """Measure this computer: a few seconds, and on a GPU up to 1 GiB of its memory, given back afterwards.
+    """Measure this computer, as the engine's own kernels run on it.
 
-    Where the memory for it is not free, predicted rates stay. Raises ModuleNotFoundError without torch.
+    It takes a few seconds, more where kernels have to be compiled, and on a GPU up to 1 GiB of its memory, given back
+    afterwards. Where the memory for it is not free, predicted rates stay. Raises ModuleNotFoundError without torch.
     """
     import torch
 
     processor = _matmul(torch.device("cpu"), torch.float32, 768)
     if machine.gpu is None:
-        attention = _attention(torch.device("cpu"), torch.float32, heads=4, tokens=512)
+        attention = _attention(torch.device("cpu"), torch.float32, Tier.EXACT, heads=4, tokens=512)
         name = platform.processor() or platform.machine() or "this CPU"
         return cpu_calibration(name, tflops=processor, measured=True, attention=attention)
     device = torch.device("cuda", machine.index)
@@ -126,15 +130,13 @@ def _measure_gpu(machine: Machine, device: "torch.device", start: Calibration) -
 
     half = torch.bfloat16 if (machine.capability or (0, 0)) >= BF16 else torch.float16
     bf16 = _matmul(device, half, 8192)
-    attention = _attention(device, half, heads=16, tokens=16384)
-    # No 8-bit attention comes with torch: the gain that is predicted for the card is kept.
-    gain = start.attention_8bit_tflops / start.attention_tflops
+    tokens, heads = _LONG
     return replace(
         start,
         bf16_tflops=bf16,
-        fp8_tflops=_8bit_matmul(device, 8192, has_fp8=machine.has_fp8) or bf16,
-        attention_tflops=attention,
-        attention_8bit_tflops=attention * gain,
+        fp8_tflops=_8bit_matmul(device, half, 8192, has_fp8=machine.has_fp8) or bf16,
+        attention_tflops=_attention(device, half, Tier.EXACT, heads=heads, tokens=tokens),
+        attention_8bit_tflops=_attention(device, half, Tier.FAST, heads=heads, tokens=tokens),
         memory_gbs=_copy(device),
         h2d_gbs=_host_to_device(device),
         vae_tflops=_convolution(device, half),
@@ -142,7 +144,7 @@ def _measure_gpu(machine: Machine, device: "torch.device", start: Calibration) -
 
 
 def _seconds(work: Callable[[], object], device: "torch.device", least: float = 0.15) -> float:
-    """Of one call, the best of several, for about twice `least` seconds."""
+    """Of one call, the best of several, for about twice `least` seconds. What the first call compiles is not in it."""
     import torch
 
     def timed(calls: int) -> float:
@@ -156,7 +158,7 @@ def _seconds(work: Callable[[], object], device: "torch.device", least: float = 
         return (time.perf_counter() - began) / calls
 
     with torch.inference_mode():
-        timed(1)  # kernels are chosen and loaded
+        timed(1)  # kernels are compiled, tested, chosen and loaded
         once = timed(1)
         calls = max(1, min(50, int(least / 3 / max(once, 1e-6))))
         return min(timed(calls) for _ in range(3))
@@ -170,36 +172,37 @@ def _matmul(device: "torch.device", dtype: "torch.dtype", side: int) -> float:
     return 2 * side**3 / _seconds(lambda: a @ b, device) / 1e12
 
 
-def _8bit_matmul(device: "torch.device", side: int, *, has_fp8: bool) -> float | None:
-    """TFLOP/s in float8, or int8 where there is none; None where this torch does not multiply them on this GPU."""
+def _8bit_matmul(device: "torch.device", dtype: "torch.dtype", side: int, *, has_fp8: bool) -> float | None:
+    """TFLOP/s of the tier fast: float8, or int8 where there is none, with a scale for each row, results in `dtype`.
+
+    None where this torch does not multiply them on this GPU.
+    """
     import torch
 
-    a, b = (torch.randn(side, side, device=device) for _ in range(2))
-    if has_fp8:
-        a, b = a.to(torch.float8_e4m3fn), b.to(torch.float8_e4m3fn)
-    else:
-        a, b = a.mul_(30).to(torch.int8), b.mul_(30).to(torch.int8)
-    one = torch.ones((), device=device)
+    from wanvideo.kernels.eight_bit import FP8, INT8, multiply, round_rows
 
-    def work() -> object:
-        if has_fp8:
-            return torch._scaled_mm(a, b.t(), one, one, out_dtype=torch.bfloat16, use_fast_accum=True)
-        return torch._int_mm(a, b.t())
-
+    kind = FP8 if has_fp8 else INT8
     try:
-        return 2 * side**3 / _seconds(work, device) / 1e12
+        with torch.no_grad():  # else no kernel is used
+            x, weight = (round_rows(torch.randn(side, side, device=device, dtype=dtype), kind) for _ in range(2))
+        seconds = _seconds(lambda: multiply(x, weight.values, weight.scale, None), device)
+    except torch.OutOfMemoryError:
+        raise
     except RuntimeError:
         return None
+    return 2 * side**3 / seconds / 1e12
 
 
-def _attention(device: "torch.device", dtype: "torch.dtype", *, heads: int, tokens: int) -> float:
-    """TFLOP/s of the attention that torch chooses."""
+def _attention(device: "torch.device", dtype: "torch.dtype", tier: Tier, *, heads: int, tokens: int) -> float:
+    """TFLOP/s of the attention that the engine chooses here: in the tier fast, an 8-bit one if it works."""
     import torch
-    import torch.nn.functional as F
 
-    q, k, v = (torch.randn(1, heads, tokens, 128, device=device, dtype=dtype) for _ in range(3))
-    flops = 4 * tokens**2 * heads * 128
-    return flops / _seconds(lambda: F.scaled_dot_product_attention(q, k, v), device) / 1e12
+    from wanvideo.kernels.attention import EXACT, FAST, attention, attention_backends
+
+    q, k, v = (torch.randn(1, tokens, heads, 128, device=device, dtype=dtype) for _ in range(3))
+    with attention_backends(*(FAST if tier is Tier.FAST else EXACT)):
+        seconds = _seconds(lambda: attention(q, k, v), device)
+    return 4 * tokens**2 * heads * 128 / seconds / 1e12
 
 
 def _copy(device: "torch.device", nbytes: int = 1 << 28) -> float:

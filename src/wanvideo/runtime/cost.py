@@ -7,15 +7,21 @@ FlopCounterMode counts within 0.8 %.
 from dataclasses import dataclass
 from typing import Final
 
-from wanvideo.models.config import VAEConfig
+from wanvideo.models.config import TransformerConfig, VAEConfig
 from wanvideo.request import Tier
 from wanvideo.runtime.architecture import Architecture, Work
 from wanvideo.runtime.machine import Calibration
 from wanvideo.runtime.memory_model import TEXT_TOKENS
 
-# Bytes moved per token and channel in one block by all that is neither a matrix product nor attention: norms,
-# modulation, rotations, residual. 120 ms of a forward of A14B at 832x480 on an H100, profiled.
-_MOVED: Final = 52
+# Bytes that one block moves for each token by all that is neither a matrix product nor attention: norms, modulation,
+# rotations, residual and, in the tier fast, rounding; for each channel of the model, and of the feed-forward. Counted:
+# each pass of a kernel reads and writes its tensors once.
+_MOVED: Final = {Tier.EXACT: (52, 0), Tier.FAST: (68, 3)}
+# The same by PyTorch's operations one after the other, each of which reads and writes: counted, too.
+_MOVED_PLAIN: Final = {Tier.EXACT: (330, 4), Tier.FAST: (722, 81)}
+# How fast they do that, by what a copy reaches. On an H100 a forward of A14B at 832x480 spends 0.15 s there, and 0.32 s
+# in the tier fast, profiled: 2.3 and 1.6 TB/s, where a copy reaches 2.95.
+_SHARE: Final = {Tier.EXACT: 0.79, Tier.FAST: 0.54}
 # Operations per pixel and frame, counted: 275.4 TFLOP for 81 x 480 x 832 with autoencoder 2.1, 2011 for 121 x 704 x
 # 1280 with 2.2; and those of their encoders. They grow with the square of the width.
 _DECODE: Final = {1: (8.54e6, 96), 2: (18.44e6, 256)}  # by pixel_patch: operations, width
@@ -39,19 +45,31 @@ class BlockSeconds:
         return max(self.compute, self.copy)
 
 
-def block_compute(architecture: Architecture, work: Work, tier: Tier, rates: Calibration, team: int = 1) -> float:
-    """Seconds of one block, all of its weights being there, on `team` GPUs that share its tokens."""
+def block_compute(
+    architecture: Architecture, work: Work, tier: Tier, rates: Calibration, team: int = 1, *, fused: bool = True
+) -> float:
+    """Seconds of one block, all of its weights being there, on `team` GPUs that share its tokens.
+
+    fused: norms, rotation and rounding by our kernels, not by PyTorch's operations one after the other.
+    """
     config, tokens = architecture.transformer, work.tokens(architecture)
     dim = config.dim
     linear, attention = rates.bf16_tflops, rates.attention_tflops
     if tier is Tier.FAST:
         linear, attention = rates.fp8_tflops, rates.attention_8bit_tflops
+    moved = tokens * moved_bytes(config, tier, fused=fused) / _SHARE[tier if fused else Tier.EXACT]
     alone = (
         2 * tokens * (6 * dim**2 + 2 * dim * config.ffn_dim) / (linear * 1e12)
         + 4 * tokens * (tokens + TEXT_TOKENS) * dim / (attention * 1e12)
-        + tokens * dim * _MOVED / (rates.memory_gbs * 1e9)
+        + moved / (rates.memory_gbs * 1e9)
     )
     return alone / team + exchange_seconds(tokens, dim, rates, team)
+
+
+def moved_bytes(config: TransformerConfig, tier: Tier, *, fused: bool = True) -> float:
+    """Of one token in one block, beside matrix products and attention."""
+    per_channel, per_hidden = (_MOVED if fused else _MOVED_PLAIN)[tier]
+    return per_channel * config.dim + per_hidden * config.ffn_dim
 
 
 def exchange_seconds(tokens: int, dim: int, rates: Calibration, team: int) -> float:

@@ -88,8 +88,8 @@ def _with_gpu(host: Machine, index: int) -> Machine:
     notes = [f"{count} GPUs are here, and cuda:{index} is used"] if count > 1 else []
     if capability < BF16:
         notes.append(
-            "this GPU has no bfloat16 units and is too old for our kernels: PyTorch stands in for both, slower and "
-            "maybe with far more memory than is predicted, which was not tried"
+            "this GPU has no bfloat16 units and is too old for our kernels: transformers compute in float16, the "
+            "autoencoder in float32, and PyTorch alone does the rest, with more memory and time, which was not tried"
         )
     return replace(
         host,

@@ -41,6 +41,11 @@ class Machine:
         return self.capability is not None and self.capability >= FLOAT8
 
     @property
+    def has_bf16(self) -> bool:
+        """Whether the GPU multiplies bfloat16. Before Ampere none does, and none runs our kernels."""
+        return self.capability is None or self.capability >= BF16
+
+    @property
     def eight_bit(self) -> str:
         """How a model is stored that the tier fast takes as it is: "fp8" or, before Ada, "int8"."""
         return "fp8" if self.has_fp8 else "int8"
@@ -119,16 +124,17 @@ class Calibration:
         return f"measured on {self.name}" if self.measured else f"predicted for {self.name}, not measured"
 
 
-# NVIDIA H100 80GB HBM3, PyTorch 2.11, 2026-11-25: as our own kernels run in whole forwards of A14B and the 5B, whose
-# seconds they give within 3 % (docs/performance.md); pinned copies; our decode of 121 x 704 x 1280 (2011 TFLOP in
+# NVIDIA H100 80GB HBM3, PyTorch 2.11, 2026-11: as our own kernels run in whole forwards of A14B at 832x480, profiled
+# (exact: 1.05 s in products, 1.42 s in attention; fast: 0.548 and 1.094 s), which gives the seconds of both tiers and
+# of the other shapes within 4 % (docs/performance.md); pinned copies; our decode of 121 x 704 x 1280 (2011 TFLOP in
 # 3.05 s), by the gain of its width below.
 H100: Final = Calibration(
     name="NVIDIA H100 80GB HBM3",
     measured=True,
-    bf16_tflops=760,
-    fp8_tflops=1450,
-    attention_tflops=605,
-    attention_8bit_tflops=740,
+    bf16_tflops=746,
+    fp8_tflops=1430,
+    attention_tflops=629,
+    attention_8bit_tflops=816,
     memory_gbs=2950,
     h2d_gbs=54.6,
     link_gbs=300,  # measured with 2 of them, and 0.58 GB from each

@@ -24,6 +24,9 @@ class MemoryModel:
     Per video token, D being the width of the model and M that of its feed-forward: during attention the residual in
     float32 (4 D), its normed copy, q, k, v and the result in 16 bits (2 D each); in the feed-forward the residual,
     the normed copy and the result (8 D together) and the middle (2 M), twice unless GELU is computed in place.
+
+    Where there are no fused kernels, PyTorch's operations one after the other hold more, counted on tensors without
+    content: while norms are computed, or the feed-forward.
     """
 
     attention_per_dim: float = 14
@@ -34,6 +37,11 @@ class MemoryModel:
     embedding_per_dim: float = 10  # there, of all tokens before they are shared: thrice in 16 bits, once in float32
     fast_per_dim: float = 4.25  # 8-bit copies of q, k and v, and of what goes into a matrix product, with their scales
     fast_per_hidden: float = 1
+    plain_per_dim: float = 32.2  # without fused kernels, while norms are computed
+    plain_ffn_per_dim: float = 14.2
+    plain_per_hidden: float = 4
+    plain_decode: float = 1.11  # of what the autoencoder takes with kernels, counted as well
+    plain_encode: float = 1.37
     latent_tensors: int = 12  # float32 tensors of latents: noise, state, solver history, condition, two velocities
     rope_per_token: int = 1024  # the table of rotations: 64 complex numbers in double precision
     text_per_dim: float = 12  # bytes per text token in the text encoder: the residual and its copies
@@ -53,24 +61,29 @@ class MemoryModel:
         scores = config.num_heads * TEXT_TOKENS * tokens * self.text_per_score
         return int(wide + scores) + self.workspace
 
-    def denoising(self, architecture: Architecture, work: Work, tier: Tier, team: int = 1) -> int:
+    def denoising(
+        self, architecture: Architecture, work: Work, tier: Tier, team: int = 1, *, fused: bool = True
+    ) -> int:
         """One forward at a time, and the keys and values of both prompts for all blocks.
 
-        team: GPUs that share the tokens of a forward.
+        team: GPUs that share the tokens of a forward. fused: by our kernels, not PyTorch's operations alone.
         """
         config, vae = architecture.transformer, architecture.vae
         tokens, dim = work.tokens(architecture), config.dim
         latents = work.latent_cells(vae) * vae.z_dim * 4 * self.latent_tensors
         text = TEXT_TOKENS * 2 * 2 * dim * config.num_layers * work.prompts
-        at_peak = int(tokens * (self.per_token(dim, config.ffn_dim, tier, team) + self.rope_per_token))
+        at_peak = int(tokens * (self.per_token(dim, config.ffn_dim, tier, team, fused=fused) + self.rope_per_token))
         return at_peak + latents + text + 2 * architecture.largest_matrix + self.workspace
 
-    def per_token(self, dim: int, ffn_dim: int, tier: Tier, team: int = 1) -> float:
+    def per_token(self, dim: int, ffn_dim: int, tier: Tier, team: int = 1, *, fused: bool = True) -> float:
         """Bytes per video token at the peak of one block, on one of `team` GPUs."""
         fast = tier is Tier.FAST
         attention = dim * (self.attention_per_dim + (self.fast_per_dim if fast else 0))
         hidden = self.ffn_per_hidden + self.gelu_per_hidden + (self.fast_per_hidden if fast else 0)
         feed_forward = dim * self.ffn_per_dim + ffn_dim * hidden
+        if not fused:
+            attention = dim * self.plain_per_dim
+            feed_forward = dim * self.plain_ffn_per_dim + ffn_dim * self.plain_per_hidden
         if team == 1:
             return max(attention, feed_forward)
         return max((attention + dim * self.exchange_per_dim) / team, feed_forward / team, dim * self.embedding_per_dim)

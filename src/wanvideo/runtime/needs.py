@@ -81,7 +81,9 @@ class Needs:
 
     @property
     def denoise_work(self) -> int:
-        return self.model.denoising(self.architecture, self.work, self.tier, self.mesh.width)
+        return self.model.denoising(
+            self.architecture, self.work, self.tier, self.mesh.width, fused=self.machine.has_bf16
+        )
 
     @property
     def mesh(self) -> Mesh:
@@ -118,8 +120,10 @@ class Needs:
         return self.model.text(self.architecture, self.work)
 
     def vae_work(self, estimate: VAEBytes, tiles: Tiling | None) -> int:
-        size = self.work.height, self.work.width
-        return estimate(self.architecture.vae, *size, self.vae_dtype, tiles) + self.model.workspace
+        nbytes = estimate(self.architecture.vae, self.work.height, self.work.width, self.vae_dtype, tiles)
+        if not self.machine.has_bf16:
+            nbytes = int(nbytes * (self.model.plain_encode if estimate is self.encoding else self.model.plain_decode))
+        return nbytes + self.model.workspace
 
     def together(self) -> int:
         images = self.vae_work(self.encoding, None) if self.work.encoded_frames else 0
@@ -185,7 +189,9 @@ class Needs:
         copy = self.slab / (self.rates.h2d_gbs * 1e9)
         if source is Source.MAPPED:
             copy = max(copy, self.architecture.stored_block / (self.rates.disk_gbs * 1e9))
-        compute = block_compute(self.architecture, self.work, self.tier, self.rates, self.mesh.width)
+        compute = block_compute(
+            self.architecture, self.work, self.tier, self.rates, self.mesh.width, fused=self.machine.has_bf16
+        )
         return BlockSeconds(compute=compute, copy=copy)
 
     def decode_seconds(self, vae: VAEPlan) -> float:

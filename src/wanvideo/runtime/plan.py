@@ -52,7 +52,7 @@ def plan(
         rates=rates,
         tier=tier,
         model=model or MemoryModel(),
-        vae_dtype=vae_dtype or _OFFICIAL_VAE[tier],
+        vae_dtype=vae_dtype or (_OFFICIAL_VAE[tier] if machine.has_bf16 else "float32"),
         decoding=decoding,
         encoding=encoding,
     )

@@ -1,20 +1,22 @@
 """What a video will take of this computer, as plans have it; nothing is loaded, and torch is not asked."""
 
 import time
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Final
 
 from wanvideo.errors import WanVideoError
 from wanvideo.families.plan import Alternative, Forecast, plan
 from wanvideo.jobs.job import Job
+from wanvideo.pipelines.lossy import Quality
 from wanvideo.request import Phase, Tier
 from wanvideo.runtime.machine import Machine
 from wanvideo.server.catalog import wire_type
 from wanvideo.server.machine import rates_of, reported, this_machine
 from wanvideo.server.model_views import MIB
 from wanvideo.server.parts import Parts
-from wanvideo.server.schemas.common import AdjustmentView
-from wanvideo.server.schemas.models import PlanAlternative, PlannedPhase, PlanView
+from wanvideo.server.schemas.common import AdjustmentView, JsonObject
+from wanvideo.server.schemas.models import PlanAlternative, PlannedPhase, PlanView, QualityView
 from wanvideo.weights.entry import ModelEntry
 
 _REMEMBERED: Final = 500  # plans
@@ -32,6 +34,7 @@ class Wish:
     variant: str | None = None
     image: bool = False
     tier: Tier | None = None
+    step_cache: float | None = None
     memory_limit: int | None = None
 
 
@@ -63,6 +66,7 @@ def _planned(parts: Parts, entry: ModelEntry, wish: Wish, gpus: int) -> Forecast
         steps=wish.steps,
         variant=wish.variant,
         tier=wish.tier or limits.tier,
+        step_cache=wish.step_cache,
         image=wish.image,
         device="auto",
         memory_limit=memory_limit if machine.gpu is not None else None,
@@ -113,6 +117,8 @@ def plan_view(parts: Parts, entry: ModelEntry, found: Forecast) -> PlanView:
         height=work.height,
         frames=work.frames,
         steps=work.steps,
+        step_cache=work.step_cache,
+        quality=_quality(found.quality),
         seconds=round(decided.seconds, 1),
         minutes=round(decided.seconds / 60, 2),
         peak_mb=round(decided.peak_bytes / MIB, 1),
@@ -133,7 +139,7 @@ def plan_view(parts: Parts, entry: ModelEntry, found: Forecast) -> PlanView:
             AdjustmentView(field=each.field, asked=each.asked, used=each.used, reason=each.reason)
             for each in found.adjustments
         ],
-        alternatives=[_alternative(each) for each in found.alternatives],
+        alternatives=[_alternative(found, each) for each in found.alternatives],
     )
 
 
@@ -142,19 +148,39 @@ def fits(parts: Parts, found: Forecast) -> bool:
     return found.fits and (parts.limits.current.offload or not found.plan.transformer.streamed)
 
 
-def _alternative(other: Alternative) -> PlanAlternative:
+def _alternative(found: Forecast, other: Alternative) -> PlanAlternative:
+    patch: JsonObject = {
+        "resolution": f"{other.work.width}x{other.work.height}",
+        "frames": other.work.frames,
+        "tier": other.tier.value,
+    }
+    if other.work.step_cache != found.work.step_cache:
+        patch["step_cache"] = other.work.step_cache or 0
+    if other.model != found.model:
+        patch |= {"model_type": other.model, "steps": other.work.steps}
     return PlanAlternative(
         change=other.change,
-        patch={
-            "resolution": f"{other.work.width}x{other.work.height}",
-            "frames": other.work.frames,
-            "tier": other.tier.value,
-        },
+        patch=patch,
+        quality=_quality(other.quality),
         fits=other.plan.fits,
         seconds=round(other.plan.seconds, 1),
         peak_mb=round(other.plan.peak_bytes / MIB, 1),
         short_mb=round(other.plan.short_bytes / MIB, 1),
     )
+
+
+def _quality(measured: Iterable[Quality]) -> list[QualityView]:
+    return [
+        QualityView(
+            setting=each.setting,
+            model=each.model,
+            clips=each.clips,
+            psnr_db=each.psnr,
+            right_percent=each.right,
+            exact_right_percent=each.exact_right,
+        )
+        for each in measured
+    ]
 
 
 def estimate(parts: Parts, job: Job) -> float | None:
@@ -173,6 +199,7 @@ def estimate(parts: Parts, job: Job) -> float | None:
         variant=job.spec.variant,
         image=request.image is not None,
         tier=job.spec.tier,
+        step_cache=request.step_cache,
         memory_limit=job.spec.memory_limit,
     )
     try:

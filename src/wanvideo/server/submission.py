@@ -253,6 +253,7 @@ def _plan(
         variant=variant,
         image=resolved.image is not None,
         tier=tier,
+        step_cache=resolved.step_cache,
     )
     try:
         return forecast(parts, entry, wish)

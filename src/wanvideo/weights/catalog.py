@@ -294,6 +294,11 @@ def resolve(name: str) -> ModelSpec:
     return names.resolve(name, MODELS)
 
 
+def presets_of(spec: ModelSpec) -> tuple[ModelSpec, ...]:
+    """Models that run with the files of `spec`, in fewer steps."""
+    return tuple(each for each in MODELS if each.base == spec.id)
+
+
 def base_of(spec: ModelSpec) -> ModelSpec:
     """The model whose files `spec` runs with: itself, unless it is a preset."""
     return spec if spec.base is None else resolve(spec.base)

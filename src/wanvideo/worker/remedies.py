@@ -8,7 +8,7 @@ from wanvideo.failure import Suggestion
 from wanvideo.failure.advice import model_change
 from wanvideo.families.plan import Alternative, Forecast, plan
 from wanvideo.families.protocol import InstalledModel
-from wanvideo.pipelines.alternatives import FAST_QUALITY
+from wanvideo.pipelines.lossy import FAST_ON
 from wanvideo.request import ResolvedRequest, Tier
 from wanvideo.runtime.calibration import load_calibration, usual_calibration_file
 from wanvideo.runtime.hardware import this_machine
@@ -40,7 +40,8 @@ def remedies(
 def that_fit(forecast: Forecast) -> Iterator[Suggestion]:
     """Of the other ways to make nearly the same video, those that have room."""
     for other in forecast.alternatives:
-        if other.plan.fits:
+        saves = other.model == forecast.model and other.work.step_cache == forecast.work.step_cache
+        if other.plan.fits and saves:  # the others take as much
             change = _change(forecast, other)
             yield Suggestion(
                 text=f"{other.change}: {_takes(other)}",
@@ -106,7 +107,9 @@ def _effect(change: dict[str, Any]) -> str:
         said.append("a shorter video")
     if "tier" in change:
         fast = change["tier"] == Tier.FAST
-        said.append(f"the picture differs a little ({FAST_QUALITY})" if fast else "the official precision")
+        measured = " and ".join(f"{quality.psnr:.0f}" for quality in FAST_ON.values())
+        differs = f"the picture differs a little (demo models: {measured} dB to exact)"
+        said.append(differs if fast else "the official precision")
     return ", ".join(said)
 
 

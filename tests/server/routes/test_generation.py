@@ -156,6 +156,28 @@ def test_a_plan_says_what_a_video_takes(idle: Serving) -> None:
     assert plan["seconds"] > 0
 
 
+def test_a_plan_offers_a_step_cache_and_counts_the_steps_that_are_left(idle: Serving) -> None:
+    wish = {"model_type": "t2v-A14B-demo"}
+    plan = idle.post("/api/v1/generation/plan", wish)
+    assert ("step_cache" in plan, plan["quality"]) == (False, [])
+    (other,) = (each for each in plan["alternatives"] if "step_cache" in each["patch"])
+    again = idle.post("/api/v1/generation/plan", wish | other["patch"])
+    assert (again["step_cache"], again["seconds"]) == (0.05, other["seconds"])
+    assert again["quality"] == other["quality"]
+    assert [(each["setting"], each["psnr_db"]) for each in again["quality"]] == [("step cache 0.05", 50.1)]
+    (back,) = (each for each in again["alternatives"] if "step_cache" in each["patch"])
+    assert idle.post("/api/v1/generation/plan", wish | back["patch"])["seconds"] == plan["seconds"]
+
+
+def test_a_distilled_model_is_offered_under_its_name(idle: Serving) -> None:
+    entry = idle.parts.catalog.entry("t2v-A14B")
+    assert entry is not None
+    view = plan_view(idle.parts, entry, wanvideo.plan("t2v-A14B", machine="rtx-4080-128gb"))
+    (distilled,) = (each for each in view.alternatives if "model_type" in each.patch)
+    assert (distilled.patch["model_type"], distilled.patch["steps"]) == ("t2v-A14B-lightning", 4)
+    assert distilled.seconds < view.seconds / 10
+
+
 def test_a_plan_with_tiles_says_how_large_they_are(idle: Serving) -> None:
     found = wanvideo.plan("ti2v-5B", width=1280, height=704, machine="rtx-4080-128gb", memory_limit=8 * 2**30)
     entry = idle.parts.catalog.entry("ti2v-5B")

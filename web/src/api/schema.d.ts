@@ -4492,6 +4492,11 @@ export type components = {
       };
       /** Peak Mb */
       peak_mb: number;
+      /**
+       * Quality
+       * @description Of each lossy setting in it that was measured.
+       */
+      quality: components["schemas"]["QualityView"][];
       /** Seconds */
       seconds: number;
       /** Short Mb */
@@ -4521,6 +4526,8 @@ export type components = {
       resolution?: string | null;
       /** Seconds */
       seconds?: number | null;
+      /** Step Cache */
+      step_cache?: number | null;
       /** Steps */
       steps?: number | null;
       /** Tier */
@@ -4585,6 +4592,11 @@ export type components = {
       phases: components["schemas"]["PlannedPhase"][];
       /** Precision */
       precision: string;
+      /**
+       * Quality
+       * @description Of each lossy setting in use that was measured.
+       */
+      quality: components["schemas"]["QualityView"][];
       /** Rates */
       rates: string;
       /** Seconds */
@@ -4594,6 +4606,8 @@ export type components = {
        * @description How much memory is missing.
        */
       short_mb: number;
+      /** Step Cache */
+      step_cache?: number | null;
       /** Steps */
       steps: number;
       /** Streamed Blocks */
@@ -4759,6 +4773,30 @@ export type components = {
       suggested_enhancements: string[];
       /** Vace Detected */
       vace_detected: boolean;
+    };
+    /**
+     * QualityView
+     * @description What a lossy setting costs, measured on a demo model against the same clips made exactly.
+     */
+    QualityView: {
+      /** Clips */
+      clips: number;
+      /** Exact Right Percent */
+      exact_right_percent: number;
+      /** Model */
+      model: string;
+      /**
+       * Psnr Db
+       * @description To the exact clips, over all frames: the median.
+       */
+      psnr_db: number;
+      /**
+       * Right Percent
+       * @description Of the clips, those in which all that was asked for can be read.
+       */
+      right_percent: number;
+      /** Setting */
+      setting: string;
     };
     /** QueuePoll */
     QueuePoll: {
@@ -6109,6 +6147,7 @@ export type PriorityBody = components["schemas"]["PriorityBody"];
 export type Problem = components["schemas"]["Problem"];
 export type PromptBody = components["schemas"]["PromptBody"];
 export type PromptPreview = components["schemas"]["PromptPreview"];
+export type QualityView = components["schemas"]["QualityView"];
 export type QueuePoll = components["schemas"]["QueuePoll"];
 export type QueueUpdate = components["schemas"]["QueueUpdate"];
 export type QueueUpdateFrame = components["schemas"]["QueueUpdateFrame"];

@@ -54,6 +54,7 @@ test("only what was chosen is sent", () => {
 test("a video from a picture has its shape, unless another one is chosen", () => {
   expect(toSubmit(draft({ image: picture }), ends)).not.toHaveProperty("resolution");
   expect(toPlan(draft({ image: picture }), ends).resolution).toBe("624x624");
+  expect(toPlan(draft({ stepCache: 0.05 }), ends).step_cache).toBe(0.05);
   const wide = draft({ image: picture, size: { width: 832, height: 480 } });
   expect(toSubmit(wide, ends)).toMatchObject({ resolution: "832x480", image_name: "a.png" });
 });

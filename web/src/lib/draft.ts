@@ -148,6 +148,7 @@ export function toPlan(draft: Draft, model: ModelView): PlanBody {
       frames: draft.seconds === null ? null : framesOf(draft, model),
       steps: draft.steps,
       tier: draft.tier,
+      step_cache: draft.stepCache,
     }),
   };
 }

@@ -335,6 +335,7 @@ def make_plan(parts: Parts, body: PlanBody) -> PlanView:
         variant=body.variant,
         image=body.image,
         tier=None if body.tier is None else Tier(body.tier),
+        step_cache=body.step_cache,
         memory_limit=None if body.memory_limit_gb is None else int(body.memory_limit_gb * 2**30),
     )
     return plan_view(parts, entry, forecast(parts, entry, wish))

@@ -439,6 +439,7 @@ class PlanBody(Body):
     steps: int | None = Field(default=None, ge=1, le=1000)
     image: bool = Field(default=False, description="The video begins with a picture.")
     tier: Literal["exact", "fast"] | None = None
+    step_cache: float | None = Field(default=None, ge=0, le=1)
     memory_limit_gb: float | None = Field(default=None, ge=1, le=1024)
 
 
@@ -448,9 +449,21 @@ class PlannedPhase(Wire):
     peak_mb: float
 
 
+class QualityView(Wire):
+    """What a lossy setting costs, measured on a demo model against the same clips made exactly."""
+
+    setting: str
+    model: str
+    clips: int
+    psnr_db: float = Field(description="To the exact clips, over all frames: the median.")
+    right_percent: float = Field(description="Of the clips, those in which all that was asked for can be read.")
+    exact_right_percent: float
+
+
 class PlanAlternative(Wire):
     change: str
     patch: JsonObject = Field(description="Fields of the request to change.")
+    quality: list[QualityView] = Field(description="Of each lossy setting in it that was measured.")
     fits: bool
     seconds: float
     peak_mb: float
@@ -474,6 +487,8 @@ class PlanView(Wire):
     height: int
     frames: int
     steps: int
+    step_cache: float | None = None
+    quality: list[QualityView] = Field(description="Of each lossy setting in use that was measured.")
     seconds: float
     minutes: float
     peak_mb: float = Field(description="Of GPU memory; of host memory where the CPU does everything.")

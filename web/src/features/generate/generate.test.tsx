@@ -24,8 +24,9 @@ const plan: PlanView = {
       patch: { resolution: "832x480" },
       fits: true,
       seconds: 120,
+      quality: [],
     },
-    { change: "8-bit", patch: { tier: "fast" }, fits: false, seconds: 90 },
+    { change: "8-bit", patch: { tier: "fast" }, fits: false, seconds: 90, quality: [] },
   ] as unknown as PlanView["alternatives"],
   device: "cuda:0",
   fits: false,
@@ -41,9 +42,11 @@ const plan: PlanView = {
   peak_mb: 20 * 1024,
   phases: [],
   precision: "bf16",
+  quality: [],
   rates: "",
   seconds: 240,
   short_mb: 4096,
+  step_cache: null,
   steps: 40,
   streamed_blocks: 0,
   tier: "exact",
@@ -64,6 +67,35 @@ test("a plan that does not fit says by how much, and offers what fits at one pre
   expect(others.map(({ textContent }) => textContent)).toEqual(["832x480 · 2 min"]);
   await userEvent.click(screen.getByRole("button"));
   expect(change).toHaveBeenCalledWith({ resolution: "832x480" });
+});
+
+test("what a lossy setting costs is said, and measured on which model", () => {
+  const fast = {
+    setting: "fast",
+    model: "t2v-A14B-demo",
+    clips: 200,
+    psnr_db: 40,
+    right_percent: 98.5,
+    exact_right_percent: 98.5,
+  };
+  const said =
+    "fast: 40 dB to exact, 98.5 % of the clips right (exact 98.5 %), measured with t2v-A14B-demo";
+  const other = { ...plan.alternatives[1], fits: true, quality: [fast] } as never;
+  draw(
+    <PlanDetails
+      plan={{ ...plan, fits: true, quality: [fast], alternatives: [other] }}
+      stale={false}
+      count={1}
+      change={vi.fn()}
+    />,
+    english,
+    [
+      [statsQuery.queryKey, stats],
+      [hardwareQuery.queryKey, { free_disk_gb: 400 }],
+    ],
+  );
+  expect(screen.getByText(said)).toBeTruthy();
+  expect(screen.getByRole("button").title).toBe(said);
 });
 
 const forms: ModelView["variants"] = [

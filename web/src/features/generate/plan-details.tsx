@@ -10,6 +10,8 @@ import { MemoryBar } from "./memory-bar";
 
 import classes from "./plan-panel.module.css";
 
+type Quality = PlanView["quality"][number];
+
 interface PlanDetailsProps {
   plan: PlanView;
   /** Of other settings than those that now stand in the form. */
@@ -28,6 +30,14 @@ export function PlanDetails({ plan, stale, count, change }: PlanDetailsProps) {
   const { data: stats } = useQuery(statsQuery);
   const free = useQuery(hardwareQuery).data?.free_disk_gb;
   const disk = free === undefined ? undefined : (free * 1e9) / MIB;
+  const measured = ({ setting, model, psnr_db, right_percent, exact_right_percent }: Quality) =>
+    t("plan.quality", {
+      setting,
+      model,
+      psnr: format.number(psnr_db, 1),
+      right: format.number(right_percent, 1),
+      exact: format.number(exact_right_percent, 1),
+    });
   const onGpu = plan.device !== "cpu";
   const hopeless = !onGpu && !plan.model.endsWith("-demo");
   return (
@@ -82,6 +92,11 @@ export function PlanDetails({ plan, stale, count, change }: PlanDetailsProps) {
           {t("plan.adjusted", { field, used, reason })}
         </Text>
       ))}
+      {plan.quality.map((quality) => (
+        <Text key={quality.setting} size="xs" c="dimmed">
+          {measured(quality)}
+        </Text>
+      ))}
       {!hopeless && plan.alternatives.length > 0 && (
         <div>
           <Text size="xs" c="dimmed" mb={4}>
@@ -96,6 +111,7 @@ export function PlanDetails({ plan, stale, count, change }: PlanDetailsProps) {
                   size="compact-sm"
                   variant={plan.fits ? "default" : "light"}
                   fw={500}
+                  title={other.quality.map(measured).join("; ") || undefined}
                   onClick={() => change(other.patch)}
                 >
                   {`${other.change.split(",")[0] ?? other.change} · ${format.duration(other.seconds)}`}
