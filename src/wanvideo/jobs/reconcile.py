@@ -27,7 +27,7 @@ LOOKING: Final = 3
 HALF: Final = ".part"
 HALF_VIDEO: Final = ".wan-"  # as `wanvideo.media.output` names them, before their number and HALF
 _AT_WORK_SECONDS: Final = 3600.0  # without a frame, after which nobody writes a half video any more
-_REST: Final = 9.0  # times what it worked: threads of one process have one interpreter
+REST: Final = 9.0  # times what it worked: threads of one process have one interpreter
 _NAMED: Final = 20  # jobs of one line of the log
 
 
@@ -80,8 +80,9 @@ class Review:
     It is whether a large database is damaged, and which jobs have lost their videos.
     """
 
-    def __init__(self, queue: Queue) -> None:
-        self._queue = queue
+    def __init__(self, queue: Queue, *, rest: float = REST) -> None:
+        """rest: times what it has worked, after which it goes on."""
+        self._queue, self._rest = queue, rest
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self.run, name="review", daemon=True)
 
@@ -113,17 +114,14 @@ class Review:
             log.warning("videos are gone, of %d jobs: %s%s", len(lost) + others, ", ".join(lost), rest)
 
     def _lost(self) -> Iterator[str]:
-        """Jobs whose videos are gone. Works a tenth of the time, and leaves the rest to others.
-
-        Raises OSError, StorageFailed.
-        """
+        """Jobs whose videos are gone. Raises OSError, StorageFailed."""
         is_there = self._queue.job_files.finder()
         began = time.monotonic()
         for videos in self._queue.videos():
             gone = [each.job for each in videos if not is_there(each.file, each.finished)]
             if gone:
                 yield from _those(self._queue, gone, is_in(State.SUCCEEDED))  # who was deleted meanwhile misses nothing
-            if self._stopping.wait(_REST * (time.monotonic() - began)):
+            if self._stopping.wait(self._rest * (time.monotonic() - began)):
                 return
             began = time.monotonic()
 
