@@ -10,6 +10,7 @@ from alembic.migration import MigrationContext
 from sqlalchemy import event, inspect
 
 from tests.jobs.conftest import spec
+from tests.jobs.test_relay import until
 from wanvideo.errors import DataFolderInUse, StorageFailed
 from wanvideo.jobs.database import Database
 from wanvideo.jobs.folder import DataFolder
@@ -167,7 +168,10 @@ def test_jobs_whose_videos_are_gone_are_named(
     for job in jobs[1:4]:
         (folder.outputs / f"{job}.mp4").touch()
     queue.delete(jobs[3])
-    Review(queue).run()
+    review = Review(queue, after=0.0)
+    review.start()
+    until(lambda: "videos are gone" in caplog.text)
+    review.stop()
     assert f"videos are gone, of 2 jobs: {jobs[0]}, {jobs[4]}" in caplog.text
 
 

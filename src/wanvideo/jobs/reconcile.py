@@ -27,6 +27,7 @@ LOOKING: Final = 3
 HALF: Final = ".part"
 HALF_VIDEO: Final = ".wan-"  # as `wanvideo.media.output` names them, before their number and HALF
 _AT_WORK_SECONDS: Final = 3600.0  # without a frame, after which nobody writes a half video any more
+AFTER: Final = 10.0  # seconds, when workers have loaded what they need
 REST: Final = 9.0  # times what it worked: threads of one process have one interpreter
 _NAMED: Final = 20  # jobs of one line of the log
 
@@ -80,11 +81,11 @@ class Review:
     It is whether a large database is damaged, and which jobs have lost their videos.
     """
 
-    def __init__(self, queue: Queue, *, rest: float = REST) -> None:
-        """rest: times what it has worked, after which it goes on."""
-        self._queue, self._rest = queue, rest
+    def __init__(self, queue: Queue, *, after: float = AFTER, rest: float = REST) -> None:
+        """after: seconds, from the start on. rest: times what it has worked, after which it goes on."""
+        self._queue, self._after, self._rest = queue, after, rest
         self._stopping = threading.Event()
-        self._thread = threading.Thread(target=self.run, name="review", daemon=True)
+        self._thread = threading.Thread(target=self._run_later, name="review", daemon=True)
 
     def start(self) -> None:
         self._thread.start()
@@ -92,7 +93,11 @@ class Review:
     def stop(self) -> None:
         self._stopping.set()
         if self._thread.is_alive():
-            self._thread.join(10)
+            self._thread.join(2)  # what a disk or a storage keeps it with is given up
+
+    def _run_later(self) -> None:
+        if not self._stopping.wait(self._after):
+            self.run()
 
     def run(self) -> None:
         """On the thread of whoever calls. What is found stands in the log."""
