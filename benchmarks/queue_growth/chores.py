@@ -14,7 +14,7 @@ from tests.postgres import programs
 from wanvideo.jobs.backup import backup
 from wanvideo.jobs.leases import Leases
 from wanvideo.jobs.queue import Queue
-from wanvideo.jobs.reconcile import reconcile
+from wanvideo.jobs.reconcile import Review, reconcile
 from wanvideo.jobs.retention import DAY, DELETIONS, Retention, Rules
 
 TIMES: Final = 3
@@ -53,6 +53,8 @@ def _chores(queue: Queue, url: str) -> Iterator[Chore]:
 
     yield Chore(name="start: put right what a kill left", make=lambda: reconcile(queue))
     yield Chore(name=f"start: take back {RUNNING} jobs", make=leases.recover, before=claim_some)
+    yield Chore(name="check of SQLite's file", make=queue.database.check)
+    yield Chore(name="look for lost videos, without rest", make=Review(queue, rest=0.0).run)
     yield Chore(name="retention by age", make=Retention(queue, old).due)
     yield Chore(name="retention by size", make=Retention(queue, full).due)
     yield Chore(name="forget old deletions", make=lambda: queue.forget_deletions(queue.now() - DELETIONS * DAY))

@@ -6,6 +6,7 @@ from typing import Any, Final
 from sqlalchemy import Connection, text
 
 from wanvideo.failure.values import Failure
+from wanvideo.jobs.folder import DataFolder
 from wanvideo.jobs.job import DONE, State
 from wanvideo.jobs.leases import Leases
 from wanvideo.jobs.queue import Queue
@@ -69,6 +70,8 @@ def fill(queue: Queue, count: int) -> None:
     for first in range(there + 1, count + 1, _CHUNK):
         with database.write() as connection:
             _add(connection, first, min(count, first + _CHUNK - 1), sqlite=database.is_sqlite)
+    _add_files(queue.folder, count)
+    queue.pause(False)  # a server was measured, and that was interrupted
     if not counts[State.QUEUED]:
         _add_active(queue)
     if not database.is_sqlite:  # what PostgreSQL does by itself while a store grows
@@ -105,6 +108,14 @@ def _add(connection: Connection, first: int, last: int, *, sqlite: bool) -> None
         connection.execute(query, {name: parameters[name] for name in query.compile().params})
     for table in ("mould", "ending", "happened"):
         connection.execute(text(f"DROP TABLE {table}"))
+
+
+def _add_files(folder: DataFolder, count: int) -> None:
+    """Videos with nothing in them: how many there are is what a start depends on."""
+    made = [ending["result"] is not None for ending in _endings()]
+    for number in range(1, count + 1):
+        if made[number % len(made)]:
+            folder.outputs.joinpath(_RESULT["file"].replace("NUMBER", job_id(number))).touch()
 
 
 def _add_templates(connection: Connection) -> None:

@@ -67,13 +67,17 @@ def test_a_server_answers_with_such_a_store(empty: str, tmp_path: Path) -> None:
 
 def test_a_store_is_filled_once_and_its_jobs_can_be_read(queue: Queue) -> None:
     for _ in range(2):
+        queue.pause()
         stored.fill(queue, 100)
+        assert not queue.paused
         counts = queue.counts()
         assert sum(counts[state] for state in DONE) == 100
         assert sum(counts.values()) == 100 + stored.QUEUED + stored.RUNNING + stored.HELD
     job = queue.get(stored.job_id(21))
     assert [event.kind for event in queue.events(job.id)][-1] == job.state == "succeeded"
     assert len(queue.page(limit=1000).jobs) == sum(counts.values())
+    for made in (each for videos in queue.videos() for each in videos):
+        assert queue.job_files.video(made.file).is_file()
 
 
 def test_leases_that_are_wrong_are_found(queue: Queue) -> None:
@@ -101,9 +105,10 @@ def test_goals_that_are_missed_are_named(tmp_path: Path) -> None:
     call = {"call": "claim", "goal": True, "p50_ms": 3.0, "p99_ms": 21.0}
     record.add("calls", {"store": "sqlite", "found": [call, call | {"p99_ms": 20.0}, call | {"goal": False}]})
     record.add("workers", {"workers": 7, **dict.fromkeys(WRONG, 0), "leases_lost": 2})
-    for store, submits in (("sqlite", 301), ("postgres", 299)):
-        record.add("served", {"store": store, "submits_per_second": submits})
-    slow, wrong, few = report.broken(record)
+    for store, submits, ready in (("sqlite", 301, 2.1), ("postgres", 299, 1.9)):
+        record.add("served", {"store": store, "submits_per_second": submits, "ready_seconds": ready})
+    slow, wrong, few, late = report.broken(record)
     assert "claim: 21.0 ms" in slow
     assert "leases_lost is 2" in wrong
     assert "postgres: 299" in few
+    assert "sqlite: ready after 2.1 s" in late

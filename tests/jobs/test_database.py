@@ -7,16 +7,17 @@ from pathlib import Path
 import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
-from sqlalchemy import inspect
+from sqlalchemy import event, inspect
 
 from tests.jobs.conftest import spec
+from tests.jobs.test_relay import until
 from wanvideo.errors import DataFolderInUse, StorageFailed
 from wanvideo.jobs.database import Database
 from wanvideo.jobs.folder import DataFolder
 from wanvideo.jobs.leases import Leases
 from wanvideo.jobs.lock import locked
 from wanvideo.jobs.queue import Queue
-from wanvideo.jobs.reconcile import reconcile
+from wanvideo.jobs.reconcile import Review, reconcile
 from wanvideo.jobs.tables import METADATA
 
 
@@ -87,6 +88,33 @@ def test_a_damaged_database_is_refused_and_nothing_more_is_taken(sqlite: Databas
     database.close()
 
 
+def test_a_large_database_is_checked_while_the_server_works(
+    sqlite: Database, folder: DataFolder, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    queue = Queue(sqlite, folder, most_waiting=50)
+    queue.submit(spec("x" * 2000), count=40)
+    assert not sqlite.is_large
+    monkeypatch.setattr("wanvideo.jobs.database._CHECKED_AT_ONCE", 2**16)
+    assert sqlite.is_large
+    with sqlite.read() as connection:
+        root = connection.exec_driver_sql("SELECT rootpage FROM sqlite_schema WHERE name = 'jobs_of_batch'").scalar()
+        page = connection.exec_driver_sql("PRAGMA page_size").scalar()
+    sqlite.close()
+    assert root is not None
+    assert page is not None
+    with folder.database.open("r+b") as file:
+        file.seek((root - 1) * page)
+        file.write(bytes(page))
+    database = Database(f"sqlite:///{folder.database}")
+    queue = Queue(database, folder, most_waiting=50)
+    assert len(queue.page().jobs) == 40
+    Review(queue).run()
+    assert "the database is damaged" in caplog.text
+    with pytest.raises(StorageFailed, match="damaged"):
+        queue.page()
+    database.close()
+
+
 def test_what_is_no_database_is_said_to_be_none(tmp_path: Path) -> None:
     path = tmp_path / "wanvideo.db"
     path.write_bytes(b"not a database" * 1000)
@@ -114,7 +142,7 @@ def test_a_second_server_is_kept_out(folder: DataFolder) -> None:
         pass
 
 
-def test_left_overs_are_removed_and_lost_videos_named(queue: Queue, folder: DataFolder) -> None:
+def test_left_overs_are_removed(queue: Queue, folder: DataFolder) -> None:
     done, failed = queue.submit(spec(), count=2)
     for job in (done, failed):
         folder.job(job.id).mkdir()
@@ -123,12 +151,73 @@ def test_left_overs_are_removed_and_lost_videos_named(queue: Queue, folder: Data
     folder.job(done.id).mkdir()
     (folder.jobs / "0123456789").mkdir()
     (folder.outputs / ".wan-0123.part").touch()
+    (folder.thumbnails / "0123456789_thumb.part").touch()
     (folder.outputs / "download.part").touch()
     (folder.outputs / "theirs.mp4").touch()
     found = reconcile(queue)
-    assert (found.half_files, found.folders, found.lost) == (1, 2, (done.id,))
+    assert (found.half_files, found.folders) == (2, 2)
     assert folder.job(failed.id).exists()
     assert {path.name for path in folder.outputs.iterdir()} == {"download.part", "theirs.mp4"}
+
+
+def test_jobs_whose_videos_are_gone_are_named(
+    queue: Queue, folder: DataFolder, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("wanvideo.jobs.queue.AT_ONCE", 2)
+    jobs = _succeeded(queue, 5)
+    for job in jobs[1:4]:
+        (folder.outputs / f"{job}.mp4").touch()
+    queue.delete(jobs[3])
+    review = Review(queue, after=0.0)
+    review.start()
+    until(lambda: "videos are gone" in caplog.text)
+    review.stop()
+    assert f"videos are gone, of 2 jobs: {jobs[0]}, {jobs[4]}" in caplog.text
+
+
+def test_a_job_that_is_deleted_while_videos_are_looked_for_is_not_named(
+    queue: Queue, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    gone, deleted = _succeeded(queue, 2)
+
+    def is_there(_name: str, _made: float) -> bool:
+        if queue.find(deleted):
+            queue.delete(deleted)
+        return False
+
+    monkeypatch.setattr("wanvideo.jobs.files.Files.finder", lambda _: is_there)
+    Review(queue).run()
+    assert f"videos are gone, of 1 jobs: {gone}" in caplog.text
+
+
+def test_jobs_are_looked_up_by_their_ids_alone(sqlite: Database, folder: DataFolder) -> None:
+    asked: list[tuple[str, tuple[object, ...]]] = []
+    queue = Queue(sqlite, folder)
+    _succeeded(queue, 30)
+    event.listen(sqlite._reader, "before_cursor_execute", lambda *given: asked.append((given[2], given[3])))
+    Review(queue).run()
+    lookups = [each for each in asked if "jobs.id IN" in each[0]]
+    assert len(lookups) == 1
+    with sqlite.read() as connection:
+        plan = connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {lookups[0][0]}", lookups[0][1]).all()
+    assert "(id=?)" in plan[0].detail
+
+
+def test_a_review_ends_when_it_is_stopped(
+    queue: Queue, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("wanvideo.jobs.queue.AT_ONCE", 1)
+    (first, *_), review = _succeeded(queue, 3), Review(queue)
+    review.stop()
+    review.run()
+    assert f"videos are gone, of 1 jobs: {first}" in caplog.text
+
+
+def _succeeded(queue: Queue, count: int) -> list[str]:
+    for job in (jobs := queue.submit(spec(), count=count)):
+        assert Leases(queue).start(job.id, "gpu")
+        Leases(queue).succeed(queue.get(job.id), {"file": f"{job.id}.mp4"})
+    return [job.id for job in jobs]
 
 
 def test_old_versions_of_sqlite_are_safe_since_one_connection_writes(sqlite: Database) -> None:

@@ -1,5 +1,6 @@
 """Files of jobs on two machines that share a storage."""
 
+import time
 from dataclasses import replace
 from pathlib import Path
 
@@ -78,9 +79,9 @@ def test_a_video_that_was_published_is_read_everywhere_and_leaves_its_machine(he
     assert there.video_bytes(name) == 7
     assert b"".join(there.read_video(name, 2, 5)) == b"video"
     assert there.thumbnail(JOB.id).read_bytes() == b"a picture"
-    assert there.videos() == {name}
+    assert there.finder()(name, 0.0)
     there.remove_video(JOB.id, name)
-    assert here.videos() == frozenset()
+    assert not there.finder()(name, 0.0)
 
 
 def test_an_attempt_that_does_not_count_takes_back_its_own_video_alone(here: Files, there: Files) -> None:
@@ -88,8 +89,17 @@ def test_an_attempt_that_does_not_count_takes_back_its_own_video_alone(here: Fil
     counts = there.publish(second, make(there, second, b"the one that counts"))
     withdrawn = here.publish(late, make(here, late))
     here.withdraw(withdrawn)
-    assert here.videos() == {counts["file"]}
+    is_there = here.finder()
+    assert is_there(str(counts["file"]), 0.0)
+    assert not is_there(str(withdrawn["file"]), 0.0)
     assert there.video_bytes(str(counts["file"])) == 19
+
+
+def test_a_video_that_is_made_after_the_storage_was_listed_is_found(here: Files, there: Files) -> None:
+    is_there = there.finder()
+    name = str(here.publish(JOB, make(here, JOB))["file"])
+    assert is_there(name, time.time())
+    assert not is_there(name, time.time() - 86_400)
 
 
 def test_without_a_storage_nothing_is_copied(tmp_path: Path) -> None:

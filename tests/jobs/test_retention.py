@@ -1,7 +1,7 @@
 from dataclasses import dataclass
 
 import pytest
-from sqlalchemy import update
+from sqlalchemy import event, update
 
 from tests.jobs.conftest import spec
 from wanvideo.jobs.database import Database
@@ -141,3 +141,15 @@ def test_more_videos_than_are_read_at_once_go_beyond_the_quota(
         connection.execute(update(JOBS).values(state=str(State.SUCCEEDED), finished=clock.now, bytes=2))
     due = Retention(queue, Rules(quota_bytes=11)).due()
     assert len({each.job for each in due}) == AT_ONCE + 5
+
+
+def test_what_is_due_is_found_by_its_age(sqlite: Database, folder: DataFolder) -> None:
+    asked: list[tuple[str, tuple[object, ...]]] = []
+    event.listen(sqlite._reader, "before_cursor_execute", lambda *given: asked.append((given[2], given[3])))
+    Retention(Queue(sqlite, folder), Rules(keep_days=1, quota_bytes=-1)).due()
+    sweeps = [each for each in asked if "jobs.finished" in each[0]]
+    assert len(sweeps) == 2
+    with sqlite.read() as connection:
+        for query, values in sweeps:
+            plan = connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {query}", values).all()
+            assert "SEARCH jobs USING INDEX jobs_finished" in plan[0].detail

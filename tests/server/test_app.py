@@ -2,6 +2,7 @@
 
 import re
 import socket
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -136,3 +137,13 @@ def test_too_large_a_body_is_not_read(idle: Serving) -> None:
         for _ in range(8):
             raw.sendall(chunk)
         assert b" 413 " in raw.recv(1000).splitlines()[0]
+
+
+def test_a_server_reviews_what_it_has_stored_and_ends_that_with_itself(tmp_path: Path) -> None:
+    def reviews() -> int:
+        return sum(thread.name == "review" for thread in threading.enumerate())
+
+    before = reviews()
+    with serving(tmp_path, workers=no_workers):
+        assert reviews() == before + 1
+    assert reviews() == before

@@ -23,6 +23,7 @@ _ADDRESS: Final = "write postgresql://USER:PASSWORD@HOST/NAME"
 _DISK_FULL: Final = "53100"  # PostgreSQL's code
 _SERVER: Final = 0x57414E  # PostgreSQL's advisory lock of a server
 _MIGRATIONS: Final = Path(__file__).parent / "migrations"
+_CHECKED_AT_ONCE: Final = 256 * 2**20  # bytes of a file; a fifth of a second
 _BUSY_SECONDS: Final = 10.0
 _PATIENCE: Final = 1.0  # seconds; another one that starts has the database to itself for an instant
 # How long a network may be cut, here and as PostgreSQL sees it: else either side would wait for the other for hours,
@@ -88,12 +89,26 @@ class Database:
                 "it is brought up to date"
             )
 
+    @property
+    def is_large(self) -> bool:
+        """Whether to check it takes so long that a start does not wait for it."""
+        if not self.is_sqlite:
+            return False
+        query = "SELECT page_count * page_size FROM pragma_page_count, pragma_page_size"
+        with self.read() as connection:
+            return int(connection.exec_driver_sql(query).scalar_one()) > _CHECKED_AT_ONCE
+
     def check(self) -> None:
-        """Raise StorageFailed if SQLite finds its file damaged, or if PostgreSQL may lose what was acknowledged."""
+        """Raise StorageFailed if SQLite finds its file damaged, or if PostgreSQL may lose what was acknowledged.
+
+        Nothing more is taken by a database that is damaged. While others read and write, it takes a second per GB, and
+        more where the file has to come from the disk.
+        """
         with self.read() as connection:
             if self.is_sqlite:
                 found = str(connection.exec_driver_sql("PRAGMA quick_check(1)").scalar())
                 if found != "ok":
+                    self._broken = f"it is damaged, {found:.200}"
                     raise StorageFailed(f"the database is damaged ({found:.200}): restore a backup of the data folder")
                 return
             for name in ("synchronous_commit", "fsync"):

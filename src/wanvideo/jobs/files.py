@@ -11,7 +11,7 @@ import re
 import secrets
 import shutil
 import time
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,6 +26,7 @@ from wanvideo.jobs.storage import Storage, fetch
 log = logging.getLogger(__name__)
 
 _STATE: Final = re.compile(r"jobs/[0-9a-z]{8,40}/(?P<attempt>[0-9]{1,9})/(?P<file>[^/]+)")
+_CLOCKS: Final = 3600.0  # seconds, by which those of several machines differ at most
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,11 +60,21 @@ class Files:
         assert self.shared is not None, "only what is in a storage has no path"
         return self.shared.read(f"outputs/{Path(name).name}", first, count)
 
-    def videos(self) -> frozenset[str]:
-        """Names of all that are there."""
+    def finder(self) -> Callable[[str, float], bool]:
+        """What says of many videos whether they are there, by their names and the times at which they were made.
+
+        A storage is listed now, once: to ask for each of a million takes hours. Those that may be newer are asked for.
+        """
         if self.shared is None:
-            return frozenset(path.name for path in self.folder.outputs.iterdir())
-        return frozenset(found.name.removeprefix("outputs/") for found in self.shared.list("outputs/"))
+            return lambda name, _: self.video(name).is_file()
+        shared, late = self.shared, time.time() - _CLOCKS
+        listed = frozenset(found.name for found in shared.list("outputs/"))
+
+        def is_there(name: str, made: float) -> bool:
+            stored = f"outputs/{Path(name).name}"
+            return stored in listed or (made > late and shared.stat(stored) is not None)
+
+        return is_there
 
     # --- what an attempt needs and makes -----------------------------------------------------------------------------
 

@@ -93,9 +93,13 @@ def next_queued(which: Which = ANY) -> Select[Any]:
     wanted = [] if which.prefer is None else [near.c.model.in_(sorted(which.prefer))]
     if which.leave:
         wanted.append(near.c.model.not_in(sorted(which.leave)))
-    # By their ids alone. Of a state as it stands, PostgreSQL would read all that wait, since it takes them for few.
-    still = JOBS.c.state.concat("") == str(State.QUEUED)
-    return select(JOBS).where(JOBS.c.id.in_(select(near.c.id).where(*wanted)), still).order_by(*within).limit(1)
+    by_id = JOBS.c.id.in_(select(near.c.id).where(*wanted))
+    return select(JOBS).where(by_id, is_in(State.QUEUED)).order_by(*within).limit(1)
+
+
+def is_in(*states: State) -> ColumnElement[bool]:
+    """For where another index than one of states has to be taken: else a database may read all jobs in a state."""
+    return JOBS.c.state.concat("").in_([str(state) for state in states])
 
 
 def picture_names(*, sqlite: bool) -> CompoundSelect[Any]:

@@ -21,6 +21,7 @@ from wanvideo.jobs.ledger import Change, Ledger
 from wanvideo.jobs.queries import (
     ALL,
     AT_ONCE,
+    MADE,
     TURN,
     Filter,
     Page,
@@ -51,6 +52,15 @@ class Run:
     outcome: State
     code: str | None
     numbers: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Made:
+    """A job that has made a video."""
+
+    job: str
+    file: str
+    finished: float
 
 
 class Queue(Ledger):
@@ -116,14 +126,20 @@ class Queue(Ledger):
         with self.database.read() as connection:
             return int(connection.execute(query).scalar_one()) + 1
 
-    def files(self) -> Iterator[tuple[str, str]]:
-        """Every job that succeeded, and the name of its video."""
+    def videos(self) -> Iterator[list[Made]]:
+        """Of every job that succeeded, the oldest first; some at a time, and between them nothing is kept open."""
         # Taken out of the result by the database: to read ten thousand results here would take seconds.
-        result = as_json(JOBS.c.result, sqlite=self.database.is_sqlite)
-        query = select(JOBS.c.id, result["file"].as_string()).where(JOBS.c.state == str(State.SUCCEEDED))
-        with self.database.read() as connection:
-            for job, file in connection.execute(query):
-                yield job, str(file)
+        file = as_json(JOBS.c.result, sqlite=self.database.is_sqlite)["file"].as_string().label("file")
+        age = (JOBS.c.created, JOBS.c.id)
+        query = select(JOBS.c.id, JOBS.c.created, JOBS.c.finished, file).where(MADE).order_by(*age).limit(AT_ONCE)
+        after = query
+        while True:
+            with self.database.read() as connection:
+                rows = connection.execute(after).all()
+            if not rows:
+                return
+            yield [Made(job=row.id, file=str(row.file), finished=row.finished) for row in rows]
+            after = query.where(tuple_(*age) > tuple_(rows[-1].created, rows[-1].id))
 
     def counts(self, which: Filter = ALL) -> dict[State, int]:
         """How many there are in every state; see `counted` for what is more than states."""

@@ -14,9 +14,9 @@ from typing import Any, Final, Literal
 from sqlalchemy import ColumnElement, Connection, Row, Select, func, select, tuple_, update
 
 from wanvideo.errors import WanVideoError
-from wanvideo.jobs.job import DONE, Job
+from wanvideo.jobs.job import DONE, Job, State
 from wanvideo.jobs.ledger import Change
-from wanvideo.jobs.queries import AT_ONCE, MADE, chunks, stored_bytes
+from wanvideo.jobs.queries import AT_ONCE, chunks, is_in, stored_bytes
 from wanvideo.jobs.queue import Queue
 from wanvideo.jobs.tables import JOBS
 
@@ -29,7 +29,8 @@ DELETIONS: Final = 30  # days for which clients may be away and still hear of de
 SWEEPING: Final = 1  # see `Database.turn`
 _AT_ONCE: Final = 100  # jobs of one transaction
 
-_DONE: Final = JOBS.c.state.in_([str(state) for state in DONE])
+_DONE: Final = is_in(*DONE)
+_MADE: Final = is_in(State.SUCCEEDED)
 _COLUMNS: Final = (JOBS.c.id, JOBS.c.bytes, JOBS.c.finished, JOBS.c.expires)
 
 
@@ -190,7 +191,7 @@ def _may_go(done: ColumnElement[bool]) -> tuple[ColumnElement[bool], ...]:
 def _oldest_videos(connection: Connection) -> Iterator[Row[Any]]:
     """Some at a time: a few go, of perhaps a million."""
     age = (JOBS.c.finished, JOBS.c.id)
-    query: Select[Any] = select(*_COLUMNS).where(*_may_go(MADE), JOBS.c.bytes > 0).order_by(*age).limit(AT_ONCE)
+    query: Select[Any] = select(*_COLUMNS).where(*_may_go(_MADE), JOBS.c.bytes > 0).order_by(*age).limit(AT_ONCE)
     rows = connection.execute(query).all()
     while rows:
         yield from rows

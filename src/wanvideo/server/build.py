@@ -10,6 +10,7 @@ from wanvideo.jobs.job import DONE, Job, State
 from wanvideo.jobs.ledger import Change
 from wanvideo.jobs.outbox import ENDS, Outbox
 from wanvideo.jobs.queue import Queue
+from wanvideo.jobs.reconcile import Review
 from wanvideo.jobs.retention import Retention, Sweeper
 from wanvideo.server.downloads import Download
 from wanvideo.server.events.frames import of_change, of_download, of_sample
@@ -57,6 +58,7 @@ def build(settings: Settings, sources: Sources, *, workers: Workers = workers_of
             supervisor=node.supervisor,
             retention=retention,
             sweeper=Sweeper(retention),
+            review=Review(queue),
             catalog=node.catalog,
             inputs=inputs,
             sandbox=sandbox,

@@ -84,7 +84,8 @@ def open_node(settings: Settings, sources: Sources, workers: Workers, closing: E
     folder.note_outputs()
     database = database_of(settings)
     closing.callback(database.close)
-    database.check()
+    if not database.is_large:  # else it is checked while the server works: see `wanvideo.jobs.reconcile.Review`
+        database.check()
     if joins:
         database.require_current()
     else:

@@ -20,6 +20,7 @@ from wanvideo.jobs.lock import Address
 from wanvideo.jobs.nodes import NodeView
 from wanvideo.jobs.queries import Filter
 from wanvideo.jobs.queue import Queue
+from wanvideo.jobs.reconcile import Review
 from wanvideo.jobs.retention import Retention, Sweeper
 from wanvideo.jobs.supervisor import Supervisor
 from wanvideo.server.catalog import Catalog
@@ -88,6 +89,7 @@ class Parts:
     supervisor: Supervisor
     retention: Retention
     sweeper: Sweeper
+    review: Review
     catalog: Catalog
     inputs: Inputs
     sandbox: Sandbox
@@ -113,11 +115,13 @@ class Parts:
         self.webhooks.start()
         self.node.start()
         self.sweeper.start()
+        self.review.start()
         self.tidying.start()
 
     def stop(self) -> None:
         """Let the jobs at work keep their state, and close everything."""
         self.tidying.stop()
+        self.review.stop()
         self.sweeper.stop()
         self.node.stop(self.settings.drain_seconds)
         self.webhooks.stop()
