@@ -1,6 +1,7 @@
 """Previews: colours through a linear map that is fitted to the VAE."""
 
 import numpy as np
+import pytest
 import torch
 import torch.nn.functional as F
 from torch import Tensor
@@ -28,6 +29,14 @@ def test_a_linear_encoder_is_inverted() -> None:
     rgb = np.frombuffer(preview.rgb, dtype=np.uint8).reshape(3, 4, 6, 3)
     expected = (F.avg_pool3d(video[:, :, ::4], (1, 8, 8))[0].permute(1, 2, 3, 0) + 1) * 127.5
     assert np.abs(rgb - expected.numpy()).max() < 4
+
+
+@pytest.mark.parametrize("value", [0.0, 3.0, float("nan"), float("inf")])
+def test_latents_that_say_nothing_give_a_grey_preview(value: float) -> None:
+    pattern = colour_pattern(stride=8)
+    found = fit_colours(pattern, torch.full_like(linear_encoder(pattern), value))
+    preview = found.preview(torch.zeros(1, 16, 1, 2, 2))
+    assert all(abs(level - 127) < 10 for level in preview.rgb)
 
 
 def test_colours_out_of_range_are_clamped() -> None:

@@ -38,7 +38,7 @@ def colour_pattern(stride: int) -> Tensor:
 
 def fit_colours(pattern: Tensor, latents: Tensor) -> LatentColours:
     """Least squares over a still video [1, 3, F, H, W] in [-1, 1] and its normalised latents [1, z, T, h, w]."""
-    latents = latents.float()
+    latents = latents.float().nan_to_num(0, 0, 0)
     mean_colours = F.avg_pool2d(pattern[:, :, 0], pattern.shape[-1] // latents.shape[-1]).to(latents)
     colours = mean_colours.unsqueeze(2).expand(-1, -1, latents.shape[2], -1, -1)
     x = latents[0].flatten(1).T
@@ -47,5 +47,6 @@ def fit_colours(pattern: Tensor, latents: Tensor) -> LatentColours:
     x_mean, y_mean = x.mean(0), y.mean(0)
     x, y = x - x_mean, y - y_mean
     ridge = 1e-3 * x.square().sum() / x.shape[1] * torch.eye(x.shape[1], device=x.device)
-    weight = torch.linalg.solve(x.T @ x + ridge, x.T @ y).T
+    # Latents that are all alike give no colours, but no error either: a preview may not cost a video.
+    weight = (torch.linalg.pinv(x.T @ x + ridge, hermitian=True) @ (x.T @ y)).T
     return LatentColours(weight=weight, bias=y_mean - weight @ x_mean)
