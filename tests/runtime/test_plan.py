@@ -103,32 +103,31 @@ def test_operations_are_those_that_were_counted(case: str, petaflops: float) -> 
 @pytest.mark.parametrize(
     ("case", "tier", "seconds"),
     [
-        ("A14B 480p", Tier.EXACT, (2.607, 2.639)),
+        ("A14B 480p", Tier.EXACT, (2.607, 2.639, 2.632)),
         ("A14B 720p", Tier.EXACT, (10.25, 10.29)),
-        ("5B 704p", Tier.EXACT, (0.839, 0.827)),
-        ("A14B 480p", Tier.FAST, (1.970, 1.970)),
-        ("A14B 720p", Tier.FAST, (7.67, 7.54)),
-        ("5B 704p", Tier.FAST, (0.630, 0.616)),
+        ("5B 704p", Tier.EXACT, (0.839, 0.827, 0.845)),
+        ("A14B 480p", Tier.FAST, (1.986,)),
+        ("5B 704p", Tier.FAST, (0.624,)),
     ],
 )
 def test_an_h100_is_predicted_to_take_what_it_was_measured_to_take(
-    case: str, tier: Tier, seconds: tuple[float, float]
+    case: str, tier: Tier, seconds: tuple[float, ...]
 ) -> None:
-    """One forward, on two cards where two were measured: docs/performance.md."""
+    """One forward, on each card that was measured: docs/performance.md."""
     _, work = CASES[case]
     predicted = capped(None, case, tier).phase(Phase.DENOISE).seconds / work.forwards
-    assert predicted == pytest.approx(sum(seconds) / 2, rel=0.03)
+    assert predicted == pytest.approx(sum(seconds) / len(seconds), rel=0.03)
 
 
 def test_rounding_to_8_bits_takes_longer_than_the_norms_alone() -> None:
-    """Of A14B at 832x480 on an H100: 0.15 and 0.32 s, profiled."""
+    """Of A14B at 832x480 on an H100: 0.15 and 0.19 s, profiled."""
     exact, fast = (
         block_compute(A14B, AT_480, tier, replace(H100, bf16_tflops=1e9, fp8_tflops=1e9, attention_tflops=1e9,
                       attention_8bit_tflops=1e9))
         for tier in (Tier.EXACT, Tier.FAST)
     )  # fmt: skip
     assert A14B.blocks * exact == pytest.approx(0.15, rel=0.02)
-    assert A14B.blocks * fast == pytest.approx(0.32, rel=0.02)
+    assert A14B.blocks * fast == pytest.approx(0.19, rel=0.03)
 
 
 def test_weights_have_the_sizes_of_the_published_files() -> None:

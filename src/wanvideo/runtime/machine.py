@@ -125,7 +125,7 @@ class Calibration:
 
 
 # NVIDIA H100 80GB HBM3, PyTorch 2.11, 2026-11: as our own kernels run in whole forwards of A14B at 832x480, profiled
-# (exact: 1.05 s in products, 1.42 s in attention; fast: 0.548 and 1.094 s), which gives the seconds of both tiers and
+# (exact: 1.05 s in products, 1.42 s in attention; fast: 0.552 and 1.215 s), which gives the seconds of both tiers and
 # of the other shapes within 4 % (docs/performance.md); pinned copies; our decode of 121 x 704 x 1280 (2011 TFLOP in
 # 3.05 s), by the gain of its width below.
 H100: Final = Calibration(
@@ -134,7 +134,7 @@ H100: Final = Calibration(
     bf16_tflops=746,
     fp8_tflops=1430,
     attention_tflops=629,
-    attention_8bit_tflops=816,
+    attention_8bit_tflops=740,
     memory_gbs=2950,
     h2d_gbs=54.6,
     link_gbs=300,  # measured with 2 of them, and 0.58 GB from each
