@@ -26,7 +26,8 @@ Frames: TypeAlias = npt.NDArray[np.uint8]  # RGB, [F, H, W, 3]
 
 # Close to what 4:2:0 chroma allows at all: on drawn and on noisy clips, 128x128 and 832x480, within 0.4 dB of lossless
 # H.264 in the first frame and 0.7 dB over the clip, in an eighth of the bytes. "slow" takes 1.6 times as long.
-ENCODER_OPTIONS: Final = {"crf": "16", "preset": "medium"}
+# Without the last, x264 makes other B-frames of the same frames in some runs on CPUs with AVX-512.
+ENCODER_OPTIONS: Final = {"crf": "16", "preset": "medium", "x264-params": "cpu-independent=1"}
 
 BT709: Final = 1  # the same number for matrix, primaries and transfer in ITU-T H.273, and for swscale's matrix
 LIMITED, FULL = 1, 2  # range: 16-235, as players expect of video, and 0-255, as in RGB
