@@ -1,5 +1,6 @@
 """Several workers of one supervisor, which are processes that compute nothing."""
 
+import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
@@ -98,6 +99,26 @@ def test_a_worker_takes_the_models_that_it_is_to_take(queue: Queue, make: Make) 
     supervisor.limit("two", WorkerLimits(models=frozenset("c")))
     supervisor.limit("one", WorkerLimits())
     assert owners(queue, [queue.submit(spec("ok 1", model="b"))[0]]) == ["one"]
+
+
+def test_a_limit_holds_once_it_is_set(queue: Queue, make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It waits for who is just looking for a job within the old one."""
+    supervisor = make("one")
+    looks, found = threading.Event(), threading.Event()
+
+    def claim(*_: object, **__: object) -> None:
+        looks.set()
+        found.wait(10)
+
+    monkeypatch.setattr(supervisor.leases, "claim", claim)
+    assert looks.wait(10)
+    limiting = threading.Thread(target=supervisor.limit, args=("one", WorkerLimits(models=frozenset("a"))))
+    limiting.start()
+    limiting.join(0.2)
+    assert limiting.is_alive()
+    found.set()
+    limiting.join(10)
+    assert not limiting.is_alive()
 
 
 def test_workers_come_and_go_while_others_work(queue: Queue, make: Make) -> None:

@@ -136,8 +136,9 @@ class Supervisor:
         self.queue.wake()
 
     def limit(self, name: str, limits: WorkerLimits) -> None:
-        """From its next job on. Raises WorkerNotFound."""
-        self._lane(name).limits = limits
+        """From its next job on; one that it is just about to take comes before. Raises WorkerNotFound."""
+        with self._placing:
+            self._lane(name).limits = limits
         self.queue.wake()
 
     def put_back(self, name: str) -> None:
