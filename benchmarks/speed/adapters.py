@@ -18,7 +18,7 @@ from wanvideo.models.transformer import WanTransformer
 from wanvideo.pipelines.pipeline import Pipeline
 from wanvideo.request import Tier
 from wanvideo.runtime.quantize import LINEARS, kind_for, quantize
-from wanvideo.runtime.streaming import Arena, BlockStream
+from wanvideo.runtime.streaming import Arena, BlockStream, HostMemory
 
 
 @contextmanager
@@ -71,7 +71,7 @@ def use_tier(pipeline: Pipeline, tier: Tier) -> None:
 def streamed(model: WanTransformer, resident_blocks: int, device: torch.device) -> Iterator[None]:
     """Let a model in host memory run on the GPU, with that many of its blocks kept there."""
     arena = Arena(device)
-    stream = BlockStream(model, model.blocks, arena)
+    stream = BlockStream(model, model.blocks, arena, memory=HostMemory())
     blocks = len(model.blocks)
     arena.open(stream.slab_bytes, resident=resident_blocks, lanes=0 if resident_blocks == blocks else 2)
     try:

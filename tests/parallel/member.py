@@ -3,6 +3,7 @@
 python -m tests.parallel.member SOCKET
 """
 
+import copy
 import os
 import signal
 import sys
@@ -10,6 +11,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
@@ -17,7 +19,7 @@ import torch
 from torch import Tensor
 
 from wanvideo.errors import NonFiniteLatents
-from wanvideo.kernels.eight_bit import INT8
+from wanvideo.kernels.eight_bit import FP8, INT8
 from wanvideo.models.config import VAE_2_1, VAE_2_2, TransformerConfig
 from wanvideo.models.transformer import WanTransformer, keeps_fp32
 from wanvideo.models.vae import WanVAE
@@ -29,9 +31,11 @@ from wanvideo.parallel.tokens import spread
 from wanvideo.parallel.wire import Message
 from wanvideo.pipelines.arrival import to_rgb
 from wanvideo.pipelines.autoencoder import decoded_together
-from wanvideo.runtime.quantize import quantize
+from wanvideo.runtime.quantize import quantize, quantized_blocks
+from wanvideo.runtime.streaming import Arena, BlockStream, large_tensors, slab_bytes
 
 CPU: Final = torch.device("cpu")
+_LEAST: Final = 1024  # bytes of a weight that waits in host memory
 
 
 # --- the same numbers ------------------------------------------------------------------------------------------------
@@ -124,6 +128,50 @@ def _largest(x: Tensor) -> float:
     return float(x.abs().max())
 
 
+# --- weights in memory that all see ----------------------------------------------------------------------------------
+
+
+@torch.no_grad()
+def _stream(ranks: Ranks) -> dict[str, Any]:
+    """Two networks whose weights wait in host memory: whether they compute the same bits, and what the memory is."""
+    torch.set_num_threads(1)
+    torch.manual_seed(0)
+    given = torch.randn(1, 8, 3, 10, 14), torch.rand(1, 1) * 1000, torch.randn(1, 5, 32, dtype=torch.bfloat16)
+    networks = [_network(4, torch.bfloat16) for _ in range(2)]
+    wanted = []
+    for network in networks:
+        right = copy.deepcopy(network)
+        quantize(right)
+        wanted.append(right(*given))
+    arena, streams = Arena(CPU), []
+    for network in networks:
+        blocks = quantized_blocks(network, FP8, CPU)
+        streams.append(BlockStream(network, blocks, arena, memory=ranks.host_memory(), least=_LEAST))
+    arena.open(streams[0].slab_bytes, resident=0, lanes=2)
+    same = [network(*given).equal(right) for network, right in zip(networks, wanted, strict=True)]
+    ranks.meet()
+    slabs = sum(slab_bytes(large_tensors(block, _LEAST)) for network in networks for block in network.blocks)
+    held = _mapped("memfd:wanvideo-weights")
+    ranks.meet()
+    for stream in streams:
+        stream.close()
+    del network, networks, streams, stream
+    return {"same": same, "slabs": slabs, "held": held, "left": _mapped("memfd:wanvideo-weights")}
+
+
+def _mapped(name: str) -> dict[str, int]:
+    """Bytes of this process in mappings with that in their name: all, and its share of what others have as well."""
+    found = {"Rss": 0, "Pss": 0}
+    inside = False
+    for line in Path("/proc/self/smaps").read_text().splitlines():
+        key, _, value = line.partition(":")
+        if not value.endswith("kB"):
+            inside = name in line if "-" in key else inside
+        elif inside and key in found:
+            found[key] += int(value.split()[0]) << 10
+    return found
+
+
 # --- faults ----------------------------------------------------------------------------------------------------------
 
 
@@ -161,6 +209,8 @@ def _fault(ranks: Ranks, post: Post, fault: str) -> None:
 def work(ranks: Ranks, post: Post, begin: Message) -> None:
     if fault := begin.values.get("fault"):
         return _fault(ranks, post, fault)
+    if begin.values.get("streamed"):
+        return post.say(Message("done", _stream(ranks)))
     found = dict(differences(ranks))
     post.say(Message("done", {"differences": found, "least": ranks.least([5 - ranks.rank, ranks.rank])}))
     return None

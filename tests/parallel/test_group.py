@@ -54,6 +54,17 @@ def test_an_even_number_does_too(size: int) -> None:
     check_differences(size)
 
 
+def test_weights_that_wait_in_host_memory_are_there_once() -> None:
+    """Each rank sees both networks whole, and holds a third of them."""
+    with group(3, streamed=True) as ranks:
+        said = [ranks.hear()[1].values for _ in range(3)]
+    for values in said:
+        assert values["same"] == [True, True]
+        assert values["held"]["Rss"] > values["slabs"] > 100_000
+        assert abs(3 * values["held"]["Pss"] - values["held"]["Rss"]) < 0.1 * values["held"]["Rss"]
+        assert values["left"] == {"Rss": 0, "Pss": 0}
+
+
 # --- faults ----------------------------------------------------------------------------------------------------------
 
 

@@ -86,6 +86,14 @@ def test_each_of_several_gpus_has_its_share_of_host_memory() -> None:
     assert together(PROFILES["h100"], 1) == PROFILES["h100"]
 
 
+def test_weights_that_wait_in_host_memory_are_there_once_for_all_gpus() -> None:
+    machine = replace(PROFILES["rtx-4080-128gb"], host_available=96 * GIB)
+    one, two = (plan(*CASES["A14B 480p"], together(machine, gpus), H100) for gpus in (1, 2))
+    assert one.pinned_bytes > 50 * GIB
+    assert two.transformer.source is Source.PINNED  # which two copies would find no room for
+    assert 2 * two.pinned_bytes == pytest.approx(one.pinned_bytes, abs=2)
+
+
 def test_where_strips_are_put_together_is_host_memory_too() -> None:
     one, two = shared_by(1), shared_by(2)
     assert two.host_bytes - one.host_bytes == 4 * 720 * 1280 * 3  # two chunks of four frames, shared by two

@@ -1,3 +1,5 @@
+from collections.abc import Callable, Iterator
+
 import pytest
 import torch
 from torch import nn
@@ -6,7 +8,15 @@ from wanvideo.kernels.eight_bit import FP8, INT8, Rounded
 from wanvideo.models.config import TransformerConfig
 from wanvideo.models.transformer import Attention, WanTransformer
 from wanvideo.runtime.lora import applied
-from wanvideo.runtime.quantize import LINEARS, EightBitLinear, is_rounded, kind_for, quantize
+from wanvideo.runtime.quantize import (
+    LINEARS,
+    EightBitLinear,
+    converted_blocks,
+    is_rounded,
+    kind_for,
+    quantize,
+    quantized_blocks,
+)
 from wanvideo.weights.lora.tensors import Delta
 from wanvideo.weights.quantized import QuantizedLinear
 
@@ -42,6 +52,19 @@ def test_a_quantised_network_is_near_the_original(kind: torch.dtype, bound: floa
     assert 0 < error < bound
     assert all(isinstance(block.get_submodule(name), EightBitLinear) for block in model.blocks for name in LINEARS)
     assert isinstance(model.get_submodule("blocks.0.cross_attn.k"), nn.Linear)
+
+
+@pytest.mark.parametrize(
+    "ready", [lambda n: converted_blocks(n, torch.bfloat16), lambda n: quantized_blocks(n, FP8, None)]
+)
+def test_a_block_is_as_it_was_stored_until_its_turn(ready: Callable[[WanTransformer], Iterator[nn.Module]]) -> None:
+    model = network()
+    blocks = ready(model)
+    assert next(blocks) is model.blocks[0]
+    first, second = ([block.get_submodule(name).weight.dtype for name in LINEARS] for block in model.blocks)
+    assert torch.float32 not in first
+    assert set(second) == {torch.float32}
+    assert list(blocks) == list(model.blocks)[1:]
 
 
 def test_weights_that_are_float8_already_are_taken_as_they_are() -> None:

@@ -12,7 +12,7 @@ from wanvideo.models.config import TransformerConfig
 from wanvideo.models.transformer import WanTransformer
 from wanvideo.runtime.lora import applied
 from wanvideo.runtime.quantize import quantize
-from wanvideo.runtime.streaming import Arena, BlockStream, large_tensors, slab_bytes, spread
+from wanvideo.runtime.streaming import Arena, BlockStream, HostMemory, large_tensors, slab_bytes, spread
 from wanvideo.weights.lora.tensors import Delta
 
 CONFIG = TransformerConfig(
@@ -39,7 +39,7 @@ def inputs(device: str) -> tuple[Tensor, Tensor, Tensor]:
 
 
 def streamed(model: WanTransformer, arena: Arena, *, pinned: bool = True) -> BlockStream:
-    return BlockStream(model, model.blocks, arena, pinned=pinned, least=LEAST)
+    return BlockStream(model, model.blocks, arena, memory=HostMemory() if pinned else None, least=LEAST)
 
 
 def compute(model: WanTransformer, stream: BlockStream, given: tuple[Tensor, Tensor, Tensor]) -> Tensor:
@@ -151,6 +151,8 @@ def test_a_lora_stays_on_while_blocks_pass() -> None:
 
 def test_a_module_can_stay_in_host_memory() -> None:
     model = network()
-    stream = BlockStream(model, model.blocks, arena_for(model, 3), least=LEAST, staying=[model.head])
+    stream = BlockStream(
+        model, model.blocks, arena_for(model, 3), memory=HostMemory(), least=LEAST, staying=[model.head]
+    )
     names = {place.name for place in stream._rest.places if place.owner in set(model.head.modules())}
     assert not names

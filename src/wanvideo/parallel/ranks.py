@@ -13,8 +13,10 @@ import torch.distributed as dist
 from torch.distributed.distributed_c10d import Store
 
 from wanvideo.parallel.board import Board
+from wanvideo.parallel.shared import SharedMemory
 from wanvideo.parallel.team import ALONE, Team, Turns, losing_others
 from wanvideo.runtime.mesh import Mesh, mesh_for
+from wanvideo.runtime.streaming import HostMemory
 
 LOADING: Final = timedelta(hours=1)  # that one may need longer than another to read its weights
 # That an exchange may take. Who is late is found sooner by who started the ranks; this is for what nobody can see, such
@@ -47,7 +49,7 @@ class Ranks:
         """works: without and with guidance. board: None for one rank alone."""
         self.rank, self.size, self.device, self.turns, self.board = rank, size, device, turns, board
         self._store, self._works = store, tuple(works)
-        self._meetings = 0
+        self._meetings = self._shared = 0
 
     @classmethod
     def alone(cls, device: torch.device) -> "Ranks":
@@ -78,6 +80,21 @@ class Ranks:
             if self._store.add(f"meeting {self._meetings}", 1) == self.size:
                 self._store.set(f"met {self._meetings}", "all")
             self._store.wait([f"met {self._meetings}"], LOADING)
+
+    def host_memory(self) -> HostMemory:
+        """For one network, which all ranks load."""
+        if self._store is None:
+            return HostMemory()
+        self._shared += 1
+        name = f"memory {self._shared}"
+        if self.rank == 0:
+            file = os.memfd_create("wanvideo-weights")
+            self._store.set(name, f"/proc/{os.getpid()}/fd/{file}")
+        else:
+            with losing_others():
+                path = self._store.get(name).decode()
+            file = os.open(path, os.O_RDWR)
+        return SharedMemory(file, self.rank, self.size, self.meet)
 
 
 @contextmanager

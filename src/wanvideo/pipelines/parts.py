@@ -14,8 +14,8 @@ from wanvideo.models.vae import WanVAE
 from wanvideo.pipelines.device import DTYPES
 from wanvideo.request import Tier
 from wanvideo.runtime.placement import MemoryPlan, Placement, Source
-from wanvideo.runtime.quantize import is_rounded, kind_for, quantize
-from wanvideo.runtime.streaming import Arena, BlockStream
+from wanvideo.runtime.quantize import converted_blocks, is_rounded, kind_for, quantize, quantized_blocks
+from wanvideo.runtime.streaming import Arena, BlockStream, HostMemory
 from wanvideo.sampling.guidance import Expert
 from wanvideo.weights.folder import ModelFolder
 from wanvideo.weights.loading import load_text_encoder, load_transformer, load_vae
@@ -43,7 +43,9 @@ class Parts:
         dtype: torch.dtype,
         vae_dtype: torch.dtype,
         tier: Tier = Tier.EXACT,
+        host_memory: Callable[[], HostMemory] = HostMemory,
     ) -> None:
+        """host_memory: for a transformer that waits there."""
         self.folder, self.device, self.dtype, self.vae_dtype, self.tier = folder, device, dtype, vae_dtype, tier
         self.kind = kind_for(device)  # of 8-bit numbers in the tier fast
         self.plan: MemoryPlan | None = None
@@ -51,6 +53,7 @@ class Parts:
         self._waiting: dict[Part, tuple[WanTransformer, BlockStream]] = {}  # transformers in host memory
         self._text_stream: BlockStream | None = None
         self._arena = Arena(device)
+        self._host_memory = host_memory
 
     @property
     def keep_all(self) -> bool:
@@ -202,9 +205,13 @@ class Parts:
     def _in_host_memory(self, expert: Expert) -> tuple[WanTransformer, BlockStream]:
         part, network = self._of(expert)
         if part not in self._waiting:
-            transformer = self._in_tier(self._read_transformer(network, CPU))
-            pinned = self._placed.transformer.source is Source.PINNED
-            self._waiting[part] = transformer, BlockStream(transformer, transformer.blocks, self._arena, pinned=pinned)
+            # Large weights stay in their files until the turn of their block: it is then put where it will lie.
+            transformer = load_transformer(network, device=CPU, dtype=self.dtype, as_stored=is_rounded)
+            blocks = converted_blocks(transformer, self.dtype)
+            if self.tier is Tier.FAST:
+                blocks = quantized_blocks(transformer, self.kind, self.device)
+            memory = self._host_memory() if self._placed.transformer.source is Source.PINNED else None
+            self._waiting[part] = transformer, BlockStream(transformer, blocks, self._arena, memory=memory)
         return self._waiting[part]
 
     def _on_device(self, network: NetworkPart[TransformerConfig]) -> WanTransformer:
@@ -220,7 +227,7 @@ class Parts:
         encoder = self._read_text_encoder(CPU)
         arena, table = Arena(self.device), encoder.token_embedding
         # From where it was loaded: it is needed once a video, and would take as much host memory as a transformer.
-        stream = BlockStream(encoder, encoder.blocks, arena, pinned=False, staying=[table])
+        stream = BlockStream(encoder, encoder.blocks, arena, memory=None, staying=[table])
         arena.open(stream.slab_bytes, resident=0, lanes=2)
         encoder.token_embedding = _OnHost(table, self.device)  # type: ignore[assignment]
         stream.start()

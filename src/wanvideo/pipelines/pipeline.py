@@ -95,12 +95,14 @@ class Pipeline(VideoPipeline):
         self.spec = spec
         self.tiles, self.batch_guidance = _tiles(tile, folder), batch_guidance
         where = pick_device(device)
+        self._ranks = ranks or Ranks.alone(where)
         self._parts = Parts(
             folder,
             device=where,
             dtype=pick_dtype(dtype, usual_dtype(where)),
             vae_dtype=pick_dtype(vae_dtype, torch.float32),
             tier=tier,
+            host_memory=self._ranks.host_memory,
         )
         if tier is Tier.FAST and where.type == "cuda":
             _require_16_bits(self._parts.dtype)
@@ -109,7 +111,6 @@ class Pipeline(VideoPipeline):
         self._colours: LatentColours | None = None
         self._library, self._loras = library, tuple(loras)
         self._finite = FiniteLoras()
-        self._ranks = ranks or Ranks.alone(where)
 
     @property
     def device(self) -> torch.device:

@@ -57,8 +57,8 @@ class Needs:
 
     @property
     def pool(self) -> int:
-        """The blocks of all experts."""
-        return self.architecture.experts * self.architecture.blocks * self.slab
+        """The blocks of all experts; of several GPUs, the part of them that each holds for all."""
+        return -(-self.architecture.experts * self.architecture.blocks * self.slab // self.machine.gpus)
 
     @property
     def rounded(self) -> bool:

@@ -6,6 +6,7 @@ the text, whose products are small.
 """
 
 import re
+from collections.abc import Iterator
 from typing import Final
 
 import torch
@@ -115,6 +116,14 @@ def quantize(
     kind with scales already is taken as it is, int8 and float8 in each other's place are rounded anew; GGUF's blocks
     stay as they are.
     """
+    for _ in quantized_blocks(transformer, kind, device, move=move):
+        pass
+
+
+def quantized_blocks(
+    transformer: WanTransformer, kind: torch.dtype, device: torch.device | None, *, move: bool = False
+) -> Iterator[nn.Module]:
+    """`quantize`, of each block when it is asked for."""
     for index, block in enumerate(transformer.blocks):
         go_on_or_give_up()
         assert isinstance(block, Block)
@@ -123,6 +132,16 @@ def quantize(
                 block.set_submodule(name, new)
         block.set_submodule("ffn", EightBitFeedForward(*block.ffn.children()))
         transformer.blocks[index] = EightBitBlock(block, kind)
+        yield transformer.blocks[index]
+
+
+def converted_blocks(transformer: WanTransformer, dtype: torch.dtype) -> Iterator[nn.Module]:
+    """The blocks of a transformer whose large weights are as they were stored, each in `dtype` when it is asked for."""
+    for block in transformer.blocks:
+        for name in LINEARS:
+            if type(linear := block.get_submodule(name)) is nn.Linear:
+                linear.weight.data = linear.weight.data.to(dtype)
+        yield block
 
 
 def _quantized(old: nn.Module, kind: torch.dtype, device: torch.device | None, move: bool) -> EightBitLinear | None:

@@ -119,6 +119,17 @@ class _Lane:
     left: torch.cuda.Event | None = None  # the block in it has been computed
 
 
+class HostMemory:
+    """Where the slabs of one network lie, one after the other: here, in memory of this process alone."""
+
+    def take(self, nbytes: int) -> tuple[Tensor, bool]:
+        """The next slab [nbytes], uint8, and whether somebody else fills it with the same."""
+        return torch.empty(nbytes, dtype=torch.uint8), False
+
+    def finish(self) -> None:
+        """No more are taken, and those are filled."""
+
+
 @dataclass(slots=True, eq=False)
 class _HostBlock:
     """One block in host memory."""
@@ -127,14 +138,16 @@ class _HostBlock:
     slab: Tensor | None = None  # None: every tensor lies where it was loaded, in a mapped file perhaps
     tensors: list[Tensor] = field(default_factory=list)  # in the order of `places`
 
-    def take_home(self, *, together: bool) -> None:
-        """Make one slab of the tensors, which are let go one by one; or remember where they are."""
-        if together:
-            self.slab = torch.empty(slab_bytes(self.places), dtype=torch.uint8)
+    def take_home(self, memory: "HostMemory | None") -> None:
+        """Make one slab of the tensors, which are let go one by one; without `memory`, remember where they are."""
+        filled = False
+        if memory is not None:
+            self.slab, filled = memory.take(slab_bytes(self.places))
         for place in self.places:
             tensor = place.bound
             if self.slab is not None:
-                tensor = place.view(self.slab).copy_(tensor)
+                home = place.view(self.slab)
+                tensor = home if filled else home.copy_(tensor)
                 place.bind(tensor)
             self.tensors.append(tensor)
 
@@ -154,11 +167,11 @@ class _Staging:
 class BlockStream:
     """A network in host memory that computes on the device of an arena.
 
-    blocks: in the order in which they compute. Everything else of the network goes to the device as long as it works,
-    but for the modules `staying`.
-    pinned: make one page-locked slab of each block, from which the GPU copies by itself. Otherwise tensors stay where
-    they are, and a thread brings them to the GPU through two page-locked buffers: for mapped files that do not fit into
-    memory.
+    blocks: in the order in which they compute; each is asked for when the one before lies in host memory. Everything
+    else of the network goes to the device as long as it works, but for the modules `staying`.
+    memory: make one page-locked slab of each block there, from which the GPU copies by itself. Without, tensors stay
+    where they are, and a thread brings them to the GPU through two page-locked buffers: for mapped files that do not
+    fit into memory.
     """
 
     def __init__(
@@ -167,33 +180,36 @@ class BlockStream:
         blocks: Iterable[nn.Module],
         arena: Arena,
         *,
-        pinned: bool = True,
-        least: int | None = None,
+        memory: HostMemory | None,
+        least: int = LEAST,
         staying: Collection[nn.Module] = (),
     ) -> None:
         self.arena, self.device = arena, arena.device
-        blocks, least = list(blocks), LEAST if least is None else least
-        self._blocks = [_HostBlock(large_tensors(block, least)) for block in blocks]
+        self._blocks: list[_HostBlock] = []
+        self._handles = []
+        for index, block in enumerate(blocks):
+            go_on_or_give_up()
+            host = _HostBlock(large_tensors(block, least))
+            host.take_home(memory)
+            self._blocks.append(host)
+            self._handles.append(block.register_forward_pre_hook(partial(self._enter, index)))
+            self._handles.append(block.register_forward_hook(partial(self._leave, index)))
+        if memory is not None:
+            memory.finish()
         apart = (*(place for host in self._blocks for place in host.places), *_lay_out(staying, lambda _: True))
         elsewhere = {id(place.tensor) for place in apart}
         self._rest = _HostBlock(_lay_out([network], lambda tensor: id(tensor) not in elsewhere))
-        for host in self._blocks:
-            go_on_or_give_up()
-            host.take_home(together=pinned)
-        self._rest.take_home(together=False)
+        self._rest.take_home(None)
         self._copies = torch.cuda.Stream(self.device) if self.device.type == "cuda" else None
-        self._thread = None if pinned else ThreadPoolExecutor(1, thread_name_prefix="block-stream")
-        self._staging = [_Staging(torch.empty(self.slab_bytes, dtype=torch.uint8)) for _ in range(0 if pinned else 2)]
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="block-stream") if memory is None else None
+        through = 2 if memory is None else 0
+        self._staging = [_Staging(torch.empty(self.slab_bytes, dtype=torch.uint8)) for _ in range(through)]
         own = [host.slab for host in self._blocks if host.slab is not None] + [s.slab for s in self._staging]
         self._unpin = weakref.finalize(self, unpin, [slab for slab in own if pin(slab, self.device)])
         self._staged = 0  # blocks so far
         self._lanes: list[_Lane] = []
         self._passing: list[int] = []  # the blocks that have no slab of their own
         self._turns: dict[int, int] = {}  # of these
-        self._handles = []
-        for index, block in enumerate(blocks):
-            self._handles.append(block.register_forward_pre_hook(partial(self._enter, index)))
-            self._handles.append(block.register_forward_hook(partial(self._leave, index)))
 
     @property
     def slab_bytes(self) -> int:
