@@ -8,6 +8,7 @@ the one rank's result). `--tiny` runs the same code on CPU processes, and shows 
 
     links     what an exchange of q, k and v moves a second, alone and with the copies before it
     5b, a14b  a guided step with a branch on each half of the ranks, and a forward with its tokens on all of them
+    stream    a forward whose blocks wait in host memory, a copy of each rank's own and one for all: what that takes
     vae       latents to frames
     exact     float32 and less of everything: how far results are apart where rounding is small
     demo      a whole video of a demo model, by the product's own way from request to frames
@@ -27,6 +28,7 @@ from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
+import psutil
 import torch
 from torch import Tensor
 
@@ -53,11 +55,13 @@ from wanvideo.pipelines.autoencoder import decoded_together
 from wanvideo.request import GenerationRequest, Tier
 from wanvideo.runtime.fused_vae import decoder
 from wanvideo.runtime.mesh import shares
+from wanvideo.runtime.streaming import Arena, BlockStream, HostMemory
 from wanvideo.sampling.guidance import guide
 
 GUIDANCE: Final = 4.0
 GB: Final = 1e9
 ODD: Final = {A14B_480P.name: (21, 30, 50), TI2V_704P.name: (31, 42, 70)}
+_LEAST: Final = 1024  # bytes of a weight that waits in host memory, also of a tiny network
 HANG_CYCLES: Final = 1 << 40  # of a GPU's clock: minutes
 
 
@@ -180,8 +184,7 @@ def large_model(bench: Bench) -> None:
 
 
 def _forwards(bench: Bench, shape: Shape, dtype: torch.dtype, tier: Tier, name: str, repeats: int = 3) -> None:
-    torch.manual_seed(0)
-    network = random_weights(lambda: WanTransformer(shape.config), bench.device, dtype, True)
+    network = _drawn(bench, shape, dtype)
     given = inputs(shape, bench.device, dtype)
     other = replace(given, text=given.text.flip(-1))
     with in_tier(network, tier):
@@ -211,6 +214,49 @@ def _guided(bench: Bench, network: WanTransformer, given: Inputs, other: Inputs,
 
 def _of(network: Forward, given: Inputs) -> Callable[[], Tensor]:
     return lambda: network(given.latents, given.timestep, given.text)
+
+
+def stream(bench: Bench) -> None:
+    """A14B at 832x480 with its tokens on all ranks, two blocks at a time on each GPU."""
+    shape = shrunk(A14B_480P) if bench.tiny else A14B_480P
+    dtype = torch.float32 if bench.tiny else torch.bfloat16
+    given = inputs(shape, bench.device, dtype)
+    bench.ranks.meet()
+    resident, wanted = _timed(_of(spread(_drawn(bench, shape, dtype), bench.team), given), bench.device, 3, None)
+    bench.row(f"{shape.name}: resident", all_ms=1000 * resident.seconds)
+    for name, memory in (("a copy for each rank", HostMemory()), ("one for all", bench.ranks.host_memory())):
+        free_memory()
+        values = _waiting(bench, _drawn(bench, shape, dtype), memory, given, wanted)
+        ratio = values["all_ms"] / 1000 / resident.seconds
+        bench.row(f"{shape.name}: blocks in host memory, {name}", times_resident=ratio, **values)
+
+
+def _waiting(
+    bench: Bench, network: WanTransformer, memory: HostMemory, given: Inputs, wanted: Tensor
+) -> dict[str, float]:
+    """A forward of a network whose blocks are brought to `memory` first. Of times and memory, the most of all ranks."""
+    arena, began = Arena(bench.device), time.monotonic()
+    blocks = BlockStream(network, (block.cpu() for block in network.blocks), arena, memory=memory, least=_LEAST)
+    ready = time.monotonic() - began
+    free_memory()
+    arena.open(blocks.slab_bytes, resident=0, lanes=2)
+    bench.ranks.meet()
+    timing, velocity = _timed(_of(spread(network, bench.team), given), bench.device, 3, None)
+    pss = psutil.Process().memory_full_info().pss  # of what several have in memory, its share
+    bench.ranks.meet()
+    same, ready_ms, held = bench.ranks.least([velocity.equal(wanted), -int(1000 * ready), -pss])
+    arena.close()
+    blocks.close()
+    return {
+        "all_ms": 1000 * timing.seconds, "same": same, "ready_ms": -ready_ms, "host_gib_each": -held / 2**30,
+        "gpu_gib": timing.peak_bytes / 2**30,
+    }  # fmt: skip
+
+
+def _drawn(bench: Bench, shape: Shape, dtype: torch.dtype) -> WanTransformer:
+    """The same on each rank."""
+    torch.manual_seed(0)
+    return random_weights(lambda: WanTransformer(shape.config), bench.device, dtype, True)
 
 
 def frames(bench: Bench) -> None:
@@ -292,7 +338,7 @@ def _hang(device: torch.device) -> None:
 
 
 PARTS: Final[dict[str, Callable[[Bench], None]]] = {
-    "links": links, "5b": small_model, "a14b": large_model, "vae": frames, "exact": exact,
+    "links": links, "5b": small_model, "a14b": large_model, "stream": stream, "vae": frames, "exact": exact,
 }  # fmt: skip
 
 

@@ -27,7 +27,7 @@ class SharedMemory(HostMemory):
 
     def take(self, nbytes: int) -> tuple[Tensor, bool]:
         start, turn = self._end, self._taken % self._size
-        self._taken, self._end = self._taken + 1, start + -(-nbytes // _PAGE) * _PAGE
+        self._taken, self._end = self._taken + 1, start + max(1, -(-nbytes // _PAGE)) * _PAGE
         os.posix_fallocate(self._file, self._end - 1, 1)  # never makes it shorter: another rank may be ahead
         pages = mmap.mmap(self._file, self._end - start, offset=start)
         return torch.frombuffer(pages, dtype=torch.uint8)[:nbytes], turn != self._rank
