@@ -10,6 +10,7 @@ import numpy.typing as npt
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
+from torch import nn
 
 from tests.pipelines.conftest import KINDS, ask, load, picture
 from wanvideo.errors import (
@@ -28,8 +29,12 @@ from wanvideo.pipelines.events import Event, Frames, Resolved
 from wanvideo.pipelines.pipeline import Pipeline
 from wanvideo.pipelines.state import Checkpoint
 from wanvideo.request import GenerationRequest, Phase, Progress, Solver
+from wanvideo.runtime.machine import Machine
+from wanvideo.runtime.streaming import Arena, BlockStream, HostMemory
 from wanvideo.sampling.guidance import Expert
+from wanvideo.weights.variants import Part
 
+GIB = 2**30
 Pipelines = dict[str, Pipeline]
 
 
@@ -296,6 +301,25 @@ def test_damaged_weights_stop_the_run_and_are_named(
     folder = damaged(tiny, tmp_path, part, name)
     with load(folder, device="cpu") as pipeline, pytest.raises(NonFiniteLatents, match=message):
         pipeline(ask("t2v"))
+
+
+def test_what_waits_in_host_memory_is_there_for_the_next_plan(
+    pipelines: Pipelines, tiny: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    there = Machine(gpu="a GPU", gpu_total=16 * GIB, gpu_free=15 * GIB, host_total=64 * GIB, host_available=10 * GIB)
+    monkeypatch.setattr("wanvideo.pipelines.pipeline.this_machine", lambda *_: there)
+    pipeline = load(tiny / "t2v", device="cpu", dtype="bfloat16")
+    arena, network = Arena(torch.device("cpu")), nn.Sequential(nn.Linear(1024, 1024))
+    stream = BlockStream(network, network, arena, memory=HostMemory())
+    pipeline._parts.device = torch.device("cuda")
+    pipeline._parts._waiting[Part.TRANSFORMER] = pipelines["t2v"]._parts.transformer(Expert.HIGH), stream
+    machine = pipeline._machine()
+    assert machine is not None
+    assert machine.host_available == 10 * GIB + 4 * 1024 * 1024
+    stream.close()
+    machine = pipeline._machine()
+    assert machine is not None
+    assert machine.host_available == 10 * GIB
 
 
 def test_running_out_of_memory_says_in_which_phase(pipelines: Pipelines, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,6 +1,11 @@
 """Which GPU is which, where there are several: asked of the driver, without torch."""
 
+import os
+import signal
+import subprocess
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from types import ModuleType, SimpleNamespace
 from typing import Any
 
@@ -10,7 +15,7 @@ from wanvideo.errors import InvalidRequest
 from wanvideo.server.machine import this_machine, usable_gpus
 from wanvideo.server.workers import devices_of, new_worker
 
-GIB = 2**30
+MIB, GIB = 2**20, 2**30
 CARDS = (("GT 1030", (6, 1), 2), ("RTX 3060", (8, 6), 12), ("RTX 4080", (8, 9), 16))
 
 
@@ -68,6 +73,35 @@ def test_cards_are_numbered_as_cuda_shows_them(
 def test_a_card_that_cannot_be_used_is_refused_with_those_that_can() -> None:
     with pytest.raises(InvalidRequest, match="cuda:0 cannot be used: use cuda:1, cuda:2 or cpu"):
         this_machine("cuda:0")
+
+
+def test_what_a_worker_holds_of_host_memory_is_free_for_its_next_job(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What the others hold is not, and what its ranks share is there once."""
+    monkeypatch.setattr("wanvideo.server.machine.host_memory", lambda: (128 * GIB, 40 * GIB))
+    with holding(64, ranks=2) as large, holding(60) as small:
+        found = this_machine("cpu", workers=[small, large]).host_available
+        assert 64 * MIB <= found - 40 * GIB < (64 + 3 * 24) * MIB
+    assert this_machine("cpu", workers=[large]).host_available == 40 * GIB  # it has ended
+
+
+@contextmanager
+def holding(mebibytes: int, ranks: int = 0) -> Iterator[int]:
+    """The pid of a process with so much memory, which it shares with others that it has started."""
+    code = (
+        "import mmap, os, sys, time\n"
+        "pages = mmap.mmap(-1, int(sys.argv[1]) << 20)\n"
+        "any(os.fork() == 0 for _ in range(int(sys.argv[2])))\n"
+        "for start in range(0, len(pages), mmap.PAGESIZE): pages[start] = 1\n"
+        "print(flush=True)\n"
+        "time.sleep(60)\n"
+    )
+    command = [sys.executable, "-c", code, str(mebibytes), str(ranks)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, start_new_session=True) as process:
+        assert process.stdout is not None
+        for _ in range(1 + ranks):
+            process.stdout.readline()
+        yield process.pid
+        os.killpg(process.pid, signal.SIGKILL)
 
 
 def test_a_worker_gets_a_card_that_is_free() -> None:

@@ -59,6 +59,11 @@ class Parts:
     def keep_all(self) -> bool:
         return self.plan is None or self.plan.keep_all
 
+    @property
+    def host_bytes(self) -> int:
+        """Of host memory, in which transformers wait."""
+        return sum(stream.host_bytes for _, stream in self._waiting.values())
+
     def arrange(self, plan: MemoryPlan | None) -> None:
         """From now on, networks lie where `plan` says. What lies elsewhere is let go."""
         before, self.plan = self.plan, plan

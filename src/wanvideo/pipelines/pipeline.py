@@ -357,7 +357,9 @@ class Pipeline(VideoPipeline):
         if self.device.type == "cpu" or self._parts.dtype.itemsize != 2:
             return None
         machine = this_machine(str(self.device), self.memory_limit)
-        free, available = self._ranks.least([machine.gpu_free, machine.host_available])
+        # What waits in host memory already is there for the plan.
+        available = machine.host_available + self._parts.host_bytes
+        free, available = self._ranks.least([machine.gpu_free, available])
         return together(replace(machine, gpu_free=free, host_available=available), self._ranks.size)
 
     def _plan(self, request: ResolvedRequest, machine: Machine | None) -> MemoryPlan | None:

@@ -217,6 +217,11 @@ class BlockStream:
         return max(slab_bytes(host.places) for host in self._blocks)
 
     @property
+    def host_bytes(self) -> int:
+        """In slabs of host memory; what lies in mapped files is not counted."""
+        return sum(host.slab.nbytes for host in self._blocks if host.slab is not None)
+
+    @property
     def passing(self) -> int:
         """How many blocks have no slab of their own."""
         return len(self._passing)

@@ -83,7 +83,7 @@ def _machine(parts: Parts, memory_limit: int | None) -> Machine:
         found = [machine for node in parts.nodes() if (machine := reported(node.about, memory_limit)) is not None]
         if found:
             return max(found, key=lambda machine: (machine.gpu_total, machine.host_total))
-    return this_machine(parts.settings.first_device, memory_limit=memory_limit, own_pids=parts.worker_pids())
+    return this_machine(parts.settings.first_device, memory_limit=memory_limit, workers=parts.worker_pids())
 
 
 def usual(parts: Parts, entry: ModelEntry) -> Forecast | None:

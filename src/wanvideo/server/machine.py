@@ -2,10 +2,11 @@
 
 import os
 import platform
+import re
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import psutil
 
@@ -14,6 +15,8 @@ from wanvideo.runtime.calibration import load_calibration, usual_calibration_fil
 from wanvideo.runtime.hardware import foreign_gpus, host_memory
 from wanvideo.runtime.machine import OLDEST, Calibration, Machine, predict
 from wanvideo.runtime.monitor import Gpu, visible_gpus
+
+_MEMORY: Final = re.compile(r"^(RssAnon|RssShmem):\s+(\d+) kB", re.MULTILINE)  # of proc(5)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -61,12 +64,16 @@ def _chosen(device: str) -> tuple[int, Gpu] | None:
     return (number, usable[number]) if number in usable else None
 
 
-def this_machine(device: str, *, memory_limit: int | None = None, own_pids: Collection[int] = ()) -> Machine:
-    """As a plan wants it. What our own workers hold counts as free, since the next job takes its place.
+def this_machine(device: str, *, memory_limit: int | None = None, workers: Collection[int] = ()) -> Machine:
+    """As a plan wants it. What our own `workers`, by pid, hold counts as free, since the next job takes its place.
+
+    On the GPU that is what all of them have there, of host memory what the one has that has most of it.
 
     Raises InvalidRequest for a GPU that is asked for by name and is not there.
     """
     total, available = host_memory()
+    families = [family(pid) for pid in workers]
+    available = min(total, available + max(map(_held, families), default=0))
     chosen = _chosen(device)
     if chosen is None:
         if device not in ("auto", "cpu"):
@@ -75,7 +82,8 @@ def this_machine(device: str, *, memory_limit: int | None = None, own_pids: Coll
             raise InvalidRequest(f"{device} cannot be used: {instead}")
         return Machine(host_total=total, host_available=available, memory_limit=memory_limit, notes=_why_no_gpu(device))
     number, gpu = chosen
-    ours = sum(user.nbytes or 0 for user in gpu.users if user.pid in own_pids)
+    own = {pid for each in families for pid in each}
+    ours = sum(user.nbytes or 0 for user in gpu.users if user.pid in own)
     return Machine(
         gpu=gpu.name,
         index=number,
@@ -102,6 +110,20 @@ def reported(about: Mapping[str, Any], memory_limit: int | None = None) -> Machi
     return Machine(
         **values | {"capability": capability, "notes": tuple(values.get("notes", ())), "memory_limit": memory_limit}
     )
+
+
+def _held(pids: Collection[int]) -> int:
+    """Bytes of host memory that would be free without these processes, which share what they share with all (Linux)."""
+    private, shared = 0, 0
+    for pid in pids:
+        try:
+            status = Path(f"/proc/{pid}/status").read_text()
+        except OSError:  # it has just ended
+            continue
+        kilobytes = {name: int(number) for name, number in _MEMORY.findall(status)}
+        private += kilobytes.get("RssAnon", 0) << 10
+        shared = max(shared, kilobytes.get("RssShmem", 0) << 10)
+    return private + shared
 
 
 def rates_of(machine: Machine) -> Calibration:

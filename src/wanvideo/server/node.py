@@ -31,7 +31,7 @@ from wanvideo.runtime.hardware import host_memory
 from wanvideo.runtime.monitor import gpus
 from wanvideo.server.catalog import Catalog
 from wanvideo.server.downloads import Downloads
-from wanvideo.server.machine import family, this_machine
+from wanvideo.server.machine import this_machine
 from wanvideo.server.parts import Sources, offer_here, package_version
 from wanvideo.server.preparing import Preparing
 from wanvideo.server.settings import Settings
@@ -160,9 +160,9 @@ def _planned_for(settings: Settings, supervisor: Supervisor) -> Mapping[str, Any
     """What the workers of this process run on, as a plan wants it; None: it has none, or the driver does not say."""
     if settings.here == "none":
         return None
-    own = [pid for each in supervisor.workers() if each.pid is not None for pid in family(each.pid)]
+    pids = [each.pid for each in supervisor.workers() if each.pid is not None]
     try:
-        return asdict(this_machine(settings.first_device, own_pids=own))
+        return asdict(this_machine(settings.first_device, workers=pids))
     except InvalidRequest:
         return None
 

@@ -30,7 +30,7 @@ from wanvideo.server.events.hub import Frame, Hub
 from wanvideo.server.history import Run
 from wanvideo.server.inputs import Inputs
 from wanvideo.server.limits import LimitsFile
-from wanvideo.server.machine import family, this_machine
+from wanvideo.server.machine import this_machine
 from wanvideo.server.metrics import Metrics
 from wanvideo.server.model_views import GIB
 from wanvideo.server.monitor import Monitor
@@ -239,8 +239,7 @@ class Parts:
         return sum(max(0, each.starts - 1) for each in self.supervisor.workers())
 
     def worker_pids(self) -> tuple[int, ...]:
-        """And of what they have started: the ranks of a group."""
-        return tuple(pid for each in self.supervisor.workers() if each.pid is not None for pid in family(each.pid))
+        return tuple(each.pid for each in self.supervisor.workers() if each.pid is not None)
 
     def gpus_for_next(self) -> int:
         """How many make a video together that begins now."""
