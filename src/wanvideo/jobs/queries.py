@@ -10,6 +10,7 @@ from sqlalchemy import (
     ColumnElement,
     CompoundSelect,
     Connection,
+    FromClause,
     Select,
     cast,
     func,
@@ -30,6 +31,7 @@ TURN: Final = (JOBS.c.priority.desc(), JOBS.c.rank, JOBS.c.created, JOBS.c.id)
 ItemT = TypeVar("ItemT")
 AT_ONCE: Final = 500  # values of one statement
 MOST_COUNTED: Final = 200  # jobs, where more than states is asked for
+FEW: Final = 5000  # jobs: to sort so many takes about as long as to look for a page of them from the newest job on
 NEAR: Final = 64  # jobs of the queue, among which one may go before others
 MADE: Final = JOBS.c.state == str(State.SUCCEEDED)
 
@@ -113,28 +115,68 @@ def as_json(column: ColumnElement[str], *, sqlite: bool) -> ColumnElement[Any]:
     return type_coerce(column, JSON) if sqlite else cast(column, JSON)
 
 
-def filtered(query: Select[Any], which: Filter) -> Select[Any]:
+def few_with_text(connection: Connection, which: Filter) -> str | None:
+    """SQLite's numbers of the jobs that may have the text, as JSON, by its index of prompts.
+
+    None: there is no such index, or so many have it that they are found sooner from the newest job on. PostgreSQL
+    decides that by itself.
+    """
+    if (trigrams := _trigrams(which.text)) is None or connection.dialect.name != "sqlite":
+        return None
+    if connection.exec_driver_sql("SELECT 1 FROM sqlite_schema WHERE name = 'jobs_of_prompt'").scalar() is None:
+        return None
+    query = text(
+        "SELECT count(*) AS many, json_group_array(rowid) AS numbers FROM "
+        "(SELECT rowid FROM jobs_of_prompt WHERE jobs_of_prompt MATCH :trigrams LIMIT :most)"
+    )
+    found = connection.execute(query, {"trigrams": trigrams, "most": FEW + 1}).one()
+    return str(found.numbers) if found.many <= FEW else None
+
+
+def _trigrams(searched: str | None) -> str | None:
+    """As SQLite's index is asked for them; None: there are none."""
+    if searched is None or len(searched) < 3 or "\0" in searched:
+        return None
+    each = dict.fromkeys(searched[at : at + 3].replace('"', '""') for at in range(len(searched) - 2))
+    return " AND ".join(f'"{trigram}"' for trigram in each)
+
+
+def _searched(few: str | None) -> FromClause:
+    """All jobs, or the few that `few_with_text` names."""
+    if few is None:
+        return JOBS
+    # With a limit, SQLite reads these alone; else it may read all jobs in a state, and compare their numbers.
+    by_number = text("jobs.rowid IN (SELECT value FROM json_each(:few))").bindparams(few=few)
+    return select(JOBS).where(by_number).limit(FEW).subquery()
+
+
+def _filtered(query: Select[Any], jobs: FromClause, which: Filter) -> Select[Any]:
+    """Newest first."""
     if which.states:
-        query = query.where(JOBS.c.state.in_([str(state) for state in which.states]))
+        query = query.where(jobs.c.state.in_([str(state) for state in which.states]))
     if which.model is not None:
-        query = query.where(JOBS.c.model == which.model)
+        query = query.where(jobs.c.model == which.model)
     if which.text is not None:
-        query = query.where(JOBS.c.prompt.icontains(which.text, autoescape=True))
+        query = query.where(jobs.c.prompt.icontains(which.text, autoescape=True))
     if which.batch is not None:
-        query = query.where(JOBS.c.batch == which.batch)
+        query = query.where(jobs.c.batch == which.batch)
     if which.favourite is not None:
-        query = query.where(text(IS_FAVOURITE) if which.favourite else JOBS.c.favourite == 0)
+        query = query.where(text(IS_FAVOURITE) if which.favourite else jobs.c.favourite == 0)
     if which.since is not None:
-        query = query.where(JOBS.c.created >= which.since)
-    return query
+        query = query.where(jobs.c.created >= which.since)
+    return query.order_by(jobs.c.created.desc(), jobs.c.id.desc())
 
 
-def newest(which: Filter, limit: int, cursor: str | None) -> Select[Any]:
-    """A page and one more, newest first. Raises InvalidRequest for a cursor that no page gave."""
-    query = filtered(select(JOBS), which).order_by(JOBS.c.created.desc(), JOBS.c.id.desc()).limit(limit + 1)
+def newest(which: Filter, limit: int, cursor: str | None, few: str | None = None) -> Select[Any]:
+    """A page and one more, newest first. Raises InvalidRequest for a cursor that no page gave.
+
+    few: what `few_with_text` says.
+    """
+    jobs = _searched(few)
+    query = _filtered(select(jobs), jobs, which).limit(limit + 1)
     if cursor is None:
         return query
-    return query.where(tuple_(JOBS.c.created, JOBS.c.id) < tuple_(*_after(cursor)))
+    return query.where(tuple_(jobs.c.created, jobs.c.id) < tuple_(*_after(cursor)))
 
 
 def stored_bytes(connection: Connection) -> int:
@@ -143,14 +185,14 @@ def stored_bytes(connection: Connection) -> int:
     return int(connection.execute(query).scalar_one())
 
 
-def counted(which: Filter) -> Select[Any]:
+def counted(which: Filter, few: str | None = None) -> Select[Any]:
     """States and how many jobs are in them: looked up, unless more than states is asked for.
 
     Then the newest ones are counted, up to MOST_COUNTED, since to count a million takes seconds.
     """
     if which != Filter(states=which.states):
-        order = JOBS.c.created.desc(), JOBS.c.id.desc()
-        found = filtered(select(JOBS.c.state), which).order_by(*order).limit(MOST_COUNTED).subquery()
+        jobs = _searched(few)
+        found = _filtered(select(jobs.c.state), jobs, which).limit(MOST_COUNTED).subquery()
         return select(found.c.state, func.count()).group_by(found.c.state)
     query = select(TOTALS.c.state, func.sum(TOTALS.c.jobs)).group_by(TOTALS.c.state)
     return query.where(TOTALS.c.state.in_([str(state) for state in which.states])) if which.states else query

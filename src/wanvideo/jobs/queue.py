@@ -29,6 +29,7 @@ from wanvideo.jobs.queries import (
     chunks,
     counted,
     cursor_of,
+    few_with_text,
     newest,
     picture_names,
     stored_bytes,
@@ -85,7 +86,8 @@ class Queue(Ledger):
     def page(self, which: Filter = ALL, *, limit: int = 50, cursor: str | None = None) -> Page:
         """Newest first. Raises InvalidRequest for a cursor that no page gave."""
         with self.database.read() as connection:
-            jobs = [self.job(row) for row in connection.execute(newest(which, limit, cursor))]
+            query = newest(which, limit, cursor, few_with_text(connection, which))
+            jobs = [self.job(row) for row in connection.execute(query)]
         more = len(jobs) > limit
         return Page(jobs=tuple(jobs[:limit]), next=cursor_of(jobs[limit - 1]) if more else None)
 
@@ -144,7 +146,8 @@ class Queue(Ledger):
     def counts(self, which: Filter = ALL) -> dict[State, int]:
         """How many there are in every state; see `counted` for what is more than states."""
         with self.database.read() as connection:
-            found = {State(state): int(count) for state, count in connection.execute(counted(which))}
+            query = counted(which, few_with_text(connection, which))
+            found = {State(state): int(count) for state, count in connection.execute(query)}
         return {state: found.get(state, 0) for state in State}
 
     def ahead(self) -> dict[str, dict[State, int]]:

@@ -46,7 +46,7 @@ JOBS: Final = Table(
     Index("jobs_finished", "finished"),
     Index("jobs_expiring", "expires"),
     Index("jobs_favourite", "created", "id", sqlite_where=text(IS_FAVOURITE), postgresql_where=text(IS_FAVOURITE)),
-    # And, in PostgreSQL, jobs_of_prompt: the trigrams of what is searched.
+    # And jobs_of_prompt: the trigrams of what is searched. In SQLite it is a table, which triggers keep up to date.
 )
 
 # Kept up to date by triggers: how many jobs are in a state, and the bytes of their videos, as a sum over the shards.
