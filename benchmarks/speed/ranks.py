@@ -16,7 +16,6 @@ the one rank's result). `--tiny` runs the same code on CPU processes, and shows 
 """
 
 import argparse
-import json
 import math
 import os
 import signal
@@ -36,6 +35,7 @@ import wanvideo
 from benchmarks.full_size import random_weights
 from benchmarks.speed.adapters import in_tier
 from benchmarks.speed.clock import Timing, free_memory, measure
+from benchmarks.speed.record import add_row
 from benchmarks.speed.shapes import A14B_480P, A14B_720P, TI2V_704P, Inputs, Shape, inputs, shrunk
 from benchmarks.speed.vae import CLIPS, Clip
 from wanvideo.errors import WanVideoError
@@ -426,18 +426,10 @@ def main() -> None:
                 part, lambda part=part: run_part(part, devices, options.tiny)
             )()
             for row in rows:
-                _print({"part": part, **row}, options.json)
+                add_row({"part": part, **row}, options.json)
         except (WanVideoError, ImportError) as error:
-            _print({"part": part, "case": "failed", "error": str(error)}, options.json)
+            add_row({"part": part, "case": "failed", "error": str(error)}, options.json)
         print(f"-- {part}: {time.monotonic() - began:.0f} s since the start", flush=True)
-
-
-def _print(row: dict[str, Any], file: Path | None) -> None:
-    row = {key: round(value, 3) if isinstance(value, float) else value for key, value in row.items()}
-    print(json.dumps(row), flush=True)
-    if file:
-        with file.open("a") as out:
-            out.write(json.dumps(row) + "\n")
 
 
 if __name__ == "__main__":

@@ -67,21 +67,28 @@ class Log:
     def __post_init__(self) -> None:
         if self.path is not None:
             self.path.parent.mkdir(parents=True, exist_ok=True)
-        self._write(json.dumps({"machine": dict(self.machine)}))
+        _write(json.dumps({"machine": dict(self.machine)}), self.path)
 
     def add(self, result: Result) -> None:
         self.results.append(result)
-        self._write(result.to_json())
-
-    def _write(self, line: str) -> None:
-        print(line, flush=True)
-        if self.path is not None:
-            with self.path.open("a", encoding="utf-8") as file:
-                file.write(line + "\n")
+        _write(result.to_json(), self.path)
 
     @property
     def run(self) -> Run:
         return Run(machine=self.machine, results=tuple(self.results))
+
+
+def add_row(row: Mapping[str, Any], path: Path | None) -> None:
+    """On the terminal and, as one line, in a file; numbers to the thousandth."""
+    rounded = {name: round(value, 3) if isinstance(value, float) else value for name, value in row.items()}
+    _write(json.dumps(rounded), path)
+
+
+def _write(line: str, path: Path | None) -> None:
+    print(line, flush=True)
+    if path is not None:
+        with path.open("a", encoding="utf-8") as file:
+            file.write(line + "\n")
 
 
 def read_runs(path: Path) -> list[Run]:

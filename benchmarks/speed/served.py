@@ -36,6 +36,7 @@ import torch
 from torch import nn
 
 from benchmarks.reliability.server import NotReady, Server, running
+from benchmarks.speed.record import add_row
 from wanvideo.client import Client, Options
 from wanvideo.client.values import Job
 from wanvideo.errors import WanVideoError
@@ -307,10 +308,10 @@ def main() -> int:
             try:
                 for row in PARTS[part](Scene(folder=Path(folder), devices=devices)):
                     good = good and row.get("ok") is not False
-                    _print({"part": part, **row}, options.json)
+                    add_row({"part": part, **row}, options.json)
             except (WanVideoError, NotReady, OSError) as error:  # the other part may still be measured
                 good = False
-                _print(
+                add_row(
                     {"part": part, "case": "failed", "ok": False, "error": f"{type(error).__name__}: {error}"},
                     options.json,
                 )
@@ -320,14 +321,6 @@ def main() -> int:
                     shutil.copy(log, options.keep_logs / f"{part}-{log.parent.name}.log")
         print(f"-- {part}: {time.monotonic() - began:.0f} s since the start", flush=True)
     return 0 if good else 1
-
-
-def _print(row: dict[str, Any], file: Path | None) -> None:
-    row = {key: round(value, 3) if isinstance(value, float) else value for key, value in row.items()}
-    print(json.dumps(row), flush=True)
-    if file:
-        with file.open("a") as out:
-            out.write(json.dumps(row) + "\n")
 
 
 if __name__ == "__main__":
