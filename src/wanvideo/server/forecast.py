@@ -16,7 +16,7 @@ from wanvideo.server.machine import rates_of, reported, this_machine
 from wanvideo.server.model_views import MIB
 from wanvideo.server.parts import Parts
 from wanvideo.server.schemas.common import AdjustmentView, JsonObject
-from wanvideo.server.schemas.models import PlanAlternative, PlannedPhase, PlanView, QualityView
+from wanvideo.server.schemas.plans import PlanAlternative, PlannedPhase, PlanView, QualityView
 from wanvideo.weights.entry import ModelEntry
 
 _REMEMBERED: Final = 500  # plans

@@ -13,7 +13,6 @@ from wanvideo.server.redact import without_folders
 from wanvideo.server.schemas.models import (
     DefaultsView,
     DownloadView,
-    HardwareNeeds,
     LimitsView,
     ModelState,
     ModelStatus,
@@ -21,6 +20,7 @@ from wanvideo.server.schemas.models import (
     SizeView,
     VariantView,
 )
+from wanvideo.server.schemas.wan_models import HardwareNeeds
 from wanvideo.weights.entry import ModelEntry
 from wanvideo.weights.pick import Hardware, pick_variant
 

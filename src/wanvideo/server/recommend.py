@@ -16,13 +16,11 @@ from wanvideo.server.schemas.models import (
     Cleanup,
     CleanupBody,
     CleanupCandidate,
-    Comparison,
-    ExpectedPerformance,
     ModelSuggestion,
-    Recommendation,
     SuggestBody,
     Suggested,
 )
+from wanvideo.server.schemas.wan_models import Comparison, ExpectedPerformance, Recommendation
 from wanvideo.weights.entry import ModelEntry
 
 Priority = Literal["low", "medium", "high"]

@@ -32,7 +32,7 @@ from wanvideo.server.schemas.generation import (
     Submit,
     Submitted,
 )
-from wanvideo.server.schemas.models import PlanBody, PlanView
+from wanvideo.server.schemas.plans import PlanBody, PlanView
 from wanvideo.server.schemas.queue import TaskDone, TaskView
 from wanvideo.server.submission import Prepared, prepare
 from wanvideo.server.together import Together

@@ -39,8 +39,6 @@ from wanvideo.server.schemas.models import (
     ModelsSummary,
     ModelStatus,
     ModelView,
-    PlanBody,
-    PlanView,
     Removed,
     Repairing,
     SuggestBody,
@@ -49,6 +47,7 @@ from wanvideo.server.schemas.models import (
     VariantHealth,
     Verified,
 )
+from wanvideo.server.schemas.plans import PlanBody, PlanView
 from wanvideo.weights.download.health import Report, discard
 from wanvideo.weights.download.removal import remove as remove_files
 from wanvideo.weights.entry import ModelEntry

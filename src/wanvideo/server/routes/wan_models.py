@@ -12,15 +12,8 @@ from wanvideo.server.model_views import defaults_of, inputs_of, limits_of, model
 from wanvideo.server.parts import API_VERSION, Parts
 from wanvideo.server.recommend import Priority, compare, recommend
 from wanvideo.server.responses import group
-from wanvideo.server.schemas.models import (
-    Capabilities,
-    Comparison,
-    Dashboard,
-    ModelHealth,
-    Performance,
-    Recommendation,
-    WanModelsStatus,
-)
+from wanvideo.server.schemas.models import ModelHealth, Performance
+from wanvideo.server.schemas.wan_models import Capabilities, Comparison, Dashboard, Recommendation, WanModelsStatus
 from wanvideo.weights.entry import ModelEntry
 
 router = group("wan-models", "/wan-models")

@@ -7,7 +7,7 @@ from pydantic import AliasChoices, Field, field_validator
 
 from wanvideo.server.catalog import WireType
 from wanvideo.server.schemas.common import AdjustmentView, LenientBody, Wire
-from wanvideo.server.schemas.models import PlanView
+from wanvideo.server.schemas.plans import PlanView
 from wanvideo.server.schemas.queue import LoraBody, TaskStatus, TaskView
 
 
