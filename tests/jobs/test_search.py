@@ -1,5 +1,8 @@
 """Words of prompts are found the same with an index and without, and rare ones by it."""
 
+import sqlite3
+from contextlib import closing
+
 import pytest
 from sqlalchemy import Connection, text
 
@@ -52,6 +55,21 @@ def test_an_index_finds_what_reading_all_prompts_finds(sqlite: Database, folder:
     sqlite.migrate()  # what is there already gets into the index
     with sqlite.read() as connection:
         assert few_with_text(connection, Filter(text="降りる")) == "[6]"
+
+
+def test_an_index_is_made_anew_where_rows_have_moved(sqlite: Database, folder: DataFolder) -> None:
+    queue = Queue(sqlite, folder)
+    for prompt in ("a heron", "a fox"):
+        queue.submit(spec(prompt))
+    with closing(sqlite3.connect(folder.database)) as connection:
+        connection.execute("UPDATE jobs SET rowid = rowid + 7")
+        connection.commit()
+        assert found(queue, "heron") == []
+        connection.execute("VACUUM")
+    sqlite.migrate()
+    assert (found(queue, "heron"), found(queue, "fox")) == (["a heron"], ["a fox"])
+    with sqlite.read() as reading:
+        assert few_with_text(reading, Filter(text="fox")) == "[9]"
 
 
 def test_an_index_follows_what_becomes_of_jobs(queue: Queue) -> None:

@@ -15,6 +15,7 @@ from sqlalchemy import Connection, Engine, create_engine, event, inspect, make_u
 from sqlalchemy.exc import ArgumentError, DatabaseError, DBAPIError, SQLAlchemyError
 
 from wanvideo.errors import DataFolderInUse, DiskFull, StorageFailed
+from wanvideo.jobs.queries import has_index_of_prompts
 
 OLDEST_SQLITE: Final = (3, 35, 0)  # RETURNING
 HEAD: Final = "head"
@@ -60,8 +61,13 @@ class Database:
     def migrate(self, revision: str = HEAD) -> None:
         """Bring the tables to what this version works with, or to another `revision`."""
         with self.read() as connection:
-            if revision == HEAD and _revision(connection) == _newest():
-                return
+            is_current = revision == HEAD and _revision(connection) == _newest()
+        if not is_current:
+            self._migrate(revision)
+        if self.is_sqlite and revision == HEAD:
+            self._index_prompts()
+
+    def _migrate(self, revision: str) -> None:
         from alembic import command  # half a second, which a start that has nothing to migrate does not need
         from alembic.config import Config
 
@@ -78,6 +84,25 @@ class Database:
                 command.downgrade(config, revision)
             if connection.in_transaction():
                 connection.commit()
+
+    def _index_prompts(self) -> None:
+        """Make the index of prompts, or make it anew where rows may have other numbers than it knows.
+
+        That may be after a VACUUM, which raises SQLite's number of the schema, or in a file made of a dump, which does
+        not have the number that was kept. Ten seconds for a million jobs.
+        """
+        with self.read() as connection:
+            schema, known = (
+                connection.exec_driver_sql(f"PRAGMA {name}_version").scalar() for name in ("schema", "user")
+            )
+        if schema == known:
+            return
+        with self.write() as connection:
+            if has_index_of_prompts(connection):
+                # As one part, so that no submit has to merge what is there.
+                for command in ("rebuild", "optimize"):
+                    connection.exec_driver_sql(f"INSERT INTO jobs_of_prompt (jobs_of_prompt) VALUES ('{command}')")
+            connection.exec_driver_sql(f"PRAGMA user_version = {schema}")
 
     def require_current(self) -> None:
         """Raise StorageFailed unless the tables are those of this version."""

@@ -115,6 +115,11 @@ def as_json(column: ColumnElement[str], *, sqlite: bool) -> ColumnElement[Any]:
     return type_coerce(column, JSON) if sqlite else cast(column, JSON)
 
 
+def has_index_of_prompts(connection: Connection) -> bool:
+    """Whether this SQLite has full-text search, and had it when its tables were made."""
+    return connection.exec_driver_sql("SELECT 1 FROM sqlite_schema WHERE name = 'jobs_of_prompt'").scalar() is not None
+
+
 def few_with_text(connection: Connection, which: Filter) -> str | None:
     """SQLite's numbers of the jobs that may have the text, as JSON, by its index of prompts.
 
@@ -123,7 +128,7 @@ def few_with_text(connection: Connection, which: Filter) -> str | None:
     """
     if (trigrams := _trigrams(which.text)) is None or connection.dialect.name != "sqlite":
         return None
-    if connection.exec_driver_sql("SELECT 1 FROM sqlite_schema WHERE name = 'jobs_of_prompt'").scalar() is None:
+    if not has_index_of_prompts(connection):
         return None
     query = text(
         "SELECT count(*) AS many, json_group_array(rowid) AS numbers FROM "
