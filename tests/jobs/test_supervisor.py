@@ -309,6 +309,36 @@ def test_a_job_goes_on_when_the_database_was_away(
     assert supervisor.workers()[0].problem is None
 
 
+def test_what_was_fetched_while_the_database_was_away_is_heard_of_later(
+    supervisor: Supervisor, queue: Queue, files: Files, request: pytest.FixtureRequest
+) -> None:
+    if queue.database.is_sqlite:
+        pytest.skip("SQLite has no server that could be away")
+    server: Postgres = request.getfixturevalue("postgres")
+    good, bad = (queue.submit(spec("ok", model="i2v-A14B"))[0] for _ in range(2))
+    while files.asked.keys() != {good.id, bad.id}:
+        time.sleep(0.02)
+    server.control("stop", "-m", "immediate")
+    files.lacking.clear()
+    files.asked[good.id](None)  # whoever tells is not kept waiting
+    files.asked[bad.id]({"code": "DOWNLOAD_DISK_FULL", "message": "no room"})
+    server.control("start", "-l", str(server.data / "log"))
+    states = [ended(queue, job).state for job in (good, bad)]
+    assert states[0] is State.SUCCEEDED
+    assert states[1] in (State.SUCCEEDED, State.FAILED)  # it may have been tried again
+
+
+def test_what_was_to_be_fetched_when_the_database_failed_waits_again(queue: Queue, files: Files) -> None:
+    supervisor = Supervisor(queue, {"gpu": Pretender}, describe=describe, preparer=files)
+    fetched, forgotten = (queue.submit(spec("ok", model="i2v-A14B"))[0] for _ in range(2))
+    claimed = [supervisor.leases.start(job.id, supervisor.downloader, phase="download") for job in (fetched, forgotten)]
+    assert supervisor.fetching is not None
+    assert claimed[0] is not None
+    supervisor.fetching.begin(claimed[0])
+    supervisor.recover(supervisor.lanes[0])  # the other one's claim was stored, and not heard of
+    assert [queue.get(job.id).state for job in (fetched, forgotten)] == [State.RUNNING, State.QUEUED]
+
+
 def test_a_job_goes_on_when_the_disk_was_full(supervisor: Supervisor, queue: Queue) -> None:
     if not queue.database.is_sqlite:
         pytest.skip("a limit of SQLite's stands for the disk")

@@ -120,3 +120,11 @@ def test_cancelling_keeps_what_has_arrived(hub: LoopbackHub, tmp_path: Path) -> 
         assert downloads.cancel(MODEL).state is DownloadState.CANCELLED
         assert downloads.cancel(MODEL).state is DownloadState.CANCELLED
     assert list((tmp_path / "hub").rglob("*.wan-part")) or list((tmp_path / "hub").rglob("blobs/*"))
+
+
+def test_a_list_that_cannot_be_kept_costs_no_download(hub: LoopbackHub, tmp_path: Path) -> None:
+    with downloading(hub, tmp_path / "data") as downloads:
+        (tmp_path / "data").mkdir(exist_ok=True)
+        (tmp_path / "data" / ".downloads.json.part").mkdir()  # as on a full disk, nothing can be written there
+        downloads.add(MODEL)
+        until(downloads, lambda each: each.state is DownloadState.DONE)

@@ -1,15 +1,18 @@
 """What jobs lack is fetched before a worker can have them."""
 
+import logging
 import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
-from wanvideo.errors import WanVideoError
+from wanvideo.errors import DiskFull, StorageFailed, WanVideoError
 from wanvideo.jobs.job import DOWNLOAD, Job, Progress, State
 from wanvideo.jobs.leases import Leases
 from wanvideo.jobs.spec import JobSpec
 from wanvideo.jobs.terms import Describe
+
+log = logging.getLogger(__name__)
 
 
 class Preparer(Protocol):
@@ -34,8 +37,10 @@ class Fetching:
     leases: Leases
     preparer: Preparer
     describe: Describe
+    again_after: float = 1.0  # seconds, when the database did not take what was said
     _lock: threading.Lock = field(default_factory=threading.Lock)
     _stops: dict[tuple[str, int], tuple[Job, Callable[[bool], None]]] = field(default_factory=dict)  # by attempt
+    _stopping: threading.Event = field(default_factory=threading.Event)
 
     @property
     def jobs(self) -> frozenset[str]:
@@ -50,10 +55,9 @@ class Fetching:
 
         def done(failure: Mapping[str, Any] | None) -> None:
             self._take(job)
-            if failure is None:
-                self.leases.requeue(job, "its files are here")
-            else:
-                self.leases.fail(job, failure)
+            if not self._said(lambda: self._end(job, failure)):
+                # Whoever told has other downloads to follow.
+                threading.Thread(target=self._say_later, args=(job, failure), name="fetching", daemon=True).start()
 
         try:
             stop = self.preparer.prepare(job, progress, done)
@@ -81,9 +85,40 @@ class Fetching:
         """They wait again, and what was fetched stays."""
         with self._lock:
             stops, self._stops = list(self._stops.values()), {}
+        self._stopping.set()
         for job, stop in stops:
             stop(True)
-            self.leases.requeue(job, "the server stops")
+            # Else whoever comes next in this folder takes it up, or others do, when they hear nothing of it.
+            self._said(lambda job=job: self.leases.requeue(job, "the server stops"))  # type: ignore[misc]
+
+    def recover(self, downloader: str) -> None:
+        """Let those wait again that came here when the database failed, so that nobody heard of it.
+
+        None may be begun meanwhile. Raises StorageFailed, DiskFull.
+        """
+        for job in self.leases.running(downloader):
+            if (job.id, job.attempt) not in self._stops:
+                self.leases.requeue(job, "the database was away or full")
+
+    def _end(self, job: Job, failure: Mapping[str, Any] | None) -> None:
+        if failure is None:
+            self.leases.requeue(job, "its files are here")
+        else:
+            self.leases.fail(job, failure)
+
+    def _say_later(self, job: Job, failure: Mapping[str, Any] | None) -> None:
+        while not self._stopping.wait(self.again_after):
+            if self._said(lambda: self._end(job, failure)):
+                return
+
+    @staticmethod
+    def _said(say: Callable[[], object]) -> bool:
+        try:
+            say()
+        except (StorageFailed, DiskFull) as error:
+            log.warning("the end of a download waits for the database: %s", error.message)
+            return False
+        return True
 
     def _take(self, job: Job) -> tuple[Job, Callable[[bool], None]] | None:
         with self._lock:

@@ -50,6 +50,12 @@ class Dispatcher(Protocol):
     def give_back(self, lenders: "Sequence[Lane]") -> None:
         """They are needed no more."""
 
+    def recover(self, lane: "Lane") -> None:
+        """The database is back: what a worker had in it, and what it was about to have fetched, waits again.
+
+        Raises StorageFailed, DiskFull.
+        """
+
     def left(self, lane: "Lane") -> None:
         """A worker has stopped for good."""
 
@@ -182,7 +188,7 @@ class Lane:
         self.executor.kill()
         while not self.terms.stopping.wait(self.terms.start_again_after):
             try:
-                self.leases.recover(self.owner)
+                self.dispatcher.recover(self)
             except (DiskFull, StorageFailed):
                 continue
             self._problem = None

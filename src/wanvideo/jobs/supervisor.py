@@ -56,7 +56,7 @@ class Supervisor:
         self.queue, self.leases, self.node, self.lending = queue, Leases(queue), node, lending
         self.terms = Terms(describe=describe, deadlines=deadlines, now=now, start_again_after=start_again_after)
         self.downloader, self.preparer = worker_name(node, DOWNLOADER), preparer
-        self.fetching = None if preparer is None else Fetching(self.leases, preparer, describe)
+        self.fetching = None if preparer is None else Fetching(self.leases, preparer, describe, start_again_after)
         self.elsewhere: Callable[[], Collection[Seat]] = tuple  # workers of other machines, as far as is known
         self._turns = Turns(patience, now)
         self._placing = threading.Lock()
@@ -178,6 +178,12 @@ class Supervisor:
                 log.error("the worker %s is taken out: %s", lane.name, found.reason)
             lane.out = found  # before another one is judged
             return found
+
+    def recover(self, lane: Lane) -> None:
+        with self._placing:  # nothing begins meanwhile
+            self.leases.recover(lane.owner)
+            if self.fetching is not None:
+                self.fetching.recover(self.downloader)
 
     def left(self, lane: Lane) -> None:
         with self._placing:

@@ -370,7 +370,10 @@ class Downloads:
         download = replace(download, changed=time.time())
         self._wanted[download.model] = download
         if before is None or _steering(before) != _steering(download):
-            write_json(self._file, [_kept(each) for each in self._wanted.values()])
+            try:
+                write_json(self._file, [_kept(each) for each in self._wanted.values()])
+            except OSError as error:  # such as a full disk, which a download itself says better
+                log.warning("the list of downloads is not kept, and a restart forgets it", error=str(error))
         for subscriber in self._subscribers:
             subscriber(before, download)
         return download
