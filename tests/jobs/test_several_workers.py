@@ -4,17 +4,18 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
 from tests.jobs.conftest import spec
 from tests.jobs.test_placement import SEAT
-from tests.jobs.test_supervisor import FAST, Pretender, describe, ended, wait
+from tests.jobs.test_supervisor import FAST, Files, Pretender, describe, ended, wait
 from wanvideo.errors import InvalidRequest, WorkerNotFound
 from wanvideo.jobs.job import Job, State
 from wanvideo.jobs.lane import WorkerView
-from wanvideo.jobs.placement import WorkerLimits
+from wanvideo.jobs.placement import Seat, WorkerLimits
 from wanvideo.jobs.queue import Queue
 from wanvideo.jobs.supervisor import Supervisor
 
@@ -196,3 +197,64 @@ def test_a_broken_device_of_a_machine_is_taken_out_if_other_machines_work(queue:
     ] * 3
     supervisor.elsewhere = tuple  # now it is alone, and takes also what it died with
     assert all(ended(queue, job).state is State.FAILED for job in jobs)
+
+
+def with_model(model: str, **more: Any) -> Seat:
+    """A worker of another machine that has one."""
+    return replace(SEAT, at_hand=frozenset({model}), **more)
+
+
+def test_a_job_whose_model_another_machine_has_is_left_to_it_for_a_while(queue: Queue, make: Make) -> None:
+    supervisor = make("one", preparer=Files("a"), patience=1.0)
+    supervisor.elsewhere = lambda: [with_model("a")]
+    job, other = queue.submit(spec("ok 1", model="a"))[0], queue.submit(spec("ok 1", model="b"))[0]
+    ended(queue, other)
+    assert queue.get(job.id).state is State.QUEUED
+    wait(queue, job, lambda found: found.progress.phase == "download")  # the other one has too much to do
+
+
+def test_a_job_is_not_left_to_a_machine_that_does_not_take_it(queue: Queue, make: Make) -> None:
+    supervisor = make("one", preparer=Files("a"), patience=600.0)
+    limits = WorkerLimits(models=frozenset({"b"}))
+    supervisor.elsewhere = lambda: [with_model("a", limits=limits), with_model("a", unable=frozenset({"a"}))]
+    wait(queue, queue.submit(spec("ok 1", model="a"))[0], lambda found: found.progress.phase == "download")
+
+
+def test_while_a_model_is_on_its_way_its_other_jobs_are_there_for_other_machines(queue: Queue, make: Make) -> None:
+    files = Files("a")
+    supervisor = make("one", "two", preparer=files)
+    supervisor.elsewhere = lambda: [SEAT]
+    first, second = (queue.submit(spec("ok 1", model="a"))[0] for _ in range(2))
+    wait(queue, first, lambda found: found.progress.phase == "download")
+    ended(queue, queue.submit(spec("ok 1", model="b"))[0])
+    assert queue.get(second.id).state is State.QUEUED
+    files.lacking.clear()
+    files.asked[first.id](None)
+    assert {ended(queue, job).state for job in (first, second)} == {State.SUCCEEDED}
+
+
+def test_what_a_machine_cannot_fetch_is_left_to_others_while_there_are_some(queue: Queue, make: Make) -> None:
+    files = Files("a")
+    supervisor = make("one", preparer=files)
+    supervisor.elsewhere = lambda: [SEAT]
+    job = queue.submit(spec("ok 1", model="a"))[0]
+    wait(queue, job, lambda _: job.id in files.asked)
+    full = {"code": "DOWNLOAD_DISK_FULL", "message": "one: no room"}
+    files.asked.pop(job.id)(full)
+    ended(queue, queue.submit(spec("ok 1", model="b"))[0])
+    assert (queue.get(job.id).state, supervisor.unable) == (State.QUEUED, frozenset({"a"}))
+    assert [each.data["reason"] for each in queue.events(job=job.id) if each.kind == "requeued"] == ["one: no room"]
+    supervisor.elsewhere = lambda: [replace(SEAT, unable=frozenset({"a"}))]  # the other one can no more
+    wait(queue, job, lambda _: job.id in files.asked)
+    files.asked[job.id](full)
+    assert ended(queue, job).failure == full
+
+
+def test_what_no_machine_could_fetch_fails_at_once(queue: Queue, make: Make) -> None:
+    files = Files("a")
+    supervisor = make("one", preparer=files)
+    supervisor.elsewhere = lambda: [SEAT]
+    job = queue.submit(spec("ok 1", model="a"))[0]
+    wait(queue, job, lambda _: job.id in files.asked)
+    files.asked[job.id]({"code": "DOWNLOAD_NOT_FOUND", "message": "the hub has no such file"})
+    assert ended(queue, job).state is State.FAILED

@@ -89,6 +89,9 @@ class Files:
     def missing(self, spec: JobSpec) -> bool:
         return spec.model in self.lacking
 
+    def at_hand(self) -> set[str]:
+        return set()
+
     def prepare(
         self, job: Job, progress: Callable[[int, int], None], done: Callable[[Mapping[str, Any] | None], None]
     ) -> Callable[[bool], None]:

@@ -29,10 +29,11 @@ def offer(model: str, variant: str | None) -> Offer:
 
 
 @contextmanager
-def downloading(loopback: LoopbackHub, tmp: Path) -> Iterator[Downloads]:
+def downloading(loopback: LoopbackHub, tmp: Path, *, jobs_ask_again: bool = False) -> Iterator[Downloads]:
     downloads = Downloads(
-        tmp / "downloads.json", Places(hub_cache=tmp / "hub"), (Hub(endpoint=loopback.endpoint),), offer
-    )
+        tmp / "downloads.json", Places(hub_cache=tmp / "hub"), (Hub(endpoint=loopback.endpoint),), offer,
+        jobs_ask_again=jobs_ask_again,
+    )  # fmt: skip
     downloads.start()
     try:
         yield downloads
@@ -128,3 +129,12 @@ def test_a_list_that_cannot_be_kept_costs_no_download(hub: LoopbackHub, tmp_path
         (tmp_path / "data" / ".downloads.json.part").mkdir()  # as on a full disk, nothing can be written there
         downloads.add(MODEL)
         until(downloads, lambda each: each.state is DownloadState.DONE)
+
+
+def test_a_machine_of_several_goes_on_alone_with_what_users_want(hub: LoopbackHub, tmp_path: Path) -> None:
+    hub.bytes_per_second = 100_000
+    with downloading(hub, tmp_path) as downloads:
+        downloads.add(MODEL, for_job=True)
+        downloads.add("t2v-A14B")
+    with downloading(hub, tmp_path, jobs_ask_again=True) as downloads:
+        assert [each.model for each in downloads.list()] == ["t2v-A14B"]

@@ -2,9 +2,9 @@
 
 import logging
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any, Final, Protocol
 
 from wanvideo.errors import DiskFull, StorageFailed, WanVideoError
 from wanvideo.jobs.job import DOWNLOAD, Job, Progress, State
@@ -14,12 +14,18 @@ from wanvideo.jobs.terms import Describe
 
 log = logging.getLogger(__name__)
 
+# What every machine would find: the other failures of downloads are of one machine, its disk, its network or its token.
+EVERYWHERE: Final = frozenset({"DOWNLOAD_NOT_FOUND", "DOWNLOAD_HASH_MISMATCH", "DOWNLOAD_CANCELLED"})
+
 
 class Preparer(Protocol):
     """Gets what a job needs before a worker can have it: files of its model."""
 
     def missing(self, spec: JobSpec) -> bool:
         """Whether something has to be fetched first; quick, and asked often."""
+
+    def at_hand(self) -> Collection[str]:
+        """Models that are here, or on their way; quick, too."""
 
     def prepare(
         self, job: Job, progress: Callable[[int, int], None], done: Callable[[Mapping[str, Any] | None], None]
@@ -37,6 +43,7 @@ class Fetching:
     leases: Leases
     preparer: Preparer
     describe: Describe
+    pass_on: Callable[[Job], bool]  # whether another machine is to try, since this one cannot fetch what a job needs
     again_after: float = 1.0  # seconds, when the database did not take what was said
     _lock: threading.Lock = field(default_factory=threading.Lock)
     _stops: dict[tuple[str, int], tuple[Job, Callable[[bool], None]]] = field(default_factory=dict)  # by attempt
@@ -45,6 +52,11 @@ class Fetching:
     @property
     def jobs(self) -> frozenset[str]:
         return frozenset(job for job, _ in self._stops)
+
+    @property
+    def models(self) -> frozenset[str]:
+        with self._lock:
+            return frozenset(job.model for job, _ in self._stops.values())
 
     def begin(self, job: Job) -> None:
         def progress(received: int, total: int) -> None:
@@ -62,7 +74,7 @@ class Fetching:
         try:
             stop = self.preparer.prepare(job, progress, done)
         except WanVideoError as error:
-            self.leases.fail(job, self.describe(job, "error", {"error": error}))
+            self._end(job, self.describe(job, "error", {"error": error}))
             return
         with self._lock:
             found = self.leases.ledger.find(job.id)
@@ -103,6 +115,8 @@ class Fetching:
     def _end(self, job: Job, failure: Mapping[str, Any] | None) -> None:
         if failure is None:
             self.leases.requeue(job, "its files are here")
+        elif failure.get("code") not in EVERYWHERE and self.pass_on(job):
+            self.leases.requeue(job, str(failure.get("message", failure.get("code"))))
         else:
             self.leases.fail(job, failure)
 

@@ -102,9 +102,17 @@ class Seat:
     free: bool  # it would take a job at once
     kind: str = "cuda"  # of its device
     pace: float | None = None  # as in its record
+    at_hand: frozenset[str] = frozenset()  # models that lie on its machine, or are on their way there
+    unable: frozenset[str] = frozenset()  # models that its machine lacks, and cannot fetch now
 
     def takes(self, job: str, model: str) -> bool:
-        return self.limits.permit(model) and job not in self.lost
+        return self.limits.permit(model) and model not in self.unable and job not in self.lost
+
+
+def elsewhere(seats: Collection[Seat], at_hand: Collection[str]) -> frozenset[str]:
+    """Models that workers of other machines have, and this one would have to fetch."""
+    there = {model for seat in seats for model in seat.at_hand if seat.takes("", model)}
+    return frozenset(there).difference(at_hand)
 
 
 def allowed(mine: Seat, others: Collection[Seat]) -> Which:

@@ -65,12 +65,16 @@ class Which:
     without: frozenset[str] = frozenset()  # jobs
     prefer: frozenset[str] | None = None  # models; None: whatever comes first
     leave: frozenset[str] = frozenset()  # models
+    never: frozenset[str] = frozenset()  # models that it may not have
 
     def preferring(self, models: frozenset[str]) -> "Which":
         return replace(self, prefer=models)
 
     def leaving(self, models: frozenset[str]) -> "Which":
         return replace(self, leave=models)
+
+    def except_for(self, models: frozenset[str]) -> "Which":
+        return replace(self, never=models)
 
 
 ANY: Final = Which()
@@ -86,6 +90,8 @@ def next_queued(which: Which = ANY) -> Select[Any]:
         may.append(JOBS.c.model.in_(sorted(which.models)))
     if which.without:
         may.append(JOBS.c.id.not_in(sorted(which.without)))
+    if which.never:
+        may.append(JOBS.c.model.not_in(sorted(which.never)))
     highest = select(func.max(JOBS.c.priority)).where(*may).scalar_subquery()
     may.append(JOBS.c.priority == highest)
     within = (JOBS.c.rank, JOBS.c.created, JOBS.c.id)

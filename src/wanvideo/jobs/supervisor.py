@@ -14,13 +14,14 @@ from wanvideo.jobs.lane import Lane, WorkerView, log
 from wanvideo.jobs.leases import DOWNLOADER, Leases
 from wanvideo.jobs.ledger import Change
 from wanvideo.jobs.nodes import worker_name
-from wanvideo.jobs.placement import Out, Seat, Turns, WorkerLimits, allowed, judged, wishes
+from wanvideo.jobs.placement import Out, Seat, Turns, WorkerLimits, allowed, elsewhere, judged, wishes
 from wanvideo.jobs.queries import Which
 from wanvideo.jobs.queue import Queue
 from wanvideo.jobs.spec import JobSpec
 from wanvideo.jobs.terms import MOST_DEATHS, Deadlines, Describe, Terms
 
 PATIENCE: Final = 120.0  # seconds for which a job may be passed over by others whose models are loaded
+UNABLE: Final = 600.0  # seconds after which a machine tries again to fetch what it could not
 
 
 def share(free: int, waiting: int) -> int:
@@ -56,9 +57,13 @@ class Supervisor:
         self.queue, self.leases, self.node, self.lending = queue, Leases(queue), node, lending
         self.terms = Terms(describe=describe, deadlines=deadlines, now=now, start_again_after=start_again_after)
         self.downloader, self.preparer = worker_name(node, DOWNLOADER), preparer
-        self.fetching = None if preparer is None else Fetching(self.leases, preparer, describe, start_again_after)
+        self.fetching = None if preparer is None else Fetching(
+            self.leases, preparer, describe, self._pass_on, start_again_after
+        )  # fmt: skip
         self.elsewhere: Callable[[], Collection[Seat]] = tuple  # workers of other machines, as far as is known
         self._turns = Turns(patience, now)
+        self._left: Mapping[str, float] = {}  # a model that others have, and since when its jobs are left to them
+        self._unable: dict[str, float] = {}  # models that cannot be fetched here, and since when
         self._placing = threading.Lock()
         self._lanes: dict[str, Lane] = {}
         self._started = False
@@ -233,9 +238,38 @@ class Supervisor:
         return None
 
     def _claim(self, lane: Lane) -> Job | None:
+        """The next job of a worker. One whose model other machines have is left to them for a while, one that waits for
+        what is on its way here is left to all, and one whose model cannot be fetched here to those who can.
+        """
+        may = allowed(lane.seat, self._others(lane))
+        seats = self.elsewhere()
+        if self.preparer is None or self.fetching is None or not seats:
+            return self._ask(lane, may)
+        never = self.fetching.models.union(model for model in self.unable if any(s.takes("", model) for s in seats))
+        there = elsewhere(seats, self.preparer.at_hand())
+        job = self._ask(lane, may.except_for(never | there))
+        head = self.leases.next(may.except_for(never)) if job is None and there else None
+        if job is not None or head is None:
+            self._left = {}
+            return job
+        now = self.terms.now()
+        self._left = {head.model: self._left.get(head.model, now)}
+        return self._ask(lane, may.except_for(never)) if now - self._left[head.model] >= self._turns.patience else None
+
+    @property
+    def unable(self) -> frozenset[str]:
+        """Models that are not here, and could not be fetched of late."""
+        now = self.terms.now()
+        late = frozenset(model for model, since in list(self._unable.items()) if now - since < UNABLE)
+        return late.difference(() if self.preparer is None or not late else self.preparer.at_hand())
+
+    def _pass_on(self, job: Job) -> bool:
+        self._unable[job.model] = self.terms.now()
+        return any(seat.takes(job.id, job.model) for seat in self.elsewhere())
+
+    def _ask(self, lane: Lane, may: Which) -> Job | None:
         """By itself, a worker takes what comes; of several, each takes first what it has loaded."""
         mine, others = lane.seat, self._others(lane)
-        may = allowed(mine, others)
         asked: Sequence[Which] = (may,)
         head: Job | None = None
         if others and (mine.loaded or any(other.loaded for other in others)):

@@ -103,13 +103,15 @@ class Downloads:
         offer: Offering,
         *,
         command: Sequence[str] = COMMAND,
+        jobs_ask_again: bool = False,
     ) -> None:
+        """jobs_ask_again: what jobs wanted is not gone on with by itself, since another machine may have them now."""
         self._file = file
         self._places = places
         self._hubs = hubs
         self._offer = offer
         self._subscribers: list[Changed] = []
-        self._command = command
+        self._command, self._jobs_ask_again = command, jobs_ask_again
         self._lock = threading.RLock()
         self._wanted: dict[str, Download] = {}
         self._running: dict[str, str] = {}  # id in the child -> model
@@ -124,7 +126,8 @@ class Downloads:
     def start(self) -> None:
         """Go on with what was wanted when the server stopped."""
         with self._lock:
-            self._wanted = {each.model: each for each in _read(self._file)}
+            found = _read(self._file)
+            self._wanted = {each.model: each for each in found if not (each.for_job and self._jobs_ask_again)}
             self._dispatch()
 
     @property

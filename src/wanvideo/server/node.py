@@ -100,8 +100,9 @@ def open_node(settings: Settings, sources: Sources, workers: Workers, closing: E
         sources.places,
         sources.hubs,
         lambda model, variant: offer_here(catalog, settings, model, variant),
+        jobs_ask_again=not database.is_sqlite,
     )
-    preparing = Preparing(catalog, downloads)
+    preparing = Preparing(catalog, downloads, host=None if database.is_sqlite else socket.gethostname())
     downloads.subscribe(lambda _before, after: preparing.changed(after))
     name = None if database.is_sqlite else node_of(folder)
     crew = workers(settings, sources, folder)
@@ -119,7 +120,7 @@ def open_node(settings: Settings, sources: Sources, workers: Workers, closing: E
     if name is not None:
         kind = "worker" if joins else "server"
         nodes = Nodes(
-            database, name, about=lambda: _about(kind, settings, supervisor), lost=supervisor.take_back,
+            database, name, about=lambda: _about(kind, settings, supervisor, preparing), lost=supervisor.take_back,
             lease_seconds=settings.lease_seconds,
         )  # fmt: skip
         supervisor.elsewhere = lambda: _seats(nodes.others)
@@ -129,7 +130,7 @@ def open_node(settings: Settings, sources: Sources, workers: Workers, closing: E
     )  # fmt: skip
 
 
-def _about(kind: str, settings: Settings, supervisor: Supervisor) -> Mapping[str, Any]:
+def _about(kind: str, settings: Settings, supervisor: Supervisor, preparing: Preparing) -> Mapping[str, Any]:
     """What other nodes are to know of this one."""
     _, available = host_memory()
     return {
@@ -153,6 +154,8 @@ def _about(kind: str, settings: Settings, supervisor: Supervisor) -> Mapping[str
             for each in supervisor.workers()
         ],
         "machine": _planned_for(settings, supervisor),
+        "at_hand": sorted(preparing.at_hand()),
+        "unable": sorted(supervisor.unable),
     }
 
 
@@ -173,6 +176,7 @@ def _seats(nodes: Collection[NodeView]) -> list[Seat]:
         Seat(
             loaded=frozenset(), limits=WorkerLimits(models=frozenset(each["models"])),
             lost=dict.fromkeys(each["lost"], ""), free=False, kind=each["kind"], pace=each["pace"],
+            at_hand=frozenset(node.about.get("at_hand", ())), unable=frozenset(node.about.get("unable", ())),
         )
         for node in nodes for each in node.about["workers"]
         if "models" in each and each["state"] in ("idle", "busy", "lent")

@@ -1,7 +1,7 @@
 """Models that jobs need and that are not here are downloaded first, by the same downloads that users see."""
 
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from typing import Any, Final
 
 from wanvideo.errors import ModelIncomplete, ModelMissing, WanVideoError
@@ -19,9 +19,11 @@ DoneWith = Callable[[Mapping[str, Any] | None], None]  # a failure, or None
 class Preparing:
     """See `wanvideo.jobs.fetching.Preparer`."""
 
-    def __init__(self, catalog: Catalog, downloads: Downloads) -> None:
+    def __init__(self, catalog: Catalog, downloads: Downloads, *, host: str | None = None) -> None:
+        """host: whose this is, to be told of what fails; None: there is one alone."""
         self._catalog = catalog
         self._downloads = downloads
+        self._host = host
         self._lock = threading.Lock()
         # By job and attempt: one that was cancelled and tried again waits anew. The model that it waits for.
         self._waiting: dict[tuple[str, int], tuple[str, ProgressOf, DoneWith]] = {}
@@ -32,6 +34,11 @@ class Preparing:
             return False
         problem = self._catalog.problem(entry, spec.variant)
         return isinstance(problem, ModelMissing | ModelIncomplete)
+
+    def at_hand(self) -> Collection[str]:
+        here = {model for model, each in self._catalog.presences().items() if each.ready}
+        coming = (DownloadState.WAITING, DownloadState.DOWNLOADING, DownloadState.VERIFYING)
+        return here.union(each.model for each in self._downloads.list() if each.state in coming)
 
     def prepare(self, job: Job, progress: ProgressOf, done: DoneWith) -> Callable[[bool], None]:
         """Raises what there is to say about a model that cannot be downloaded."""
@@ -57,7 +64,7 @@ class Preparing:
             if download.state is DownloadState.DONE:
                 done(None)
             elif download.state.over:
-                done(_failure(download))
+                done(_failure(download, self._host))
             else:
                 progress(download.done_bytes, download.total_bytes or 0)
 
@@ -71,7 +78,7 @@ class Preparing:
             self._downloads.cancel(job.model)
 
 
-def _failure(download: Download) -> Mapping[str, Any]:
+def _failure(download: Download, host: str | None) -> Mapping[str, Any]:
     """As `wanvideo.failure.Failure.to_json` has it."""
     fault = download.fault or Fault(
         code="DOWNLOAD_CANCELLED", message=f"the download of {download.model} was cancelled"
@@ -79,8 +86,9 @@ def _failure(download: Download) -> Mapping[str, Any]:
     advice = [Suggestion(text=text, effect="the job begins once the model is here") for text in fault.suggestions]
     kept, total = download.done_bytes, download.total_bytes
     of_all = f" of {total / _GIB:.1f}" if total else ""
+    message = fault.message if host is None else f"{host}: {fault.message}"
     return failure(
-        fault.code, fault.message, phase="download", model=download.model, suggestions=advice,
+        fault.code, message, phase="download", model=download.model, suggestions=advice,
         kept=f"{kept / _GIB:.1f}{of_all} GiB have arrived and are kept" if kept else None,
         facts={"variant": download.variant, "done_bytes": kept, "total_bytes": total},
     ).to_json()  # fmt: skip
