@@ -6,6 +6,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -340,6 +341,20 @@ def test_what_was_to_be_fetched_when_the_database_failed_waits_again(queue: Queu
     supervisor.fetching.begin(claimed[0])
     supervisor.recover(supervisor.lanes[0])  # the other one's claim was stored, and not heard of
     assert [queue.get(job.id).state for job in (fetched, forgotten)] == [State.RUNNING, State.QUEUED]
+
+
+def test_a_download_says_nothing_more_of_a_job_that_others_took(
+    supervisor: Supervisor, queue: Queue, files: Files
+) -> None:
+    job = queue.submit(spec("ok", model="i2v-A14B"))[0]
+    mine = wait(queue, job, lambda found: found.progress.phase == "download" and job.id in files.asked)
+    queue.hear(Change(job=mine, kind="progress", data={}, here=False))
+    queue.hear(Change(job=replace(mine, attempt=0, state=State.QUEUED), kind="submitted", data={}, here=False))
+    assert files.stopped == []  # what was heard late is of an attempt before
+    queue.hear(Change(job=replace(mine, attempt=mine.attempt + 1), kind="started", data={}, here=False))
+    assert files.stopped == [job.id]
+    assert supervisor.fetching is not None
+    assert supervisor.fetching.jobs == frozenset()
 
 
 def test_a_job_goes_on_when_the_disk_was_full(supervisor: Supervisor, queue: Queue) -> None:

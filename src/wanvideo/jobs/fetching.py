@@ -93,6 +93,14 @@ class Fetching:
             stop(False)
             self.leases.confirm_cancelled(began)
 
+    def overtaken(self, job: Job) -> None:
+        """Others took this machine for lost: what an attempt before theirs fetches is of use, and says nothing more."""
+        with self._lock:
+            old = [key for key in self._stops if key[0] == job.id and _is_over(key[1], job)]
+            stops = [self._stops.pop(key) for key in old]
+        for _, stop in stops:
+            stop(True)
+
     def stop(self) -> None:
         """They wait again, and what was fetched stays."""
         with self._lock:
@@ -137,3 +145,8 @@ class Fetching:
     def _take(self, job: Job) -> tuple[Job, Callable[[bool], None]] | None:
         with self._lock:
             return self._stops.pop((job.id, job.attempt), None)
+
+
+def _is_over(attempt: int, job: Job) -> bool:
+    """By a row that may be older than the attempt."""
+    return attempt < job.attempt or (attempt == job.attempt and job.state is not State.RUNNING)

@@ -295,6 +295,8 @@ class Supervisor:
     def _on_change(self, change: Change) -> None:
         if change.job.state is not State.QUEUED:
             self._turns.forget(change.job.id)
+        if not change.here and self.fetching is not None:
+            self.fetching.overtaken(change.job)
         if change.kind not in ("cancelling", "deleted") or change.job.state is not State.RUNNING:
             return
         if self.fetching is not None:

@@ -171,7 +171,7 @@ def _planned_for(settings: Settings, supervisor: Supervisor) -> Mapping[str, Any
 
 
 def _seats(nodes: Collection[NodeView]) -> list[Seat]:
-    """The workers of other nodes that do jobs, as they were last described; a version before this one says less."""
+    """The workers of other nodes that do jobs, or will in a moment, as they were last described; a version before this one says less."""
     return [
         Seat(
             loaded=frozenset(), limits=WorkerLimits(models=frozenset(each["models"])),
@@ -179,7 +179,7 @@ def _seats(nodes: Collection[NodeView]) -> list[Seat]:
             at_hand=frozenset(node.about.get("at_hand", ())), unable=frozenset(node.about.get("unable", ())),
         )
         for node in nodes for each in node.about["workers"]
-        if "models" in each and each["state"] in ("idle", "busy", "lent")
+        if "models" in each and each["state"] in ("starting", "idle", "busy", "lent")
     ]  # fmt: skip
 
 
