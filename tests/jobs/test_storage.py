@@ -1,13 +1,16 @@
 """What a storage promises, of a folder and of a real S3 server."""
 
 import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import s3fs
 
 from tests.bucket import KEYS, NAME, running
 from wanvideo.errors import StorageFailed
+from wanvideo.jobs.bucket import Bucket
 from wanvideo.jobs.storage import BLOCK, SharedFolder, Storage, fetch, storage_of
 
 
@@ -59,6 +62,51 @@ def test_all_below_a_prefix_goes_with_what_was_half_stored(storage: Storage, tmp
     assert [found.name for found in storage.list("jobs/")] == ["jobs/ab/1/state"]
     if isinstance(storage, SharedFolder):
         assert not (storage.root / "jobs/a").exists()
+
+
+def test_what_a_machine_that_died_was_about_to_store_goes_after_a_while(storage: Storage, tmp_path: Path) -> None:
+    storage.put("outputs/whole.mp4", file(tmp_path, b"whole"))
+    half_stored(storage, "outputs/half.mp4")
+    assert storage.remove_drafts(1e9) == 0  # its writer may be alive; of moto, all began in 2010
+    time.sleep(0.05)
+    assert storage.remove_drafts(0.01) == 1
+    assert storage.remove_drafts(0) == 0
+    assert [found.name for found in storage.list("outputs/")] == ["outputs/whole.mp4"]
+    if isinstance(storage, SharedFolder):
+        assert [path.name for path in storage.root.rglob("*") if path.is_file()] == ["whole.mp4"]
+
+
+def half_stored(storage: Storage, name: str) -> None:
+    """As a power cut leaves it."""
+    if isinstance(storage, SharedFolder):
+        (storage.root / name).with_name(".part-1").write_bytes(b"half")
+        return
+    assert isinstance(storage, Bucket)
+    bucket, _, prefix = storage.root.partition("/")
+    s3 = s3fs.S3FileSystem(skip_instance_cache=True)
+    s3.call_s3("create_multipart_upload", Bucket=bucket, Key=f"{prefix}/{name}")
+
+
+def test_a_draft_that_is_being_written_is_nobodys_to_remove(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "shared" / "outputs").mkdir(parents=True)
+    storage, draft = SharedFolder(tmp_path / "shared"), tmp_path / "shared" / "outputs" / ".part-1"
+    draft.touch()
+    monkeypatch.setattr(time, "time", lambda: 4e9)  # this machine's clock is wrong by many years
+    assert storage.remove_drafts(60) == 0
+    assert draft.exists()
+
+
+def test_who_stood_still_for_so_long_that_its_draft_is_gone_stores_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "shared").mkdir()
+    storage = SharedFolder(tmp_path / "shared")
+    with monkeypatch.context() as patch:
+        patch.setattr("os.fsync", lambda _: storage.remove_drafts(-60))
+        with pytest.raises(StorageFailed, match="store it again"):
+            storage.put("outputs/heron.mp4", file(tmp_path, b"a video"))
+    storage.put("outputs/heron.mp4", file(tmp_path, b"a video"))
+    assert b"".join(storage.read("outputs/heron.mp4")) == b"a video"
 
 
 def test_a_range_is_read_without_the_rest(storage: Storage, tmp_path: Path) -> None:

@@ -1,6 +1,7 @@
 """The whole server where its files lie in a storage that several machines share."""
 
 import json
+import os
 import time
 import uuid
 from collections.abc import Mapping
@@ -106,6 +107,27 @@ def test_two_servers_with_one_queue_tell_their_clients_the_same(tmp_path: Path, 
         assert "wanvideo_node_workers{" in first.client.get("/metrics").text
         name = first.client.post("/api/v1/inputs", files={"file": ("a.png", _png(), "image/png")}).json()["name"]
         assert second.client.get(f"/api/v1/inputs/{name}").status_code == 200
+
+
+def test_what_a_machine_left_half_stored_is_removed_by_a_server(tmp_path: Path, postgres: Postgres) -> None:
+    outputs = tmp_path / "shared" / "outputs"
+    outputs.mkdir(parents=True)
+    left, written = outputs / ".part-1", outputs / ".part-2"
+    for path in (left, written):
+        path.write_bytes(b"half a video")
+    two_days_ago = time.time() - 2 * 86_400
+    os.utime(left, (two_days_ago, two_days_ago))
+    fetched = tmp_path / "data" / "inputs" / ".part-3"  # what was half fetched from there
+    fetched.parent.mkdir(parents=True)
+    fetched.touch()
+    database = SecretStr(postgres.create(uuid.uuid4().hex))
+    with serving(tmp_path, workers=no_workers, database=database, storage=str(tmp_path / "shared")):
+        end = time.monotonic() + 20
+        while left.exists():
+            assert time.monotonic() < end
+            time.sleep(0.02)
+        assert written.exists()
+        assert not fetched.exists()
 
 
 def until_empty(folder: Path, seconds: float = 10.0) -> None:

@@ -5,7 +5,7 @@ Credentials and endpoint are those of boto: AWS_ACCESS_KEY_ID, AWS_ENDPOINT_URL,
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -64,6 +64,18 @@ class Bucket:
     def clear(self, prefix: str) -> None:
         for found in list(self.list(prefix)):
             self.delete(found.name)
+
+    def remove_drafts(self, seconds: float) -> int:
+        """Uploads in parts that were never completed; S3 says when they began, and nothing of their last byte."""
+        bucket, _, prefix = self.root.partition("/")
+        before = datetime.now(UTC) - timedelta(seconds=seconds)
+        with self._explained("uploads that were broken off"):
+            found = self._files.call_s3("list_multipart_uploads", Bucket=bucket, Prefix=f"{prefix}/" if prefix else "")
+            old = [each for each in found.get("Uploads", ()) if each["Initiated"] < before]
+            for each in old:
+                upload = {"Bucket": bucket, "Key": each["Key"], "UploadId": each["UploadId"]}
+                self._files.call_s3("abort_multipart_upload", **upload)
+        return len(old)
 
     def _key(self, name: str) -> str:
         return f"{self.root}/{checked(name)}"

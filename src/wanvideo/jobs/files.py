@@ -26,6 +26,7 @@ from wanvideo.jobs.storage import Storage, fetch
 log = logging.getLogger(__name__)
 
 _STATE: Final = re.compile(r"jobs/[0-9a-z]{8,40}/(?P<attempt>[0-9]{1,9})/(?P<file>[^/]+)")
+_ABANDONED: Final = 86_400.0  # seconds without a byte, or, in S3, since the first one
 _CLOCKS: Final = 3600.0  # seconds, by which those of several machines differ at most
 
 
@@ -164,6 +165,10 @@ class Files:
         thumbnail.unlink(missing_ok=True)
         if self.shared is not None:
             self._delete(self.shared, (f"outputs/{Path(name).name}", f"thumbnails/{thumbnail.name}"))
+
+    def remove_drafts(self) -> int:
+        """Of the storage: what machines that died were about to put there, so long ago that none goes on."""
+        return 0 if self.shared is None else self.shared.remove_drafts(_ABANDONED)
 
     # --- inside ------------------------------------------------------------------------------------------------------
 

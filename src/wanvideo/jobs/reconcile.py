@@ -18,12 +18,14 @@ from wanvideo.jobs.folder import DataFolder
 from wanvideo.jobs.job import State
 from wanvideo.jobs.queries import AT_ONCE, chunks, is_in
 from wanvideo.jobs.queue import Queue
+from wanvideo.jobs.storage import DRAFT
 from wanvideo.jobs.tables import JOBS
 
 log = logging.getLogger(__name__)
 
 GATHERING: Final = 2  # see `Database.turn`
 LOOKING: Final = 3
+TIDYING: Final = 4
 HALF: Final = ".part"
 HALF_VIDEO: Final = ".wan-"  # as `wanvideo.media.output` names them, before their number and HALF
 _AT_WORK_SECONDS: Final = 3600.0  # without a frame, after which nobody writes a half video any more
@@ -46,7 +48,7 @@ def reconcile(queue: Queue) -> Found:
         if mine:
             queue.gather_totals()
     folder = queue.folder
-    half = [path for place in (folder.thumbnails, folder.inputs) for path in _half(place)]
+    half = [path for place in (folder.thumbnails, folder.inputs) for path in (*_half(place), *place.glob(f"{DRAFT}*"))]
     half += [path for path in _half(folder.outputs, HALF_VIDEO) if _is_ours(folder, path)]
     for path in half:
         path.unlink(missing_ok=True)

@@ -19,7 +19,7 @@ from wanvideo.jobs.folder import sync
 
 BLOCK: Final = 4 * 2**20  # bytes that are read at once
 _NAME: Final = re.compile(r"[^/\0]+(?:/[^/\0]+)*")
-_DRAFT: Final = ".part-"  # what is not there yet begins so
+DRAFT: Final = ".part-"  # what is not there yet begins so
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -54,6 +54,9 @@ class Storage(Protocol):
 
     def clear(self, prefix: str) -> None:
         """Delete all below `prefix`, and what machines that died were about to store there."""
+
+    def remove_drafts(self, seconds: float) -> int:
+        """Remove what machines were about to store when they died, and have not gone on with for so long; how many."""
 
 
 def storage_of(address: str) -> Storage:
@@ -110,7 +113,7 @@ class SharedFolder:
                     shutil.copyfileobj(given, file, BLOCK)
                     file.flush()
                     os.fsync(file.fileno())
-                draft.replace(target)
+                _publish(draft, target, name)
                 sync(target.parent)
             finally:
                 draft.unlink(missing_ok=True)
@@ -139,7 +142,7 @@ class SharedFolder:
         with _explained(prefix):
             self._require_root()
             for place, _, files in os.walk(folder, onerror=_unless_gone):
-                for path in (Path(place, name) for name in files if not name.startswith(_DRAFT)):
+                for path in (Path(place, name) for name in files if not name.startswith(DRAFT)):
                     with suppress(FileNotFoundError):
                         if not path.is_symlink():
                             yield self._stored(path)
@@ -154,6 +157,28 @@ class SharedFolder:
             self._require_root()
             shutil.rmtree(folder, ignore_errors=True)
 
+    def remove_drafts(self, seconds: float) -> int:
+        with _explained("what was left behind"):
+            self._require_root()
+            before = self._now() - seconds
+            old = [path for path in self._drafts() if _changed(path) < before]
+            for path in old:
+                path.unlink(missing_ok=True)
+        return len(old)
+
+    def _drafts(self) -> Iterator[Path]:
+        for place, _, files in os.walk(self.root, onerror=_unless_gone):
+            yield from (Path(place, name) for name in files if name.startswith(DRAFT))
+
+    def _now(self) -> float:
+        """By the clock that gives files their times, which need not be this machine's."""
+        probe = _draft_of(self.root / "probe")
+        probe.touch(exist_ok=False)
+        try:
+            return probe.stat().st_mtime
+        finally:
+            probe.unlink(missing_ok=True)
+
     def _path(self, name: str) -> Path:
         return self.root / checked(name)
 
@@ -166,6 +191,21 @@ class SharedFolder:
             raise StorageFailed(f"the folder {self.root} is gone: is its share mounted?")
 
 
+def _publish(draft: Path, target: Path, name: str) -> None:
+    try:
+        draft.replace(target)
+    except FileNotFoundError as error:  # a machine that stood still for long, and goes on
+        raise StorageFailed(f"{name} was not stored: others took its draft for left behind; store it again") from error
+
+
+def _changed(path: Path) -> float:
+    """When something was last written to it; of what is gone, never mind."""
+    try:
+        return path.stat().st_mtime
+    except FileNotFoundError:
+        return float("inf")
+
+
 def _unless_gone(error: OSError) -> None:
     """Others may remove what is being listed."""
     if not isinstance(error, FileNotFoundError):
@@ -173,7 +213,7 @@ def _unless_gone(error: OSError) -> None:
 
 
 def _draft_of(target: Path) -> Path:
-    return target.with_name(f"{_DRAFT}{secrets.token_hex(8)}")
+    return target.with_name(f"{DRAFT}{secrets.token_hex(8)}")
 
 
 @contextmanager

@@ -26,7 +26,7 @@ from wanvideo.server.prompt import Enhancer
 from wanvideo.server.receiving import remove_left_over
 from wanvideo.server.sandbox import Sandbox
 from wanvideo.server.settings import Settings
-from wanvideo.server.tidying import Tidying, remove_unused
+from wanvideo.server.tidying import Tidying, remove_drafts, remove_unused
 from wanvideo.server.tokens import TokenCounter
 from wanvideo.server.webhooks import Webhooks, body_of, target_of
 from wanvideo.server.workers import workers_of
@@ -62,7 +62,7 @@ def build(settings: Settings, sources: Sources, *, workers: Workers = workers_of
             catalog=node.catalog,
             inputs=inputs,
             sandbox=sandbox,
-            tidying=Tidying(lambda: remove_unused(inputs, queue, settings.input_days)),
+            tidying=Tidying(lambda: remove_unused(inputs, queue, settings.input_days), lambda: remove_drafts(queue)),
             limits=LimitsFile(settings.data_dir / "limits.json"),
             downloads=node.downloads,
             monitor=Monitor(lambda sample: _tell_sample(hub, sample)),

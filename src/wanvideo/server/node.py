@@ -171,7 +171,7 @@ def _planned_for(settings: Settings, supervisor: Supervisor) -> Mapping[str, Any
 
 
 def _seats(nodes: Collection[NodeView]) -> list[Seat]:
-    """The workers of other nodes that do jobs, or will in a moment, as they were last described; a version before this one says less."""
+    """The workers of other nodes that do jobs, or soon will, as last described; a version before this one says less."""
     return [
         Seat(
             loaded=frozenset(), limits=WorkerLimits(models=frozenset(each["models"])),

@@ -1,4 +1,4 @@
-"""Pictures that no job needs any more, removed from time to time."""
+"""What nobody needs any more, removed from time to time."""
 
 import logging
 import threading
@@ -7,6 +7,7 @@ from typing import Final
 
 from wanvideo.errors import WanVideoError
 from wanvideo.jobs.queue import Queue
+from wanvideo.jobs.reconcile import TIDYING
 from wanvideo.server.inputs import Inputs
 
 log = logging.getLogger(__name__)
@@ -20,11 +21,18 @@ def remove_unused(inputs: Inputs, queue: Queue, days: float) -> None:
         log.info("%d pictures that no job needs were removed", len(gone))
 
 
-class Tidying:
-    """A thread that does something now, and again and again."""
+def remove_drafts(queue: Queue) -> None:
+    """What machines that lost their power left half stored, by one server for all. Raises StorageFailed."""
+    with queue.database.turn(TIDYING) as mine:
+        if mine and (gone := queue.job_files.remove_drafts()):
+            log.info("%d files were removed that machines were about to store when they died", gone)
 
-    def __init__(self, tidy: Callable[[], None], *, seconds: float = SECONDS) -> None:
-        self._tidy, self._seconds = tidy, seconds
+
+class Tidying:
+    """A thread that does some things now, and again and again."""
+
+    def __init__(self, *chores: Callable[[], None], seconds: float = SECONDS) -> None:
+        self._chores, self._seconds = chores, seconds
         self._over = threading.Event()
         self._thread = threading.Thread(target=self._run, name="tidying", daemon=True)
 
@@ -38,9 +46,10 @@ class Tidying:
 
     def _run(self) -> None:
         while True:
-            try:
-                self._tidy()
-            except (OSError, WanVideoError) as error:  # the next time may be better
-                log.warning("tidying up failed: %s", error)
+            for chore in self._chores:
+                try:
+                    chore()
+                except (OSError, WanVideoError) as error:  # the next time may be better
+                    log.warning("tidying up failed: %s", error)
             if self._over.wait(self._seconds):
                 return
