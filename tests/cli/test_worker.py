@@ -1,7 +1,9 @@
 """`wan worker join`: several processes with one PostgreSQL and one shared folder."""
 
+import json
 import signal
 import subprocess
+import time
 from contextlib import ExitStack
 
 import httpx2
@@ -36,6 +38,28 @@ def test_a_worker_that_is_killed_loses_no_job_and_no_more_than_a_checkpoint(clus
         assert repeated == [0]  # what was kept, and that is all of it, counts
         assert len(list((cluster.root / "shared" / "outputs").iterdir())) == 5
         assert not list((cluster.root / "shared" / "jobs").glob("*/*/*"))
+
+
+def test_workers_of_other_machines_are_listed_with_what_they_do(cluster: Cluster) -> None:
+    with ExitStack() as running:
+        _, said = running.enter_context(cluster.server("server"))
+        _, joined = running.enter_context(cluster.worker("first"))
+        client = running.enter_context(httpx2.Client(base_url=said["url"], timeout=30))
+        task = submit(client, steps=200)
+        until(client, task, lambda task: task["status"] == "processing")
+        where = {"WANVIDEO_URL": said["url"]}
+        end = time.monotonic() + 20
+        while "busy" not in (listed := run(cluster, "worker", "list", **where).stdout):
+            assert time.monotonic() < end, listed
+        assert f"worker {joined['node']} of version" in listed
+        assert f"cpu busy with job {task[:8]}" in listed
+        found = json.loads(run(cluster, "worker", "list", "--json", **where).stdout)
+        assert (found["event"], found["id"], found["workers"][0]["task_id"]) == ("machine", joined["node"], task)
+
+
+def run(cluster: Cluster, *arguments: str, **environment: str) -> "subprocess.CompletedProcess[str]":
+    variables = cluster.environment | environment
+    return subprocess.run([*WAN, *arguments], capture_output=True, text=True, env=variables, timeout=60)
 
 
 def test_a_worker_stays_out_of_a_queue_that_is_one_servers_alone(cluster: Cluster) -> None:

@@ -41,6 +41,7 @@ SCHEMAS = {
     "Frame": None,  # of the socket
     "Job": "TaskView",
     "JobLora": "LoraUseView",
+    "MachineWorker": "NodeWorkerView",
     "PlanAlternative": "PlanAlternative",
     "PlannedPhase": "PlannedPhase",
     "Submission": "Submitted",

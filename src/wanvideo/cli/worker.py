@@ -14,7 +14,7 @@ from wanvideo.cli.serve import settings_of
 from wanvideo.cli.where import client_of_server
 
 if TYPE_CHECKING:
-    from wanvideo.client import Worker
+    from wanvideo.client import Machine, Worker
     from wanvideo.server.node import Node
     from wanvideo.server.settings import Settings
 
@@ -34,14 +34,18 @@ def worker() -> None:
 
 @app.command("list")
 def list_(json: Json = False) -> None:
-    """List the workers of the running server: what they do, and why one does not."""
+    """List the workers of the running server, and other machines of its queue: what they do, and why one does not."""
     output = Output(json=json)
     with client_of_server() as client:
-        found = client.workers()
+        found, machines = client.workers(), client.machines()
     for each in found:
         output.event("worker", **asdict(each))
         output.result(_line(each))
-    if not found:
+    others = [machine for machine in machines if not machine.here]
+    for machine in others:
+        output.event("machine", **asdict(machine))
+        output.result(_line_of_machine(machine))
+    if not found and not any(machine.workers for machine in others):
         output.say("no workers: `wan worker add cuda:0` makes one")
 
 
@@ -105,6 +109,14 @@ def _line(worker: "Worker") -> str:
         said.append(f"uses {worker.memory_limit_gb:g} GiB at most")
     if worker.problem is not None:
         said.append(worker.problem)
+    return "; ".join(said)
+
+
+def _line_of_machine(machine: "Machine") -> str:
+    said = [f"{machine.host}, {machine.kind} {machine.id} of version {machine.version}"]
+    for each in machine.workers:
+        job = "" if each.task_id is None else f" with job {each.task_id[:8]}"
+        said.append(f"{each.name} {each.state}{job}{'' if each.problem is None else f' ({each.problem})'}")
     return "; ".join(said)
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, Final, Generic, Literal, TypeVar
 from urllib.parse import quote
 
-from wanvideo.client.values import Batch, Job, JobEvent, Model, Plan, Queue, Submission, Worker
+from wanvideo.client.values import Batch, Job, JobEvent, Machine, Model, Plan, Queue, Submission, Worker
 from wanvideo.errors import InvalidImage, InvalidRequest
 from wanvideo.request import GenerationRequest, ImageSource, LoraUse
 
@@ -189,6 +189,10 @@ def models() -> Call[tuple[Model, ...]]:
 
 def workers() -> Call[tuple[Worker, ...]]:
     return Call(method="GET", path=_WORKERS, kind=tuple[Worker, ...], within="workers")
+
+
+def machines() -> Call[tuple[Machine, ...]]:
+    return Call(method="GET", path=f"{API}/system/nodes", kind=tuple[Machine, ...], within="nodes")
 
 
 def add_worker(devices: Sequence[str], models: Sequence[str], memory_limit_gb: float | None) -> Call[Worker]:

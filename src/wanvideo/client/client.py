@@ -30,7 +30,7 @@ from wanvideo.client.patience import (
     unreachable,
     value_of,
 )
-from wanvideo.client.values import Batch, Frame, Job, JobEvent, Model, Plan, Queue, Submission, Worker
+from wanvideo.client.values import Batch, Frame, Job, JobEvent, Machine, Model, Plan, Queue, Submission, Worker
 from wanvideo.client.watching import Watched, frame_of, video_of, with_video
 from wanvideo.request import GenerationRequest
 
@@ -194,6 +194,10 @@ class Client:
     def workers(self) -> tuple[Worker, ...]:
         """Who makes videos; on other machines of the queue there may be more."""
         return self.call(calls.workers())
+
+    def machines(self) -> tuple[Machine, ...]:
+        """All that work on the queue, the server among them; empty where it has the queue to itself."""
+        return self.call(calls.machines())
 
     def add_worker(
         self, devices: Sequence[str], *, models: Sequence[str] = (), memory_limit_gb: float | None = None

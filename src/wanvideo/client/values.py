@@ -258,6 +258,28 @@ class Worker:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class MachineWorker:
+    """A worker, as its machine last described it."""
+
+    name: str
+    state: str
+    task_id: str | None = None  # of the job that it has
+    problem: str | None = None  # why it does not work
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Machine:
+    """A process that works on the server's queue, on this or another computer."""
+
+    id: str
+    here: bool  # it is the server that answers
+    host: str
+    kind: str  # server or worker
+    version: str
+    workers: tuple[MachineWorker, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Model:
     """One model of the server's catalog."""
 
