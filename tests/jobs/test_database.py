@@ -2,15 +2,20 @@ import os
 import sqlite3
 import subprocess
 import sys
+import time
+import uuid
+from contextlib import closing
 from pathlib import Path
+from typing import Any
 
 import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
-from sqlalchemy import event, inspect
+from sqlalchemy import event, inspect, make_url
 
 from tests.jobs.conftest import spec
 from tests.jobs.test_relay import until
+from tests.postgres import Postgres
 from wanvideo.errors import DataFolderInUse, StorageFailed
 from wanvideo.jobs.database import Database
 from wanvideo.jobs.folder import DataFolder
@@ -244,5 +249,41 @@ def test_a_database_of_an_older_form_is_brought_up_to_date_with_its_data(queue: 
 def test_a_database_of_a_newer_version_is_refused(database: Database) -> None:
     with database.write() as connection:
         connection.exec_driver_sql("UPDATE alembic_version SET version_num = '9999'")
+    with pytest.raises(StorageFailed, match="install the newer one"):
+        database.require_current()
     with pytest.raises(StorageFailed, match="has the form 9999"):
         database.migrate()
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"port": 1}, "port 1 failed"),
+        ({"database": "nowhere"}, '"nowhere" does not exist'),
+        ({"username": "stranger"}, '"stranger" does not exist'),
+        ({"host": "nowhere.invalid"}, "nowhere.invalid"),
+    ],
+)
+def test_a_wrong_address_is_named_with_the_remedy_and_without_its_password(
+    postgres: Postgres, change: dict[str, Any], said: str
+) -> None:
+    address = make_url(postgres.url()).set(password="very-secret").set(**change)
+    database = Database(address.render_as_string(hide_password=False))
+    with closing(database), pytest.raises(StorageFailed) as found:
+        database.check()
+    assert said in found.value.message
+    assert "WANVIDEO_DATABASE" in found.value.message
+    assert "very-secret" not in found.value.message
+
+
+def test_a_database_that_no_server_has_used_is_no_queue(postgres: Postgres) -> None:
+    name = uuid.uuid4().hex
+    database = Database(postgres.create(name))
+    with closing(database), pytest.raises(StorageFailed, match="start the server once"):
+        database.require_current()
+    postgres.drop(name)
+
+
+def test_a_clock_that_is_off_is_noticed_where_others_have_the_database_too(database: Database) -> None:
+    ahead = database.clock_ahead(lambda: time.time() + 600)
+    assert abs(ahead - (0 if database.is_sqlite else 600)) < 5

@@ -77,7 +77,9 @@ def test_who_keeps_files_elsewhere_or_alone_is_refused(tmp_path: Path, postgres:
             build(settings(storage=str(tmp_path / "two")), sources(tmp_path), workers=no_workers)
         with pytest.raises(DataFolderInUse, match="--storage"):
             build(settings(), sources(tmp_path), workers=no_workers)
-    with ExitStack() as closing:  # what the last server said holds for those who join
+    with pytest.raises(StorageFailed, match="there is no folder"):
+        build(settings(storage=str(tmp_path / "mistyped")), sources(tmp_path), workers=no_workers)
+    with ExitStack() as closing:  # what the last server said that could start holds for those who join
         node = open_node(settings(), sources(tmp_path), no_workers, closing, joins=True)
         assert node.queue.job_files.shared is not None
     with serving(tmp_path, database=database, workers=no_workers):

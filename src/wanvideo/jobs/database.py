@@ -21,6 +21,7 @@ OLDEST_SQLITE: Final = (3, 35, 0)  # RETURNING
 HEAD: Final = "head"
 BASE: Final = "base"  # before the first migration
 _ADDRESS: Final = "write postgresql://USER:PASSWORD@HOST/NAME"
+_UNREACHED: Final = "Is PostgreSQL running there, and are host, name, user and password in WANVIDEO_DATABASE right?"
 _DISK_FULL: Final = "53100"  # PostgreSQL's code
 _SERVER: Final = 0x57414E  # PostgreSQL's advisory lock of a server
 _MIGRATIONS: Final = Path(__file__).parent / "migrations"
@@ -108,6 +109,9 @@ class Database:
         """Raise StorageFailed unless the tables are those of this version."""
         with self.read() as connection:
             found = _revision(connection)
+        _require_known(found)
+        if found is None:
+            raise StorageFailed("there is no queue in this database yet: start the server once, with --storage")
         if found != (newest := _newest()):
             raise StorageFailed(
                 f"the database has the form {found}, and this version works with {newest}: start the server once, and "
@@ -246,6 +250,8 @@ class Database:
                 self._broken = said
             if _is_conflict(error):
                 raise
+            if error.statement is None and not self.is_sqlite:
+                raise StorageFailed(f"the database cannot be reached: {said.strip():.300}. {_UNREACHED}") from error
             raise StorageFailed(f"the database failed: {said:.300}") from error
         except SQLAlchemyError as error:
             raise StorageFailed(f"the database failed: {error!s:.300}") from error

@@ -203,6 +203,7 @@ def _agreed(database: Database, asked: str | None, *, may_change: bool) -> str:
         value = connection.execute(select(SETTINGS.c.value).where(SETTINGS.c.name == _PLACE)).scalar()
     place = None if value is None else str(json.loads(value))
     if asked is not None and asked != place and may_change:
+        storage_of(asked)  # which a wrong one is refused by, before others look there
         _write(database, asked)
         return asked
     if place is None:
