@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 
@@ -89,3 +90,16 @@ def test_a_store_that_is_started_again_is_used_again(url: str, folder: DataFolde
         postgres.control("start", "-l", str(postgres.data / "log"))
     assert queue.counts()[State.QUEUED] == 1
     database.close()
+
+
+def test_a_machine_whose_clock_is_behind_ends_no_job_before_it_began(database: Database, folder: DataFolder) -> None:
+    queue = Queue(database, folder, most_waiting=50)
+    late = Leases(Queue(database, folder, most_waiting=50, now=lambda: time.time() - 600))
+    job = queue.submit(spec())[0]
+    begun = late.claim("other/gpu")
+    assert begun is not None
+    assert late.succeed(begun, {"file": "v.mp4"})
+    found = queue.get(job.id)
+    assert found.started is not None
+    assert found.finished is not None
+    assert found.created <= found.started <= found.finished

@@ -144,6 +144,15 @@ class Database:
                 if connection.exec_driver_sql(f"SHOW {name}").scalar() == "off":
                     raise StorageFailed(f"{name} of PostgreSQL is off, so a power cut loses jobs: turn it on")
 
+    def clock_ahead(self, now: Callable[[], float] = time.time) -> float:
+        """Seconds by which the clock of this machine is ahead of the database's; SQLite has the same one."""
+        if self.is_sqlite:
+            return 0.0
+        with self.read() as connection:
+            asked = now()
+            theirs = float(connection.exec_driver_sql("SELECT extract(epoch FROM clock_timestamp())").scalar_one())
+            return (asked + now()) / 2 - theirs
+
     @contextmanager
     def alone(self, *, with_others: bool = False) -> Iterator[None]:
         """Keep other servers away from a database of PostgreSQL while the block runs. Raises DataFolderInUse.

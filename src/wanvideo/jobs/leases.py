@@ -147,7 +147,8 @@ class Leases:
     def _begin(self, connection: Connection, job: Job, worker: str, phase: str | None) -> Change:
         return self.ledger.move(
             connection, job, State.RUNNING, "started", {"attempt": job.attempt + 1, "worker": worker},
-            attempt=job.attempt + 1, worker=worker, started=job.started or self.ledger.now(), phase=phase,
+            attempt=job.attempt + 1, worker=worker, phase=phase,
+            started=job.started or max(job.created, self.ledger.now()),  # clocks of machines differ
         )  # fmt: skip
 
     def _begun(self, change: Change) -> Job:
@@ -183,7 +184,8 @@ class Leases:
         """The last transition of an attempt and of its job."""
         return self.ledger.move(
             connection, job, state, kind, data,
-            finished=self.ledger.now(), worker=None, phase=None, cancelling=0, **values,
+            finished=max(job.started or job.created, self.ledger.now()),
+            worker=None, phase=None, cancelling=0, **values,
         )  # fmt: skip
 
 

@@ -4,6 +4,7 @@ A server is one that also answers HTTP; what `wan worker join` runs is nothing e
 """
 
 import json
+import logging
 import socket
 from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
@@ -38,8 +39,11 @@ from wanvideo.server.settings import Settings
 from wanvideo.server.stores import database_of, folder_of
 from wanvideo.server.workers import describe, limits_of
 
+log = logging.getLogger(__name__)
+
 Workers = Callable[[Settings, Sources, DataFolder], Mapping[str, MakeExecutor]]
 _PLACE: Final = "storage"  # of the setting that says where the files are
+_CLOCKS: Final = 5.0  # seconds by which a machine's may differ from the database's
 _FIRST: Final = 0  # see `Database.turn`: the turn of whoever has the database to himself
 
 
@@ -90,6 +94,7 @@ def open_node(settings: Settings, sources: Sources, workers: Workers, closing: E
         database.require_current()
     else:
         database.migrate()
+    _warn_of_clock(database.clock_ahead())
     place = closing.enter_context(_place(database, settings.storage, joins=joins))
     shared = None if place is None else storage_of(place)
     queue = Queue(database, folder, most_waiting=settings.max_queued, shared=shared)
@@ -128,6 +133,13 @@ def open_node(settings: Settings, sources: Sources, workers: Workers, closing: E
         folder=folder, queue=queue, catalog=catalog, downloads=downloads, supervisor=supervisor, nodes=nodes,
         relay=None if name is None else Relay(queue),
     )  # fmt: skip
+
+
+def _warn_of_clock(ahead: float) -> None:
+    """Leases need no clocks, but times of jobs, retention and S3 do."""
+    if abs(ahead) > _CLOCKS:
+        said = f"{abs(ahead):.0f} s {'ahead of' if ahead > 0 else 'behind'}"
+        log.warning("the clock of this machine is %s the database's, and times of jobs will be wrong: set it", said)
 
 
 def _about(kind: str, settings: Settings, supervisor: Supervisor, preparing: Preparing) -> Mapping[str, Any]:
