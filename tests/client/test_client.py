@@ -236,7 +236,9 @@ def test_the_token_opens_a_server(tmp_path_factory: pytest.TempPathFactory) -> N
 
     token = "t" * 30
     with serving(tmp_path_factory.mktemp("token"), workers=no_workers, token=token) as server:
-        with Client(server.url) as stranger, pytest.raises(Unauthorized):
+        with Client(server.url) as stranger, pytest.raises(Unauthorized, match=r"needs its token.*WANVIDEO_TOKEN"):
+            stranger.queue()
+        with Client(server.url, "wrong" * 6) as stranger, pytest.raises(Unauthorized, match="not the token"):
             stranger.queue()
         with Client(server.url, token) as client:
             assert client.queue().total_tasks == 0

@@ -35,6 +35,7 @@ from wanvideo.server.sign_in import (
 OPEN_PATHS: Final = frozenset({"/healthz"})  # says only that somebody is there
 SAFE: Final = frozenset({"GET", "HEAD", "OPTIONS", "TRACE"})  # the last one is taken nowhere, and answered with 405
 MEDIA_TYPES: Final = frozenset({"application/json", "multipart/form-data"})
+_SET: Final = "send it as Authorization: Bearer ...; wan and the Python client take it from WANVIDEO_TOKEN"
 MOST_SIGN_IN: Final = 4096  # bytes of the form that asks for the token
 LEAST_RATE: Final = 64 * 1024  # bytes per second, below which a body is too slow
 
@@ -149,12 +150,13 @@ class Guard:
             return True
         if not offered and is_authorised(headers, token):
             return False
-        if offered or tokens_in(headers):
+        wrong = bool(offered or tokens_in(headers))
+        if wrong:
             self._failures.note(client)
         if scope["type"] == "http" and scope["method"] in ("GET", "POST") and wants_page(headers):
             await sign_in_page(wrong=bool(offered))(scope, receive, send)
             return True
-        raise Refused(401, WRONG if offered else "this server needs its token: send it as Authorization: Bearer ...")
+        raise Refused(401, f"{WRONG}: {_SET}" if wrong else f"this server needs its token: {_SET}")
 
     async def _brought(self, scope: Scope, headers: Headers, receive: Receive) -> str:
         """The token that somebody signs in with at /: by the link that has it, or by the form that asks for it."""
