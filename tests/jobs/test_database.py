@@ -273,6 +273,7 @@ def test_a_wrong_address_is_named_with_the_remedy_and_without_its_password(
         database.check()
     assert said in found.value.message
     assert "WANVIDEO_DATABASE" in found.value.message
+    assert "\n" not in found.value.message
     assert "very-secret" not in found.value.message
 
 

@@ -260,7 +260,9 @@ class Database:
             if _is_conflict(error):
                 raise
             if error.statement is None and not self.is_sqlite:
-                raise StorageFailed(f"the database cannot be reached: {said.strip():.300}. {_UNREACHED}") from error
+                raise StorageFailed(
+                    f"the database cannot be reached: {said.partition(chr(10))[0]:.300}. {_UNREACHED}"
+                ) from error
             raise StorageFailed(f"the database failed: {said:.300}") from error
         except SQLAlchemyError as error:
             raise StorageFailed(f"the database failed: {error!s:.300}") from error
