@@ -4,6 +4,7 @@ import {
   createTheme,
   defaultVariantColorsResolver,
   Input,
+  Menu,
   Modal,
   Paper,
   Tooltip,
@@ -105,6 +106,8 @@ export const theme = createTheme({
   components: {
     Button: Button.extend({ defaultProps: { fw: 600 } }),
     Badge: Badge.extend({ defaultProps: { variant: "light", tt: "none", fw: 600 } }),
+    // A menu that fades away still takes clicks: what was chosen would be done twice.
+    Menu: Menu.extend({ defaultProps: { transitionProps: { duration: 0 } } }),
     Paper: Paper.extend({ defaultProps: { radius: "lg" } }),
     Tooltip: Tooltip.extend({
       defaultProps: { openDelay: 350, withArrow: true, multiline: true, maw: 320 },
