@@ -18,6 +18,8 @@ interface World {
   server: Server;
 }
 
+const OF_OUTAGES = /Failed to load resource|WebSocket connection|a part of the app is missing/;
+
 /** Every test has a page that may complain of nothing; those of a world share its server. */
 export const test = base.extend<Options, World>({
   outage: [false, { option: true }],
@@ -45,7 +47,7 @@ export const test = base.extend<Options, World>({
     const complaints: string[] = [];
     page.on("console", (message) => {
       if (message.type() !== "error" && message.type() !== "warning") return;
-      if (outage && /Failed to load resource|WebSocket connection/.test(message.text())) return;
+      if (outage && OF_OUTAGES.test(message.text())) return;
       complaints.push(message.text());
     });
     page.on("pageerror", (error) => complaints.push(error.message));
@@ -73,4 +75,6 @@ export async function accessible(page: Page): Promise<void> {
 
 export const prompt = (page: Page) =>
   page.getByRole("textbox", { name: "What happens in the video" });
+/** The same video each time, which is looked at. */
+export const keepSeed = (page: Page) => page.getByLabel("Seed", { exact: true }).fill("7");
 export const make = (page: Page) => page.getByRole("button", { name: "Make the video" });

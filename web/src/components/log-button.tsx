@@ -4,8 +4,11 @@ import { lazy, Suspense, useState } from "react";
 import { useTranslation } from "react-i18next";
 
 import type { TaskView } from "@/api/types";
+import { fetched } from "@/lib/fetched";
 
-const JobLog = lazy(() => import("./job-log").then(({ JobLog: each }) => ({ default: each })));
+const JobLog = lazy(
+  fetched(() => import("./job-log").then(({ JobLog: each }) => ({ default: each }))),
+);
 
 /** Opens the log of a job. */
 export function LogButton({ task }: { task: Pick<TaskView, "id" | "prompt"> }) {

@@ -2,6 +2,7 @@ import { createRoute, lazyRouteComponent } from "@tanstack/react-router";
 import { Film } from "lucide-react";
 
 import type { Feature } from "@/lib/feature";
+import { fetched } from "@/lib/fetched";
 import { rootRoute } from "@/lib/root-route";
 
 import { searchOf } from "./search";
@@ -12,7 +13,10 @@ const route = createRoute({
   getParentRoute: () => rootRoute,
   path: "/gallery",
   validateSearch: searchOf,
-  component: lazyRouteComponent(() => import("./gallery-page"), "GalleryPage"),
+  component: lazyRouteComponent(
+    fetched(() => import("./gallery-page")),
+    "GalleryPage",
+  ),
 });
 
 export const galleryRoutes = [route] as const;

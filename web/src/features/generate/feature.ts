@@ -2,6 +2,7 @@ import { createRoute, lazyRouteComponent } from "@tanstack/react-router";
 import { Clapperboard } from "lucide-react";
 
 import type { Feature } from "@/lib/feature";
+import { fetched } from "@/lib/fetched";
 import { rootRoute } from "@/lib/root-route";
 
 import "./texts";
@@ -9,7 +10,10 @@ import "./texts";
 const route = createRoute({
   getParentRoute: () => rootRoute,
   path: "/",
-  component: lazyRouteComponent(() => import("./generate-page"), "GeneratePage"),
+  component: lazyRouteComponent(
+    fetched(() => import("./generate-page")),
+    "GeneratePage",
+  ),
 });
 
 export const generateRoutes = [route] as const;

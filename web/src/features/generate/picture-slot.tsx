@@ -6,11 +6,12 @@ import { useTranslation } from "react-i18next";
 
 import { upload } from "@/api/files";
 import type { PictureView } from "@/api/types";
+import { fetched } from "@/lib/fetched";
 
 import classes from "./pictures-panel.module.css";
 
-const CropDialog = lazy(() =>
-  import("./crop-dialog").then(({ CropDialog: each }) => ({ default: each })),
+const CropDialog = lazy(
+  fetched(() => import("./crop-dialog").then(({ CropDialog: each }) => ({ default: each }))),
 );
 
 interface PictureSlotProps {

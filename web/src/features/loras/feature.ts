@@ -2,6 +2,7 @@ import { createRoute, lazyRouteComponent } from "@tanstack/react-router";
 import { Blend } from "lucide-react";
 
 import type { Feature } from "@/lib/feature";
+import { fetched } from "@/lib/fetched";
 import { rootRoute } from "@/lib/root-route";
 
 import "./texts";
@@ -9,7 +10,10 @@ import "./texts";
 const route = createRoute({
   getParentRoute: () => rootRoute,
   path: "/loras",
-  component: lazyRouteComponent(() => import("./loras-page"), "LorasPage"),
+  component: lazyRouteComponent(
+    fetched(() => import("./loras-page")),
+    "LorasPage",
+  ),
 });
 
 export const lorasRoutes = [route] as const;

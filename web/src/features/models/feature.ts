@@ -2,6 +2,7 @@ import { createRoute, lazyRouteComponent } from "@tanstack/react-router";
 import { Boxes } from "lucide-react";
 
 import type { Feature } from "@/lib/feature";
+import { fetched } from "@/lib/fetched";
 import { rootRoute } from "@/lib/root-route";
 
 import "./texts";
@@ -9,7 +10,10 @@ import "./texts";
 const route = createRoute({
   getParentRoute: () => rootRoute,
   path: "/models",
-  component: lazyRouteComponent(() => import("./models-page"), "ModelsPage"),
+  component: lazyRouteComponent(
+    fetched(() => import("./models-page")),
+    "ModelsPage",
+  ),
 });
 
 export const modelsRoutes = [route] as const;

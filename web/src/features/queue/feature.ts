@@ -2,6 +2,7 @@ import { createRoute, lazyRouteComponent } from "@tanstack/react-router";
 import { ListVideo } from "lucide-react";
 
 import type { Feature } from "@/lib/feature";
+import { fetched } from "@/lib/fetched";
 import { rootRoute } from "@/lib/root-route";
 
 import "./texts";
@@ -9,7 +10,10 @@ import "./texts";
 const route = createRoute({
   getParentRoute: () => rootRoute,
   path: "/queue",
-  component: lazyRouteComponent(() => import("./queue-page"), "QueuePage"),
+  component: lazyRouteComponent(
+    fetched(() => import("./queue-page")),
+    "QueuePage",
+  ),
 });
 
 export const queueRoutes = [route] as const;

@@ -2,6 +2,7 @@ import { createRoute, lazyRouteComponent } from "@tanstack/react-router";
 import { Gauge } from "lucide-react";
 
 import type { Feature } from "@/lib/feature";
+import { fetched } from "@/lib/fetched";
 import { rootRoute } from "@/lib/root-route";
 
 import "./texts";
@@ -9,7 +10,10 @@ import "./texts";
 const route = createRoute({
   getParentRoute: () => rootRoute,
   path: "/system",
-  component: lazyRouteComponent(() => import("./system-page"), "SystemPage"),
+  component: lazyRouteComponent(
+    fetched(() => import("./system-page")),
+    "SystemPage",
+  ),
 });
 
 export const systemRoutes = [route] as const;
