@@ -1,6 +1,6 @@
 import { drawn } from "./drawn";
 import { drop } from "./files";
-import { expect, make, prompt, test } from "./fixtures";
+import { expect, keepSeed, make, prompt, test } from "./fixtures";
 import { watch } from "./watch";
 
 const FPS = 8; // of the demo models
@@ -39,6 +39,7 @@ test("a picture moves, and ends where another one says", async ({ page, server }
   await expect(slots.getByText("From first to last frame")).toBeVisible();
   await expect(page.getByRole("radio", { name: /Demo of Wan 2.2 I2V A14B/ })).toBeChecked();
   await prompt(page).fill("a large yellow square moves right on a brown background");
+  await keepSeed(page);
   await page.reload(); // nothing is lost
   await expect(slots.getByText("From first to last frame")).toBeVisible();
   await make(page).click();
@@ -55,21 +56,18 @@ test("a picture moves, and ends where another one says", async ({ page, server }
 });
 
 test("a picture that is dropped moves", async ({ page, server }) => {
-  const [first] = drawn(server.data);
+  const shown = { colour: "blue", shape: "circle", motion: "moves up", background: "gray" };
+  const [first] = drawn(server.data, shown);
   await page.goto("/");
   await drop(prompt(page), first, "image/png");
   await expect(page.getByText("First frame · 128×128")).toBeVisible();
   await expect(page.getByRole("radio", { name: /Demo of Wan 2.2 I2V A14B/ })).toBeChecked();
-  await prompt(page).fill("a large yellow square moves right on a brown background, dropped");
+  await prompt(page).fill("a large blue circle moves up on a gray background");
+  await keepSeed(page);
   await make(page).click();
-  const video = page.locator('video[aria-label$="dropped"]');
+  const video = page.locator('video[aria-label*="blue circle"]');
   await expect(video).toBeVisible({ timeout: 90_000 });
-  expect(await watch(video, FPS)).toMatchObject({
-    colour: "yellow",
-    shape: "square",
-    motion: "moves right",
-    background: "brown",
-  });
+  expect(await watch(video, FPS)).toMatchObject(shown);
 });
 
 test("a picture is cut to a shape", async ({ page, server }) => {
@@ -86,6 +84,7 @@ test("a picture is cut to a shape", async ({ page, server }) => {
 test("a LoRA changes the video, and the job says so", async ({ page, server }) => {
   await page.goto("/");
   await prompt(page).fill("a large white square moves left on a black background");
+  await keepSeed(page);
   await page.getByRole("combobox", { name: "Add a LoRA" }).click();
   await page.getByRole("option", { name: "slanted" }).click();
   await page.getByRole("button", { name: "slanted: a strength for each expert" }).click();
