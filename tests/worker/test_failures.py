@@ -223,6 +223,8 @@ def test_what_is_wrong_with_a_request_is_said_and_the_model_stays(worker: Worker
         failure = worker.failed(spec(**asked))
         assert (failure.code, failure.category, failure.retryable) == (code, "input", False), asked
         assert str(worker.settings.data.root) not in repr(failure.to_json())
+    gone = worker.failed(spec(model="i2v-A14B-demo", image="absent.png"))
+    assert gone.message == "the picture for the first frame is no longer on the server: upload it again"
     worker.heard.clear()
     assert "t2v-A14B-demo" in worker.until("heartbeat")["loaded"]
 

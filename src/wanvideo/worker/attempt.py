@@ -16,6 +16,7 @@ import numpy.typing as npt
 from wanvideo.errors import (
     Cancelled,
     IncompatibleState,
+    InvalidImage,
     ModelCorrupt,
     ModelIncomplete,
     ModelMismatch,
@@ -107,6 +108,7 @@ class Attempt:
     def run(self) -> dict[str, Any]:
         """What the server publishes. Raises Cancelled, and whatever stopped the last model that was tried."""
         self.device.new_peak()
+        self._look_for_pictures()
         rest = candidates(self.spec, self.families, self.search)
         candidate: Candidate | None = next(rest)
         while candidate is not None:
@@ -373,6 +375,12 @@ class Attempt:
             for name, value in (("image", request.image), ("end_image", request.end_image))
         }
         return replace(request, **places)  # type: ignore[arg-type]
+
+    def _look_for_pictures(self) -> None:
+        """Raises InvalidImage for one that is no longer there, in the words of who uploaded it."""
+        for name, path in (("first frame", self._request.image), ("last frame", self._request.end_image)):
+            if path is not None and not Path(str(path)).exists():
+                raise InvalidImage(f"the picture for the {name} is no longer on the server: upload it again")
 
 
 class _Announcing(VideoPipeline):
