@@ -176,6 +176,7 @@ test("a failure says what happened, and is tried again with what would help", as
   });
   await expect(failed).toContainText(/picture|image/, { timeout: 60_000 });
   await expect(failed).toContainText("Upload the picture again");
+  await expect(failed).toContainText("no longer on the server");
   await failed.getByRole("button", { name: "Remove" }).click();
   await expect(failed).toHaveCount(0);
   expect((await server.get<Task>(`/api/v1/queue/${id}`)).state).toBe("succeeded");
@@ -185,23 +186,26 @@ test("a suggestion that is pressed makes the video", async ({ page, server }) =>
   await server.post("/api/v1/queue/pause");
   await server.post("/api/v1/queue/clear");
   const form = new FormData();
-  form.append("file", new Blob([readFileSync(SLANTED)]), "torn.safetensors");
+  const torn = `torn-${"and-torn-".repeat(8)}`;
+  form.append("file", new Blob([readFileSync(SLANTED)]), `${torn}.safetensors`);
   const added = await fetch(`${server.url}/api/v1/lora/upload`, { method: "POST", body: form });
   expect(added.status).toBe(200);
   const body = { model_type: "T2V-A14B", prompt: "a torn circle", steps: 4, frames: 5, seed: 7 };
   await server.post("/api/v1/generation/submit", {
     ...body,
-    loras: [{ name: "torn" }],
+    loras: [{ name: torn }],
     lora_policy: "fail",
   });
   const loras = join(server.data, "share/wanvideo/loras");
   for (const name of readdirSync(loras))
-    if (name.startsWith("torn.s")) truncateSync(join(loras, name), 100);
+    if (name.startsWith(torn)) truncateSync(join(loras, name), 100);
   await page.goto("/queue");
   await server.post("/api/v1/queue/resume");
 
   const failed = page.getByRole("region", { name: "a torn circle" });
   await expect(failed).toContainText("The file of the LoRA is damaged", { timeout: 60_000 });
+  await page.setViewportSize({ width: 390, height: 844 }); // where a long name has to be broken
+  expect(await page.evaluate(() => document.documentElement.scrollWidth)).toBe(390);
   await failed.getByRole("button", { name: "Leave the LoRAs out" }).click();
   await expect(page.getByRole("region", { name: "Lately" })).toContainText("a torn circle", {
     timeout: 60_000,

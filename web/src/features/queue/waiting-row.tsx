@@ -49,7 +49,7 @@ export function WaitingRow({ task, place }: { task: TaskView; place: number }) {
         {place}
       </span>
       <div className={classes.what}>
-        <Text fw={550} truncate>
+        <Text fw={550} lineClamp={2}>
           {task.prompt}
         </Text>
         <TaskFacts task={task} />
