@@ -37,6 +37,6 @@ test("sizes have the unit that fits", () => {
 
 test("the past is told in words", () => {
   const now = Date.parse("2026-01-02T12:00:00Z");
-  expect(ago("2026-01-02T11:57:00Z", now, "en")).toBe("3 minutes ago");
+  expect(ago("2026-01-02T11:57:00Z", now, "en")).toBe("3 min. ago");
   expect(ago("2026-01-01T12:00:00Z", now, "de")).toBe("gestern");
 });

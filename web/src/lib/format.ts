@@ -58,10 +58,10 @@ export function number(value: number, language: string, digits = 0): string {
   return new Intl.NumberFormat(language, { maximumFractionDigits: digits }).format(value);
 }
 
-/** "3 minutes ago", "yesterday". `now`: milliseconds since 1970. */
+/** "3 min. ago", "yesterday". `now`: milliseconds since 1970. */
 export function ago(time: string, now: number, language: string): string {
   const seconds = (Date.parse(time) - now) / 1000;
-  const words = new Intl.RelativeTimeFormat(language, { numeric: "auto" });
+  const words = new Intl.RelativeTimeFormat(language, { numeric: "auto", style: "short" });
   const size = Math.abs(seconds);
   if (size < 45) return words.format(Math.round(seconds), "second");
   if (size < 45 * MINUTE) return words.format(Math.round(seconds / MINUTE), "minute");
