@@ -27,8 +27,11 @@ test("a server that is killed in the middle loses nothing", async ({ page, serve
   await page.getByRole("link", { name: "Create" }).first().click();
   await prompt(page).fill("typed while nobody listens");
 
+  const tryNow = page.getByRole("button", { name: "Try now" });
+  await tryNow.click();
+  await expect(tryNow).toBeVisible(); // it is still away
+
   await server.start();
-  await page.getByRole("button", { name: "Try now" }).click();
   await expect(page.getByText("The server does not answer")).toHaveCount(0, { timeout: 30_000 });
   await page.reload();
   await expect(prompt(page)).toHaveValue("typed while nobody listens");
