@@ -135,6 +135,11 @@ test("a video brings its settings back", async ({ page, server }) => {
   await expect(make(page)).toBeVisible();
   await drop(prompt(page), join(server.data, "dropped.mp4"), "video/mp4");
   await expect(prompt(page)).toHaveValue("a large green circle moves up");
+  await prompt(page).fill("something else");
+  await page.getByRole("link", { name: "Gallery" }).first().click();
+  const gallery = page.getByRole("searchbox", { name: "Search in prompts" });
+  await drop(gallery, join(server.data, "dropped.mp4"), "video/mp4");
+  await expect(prompt(page)).toHaveValue("a large green circle moves up");
   await expect(page.getByLabel("Seed", { exact: true })).toHaveValue("77");
   await expect(page.getByText(/9 frames · 3 steps/)).toBeVisible();
 });

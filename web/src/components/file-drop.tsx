@@ -4,23 +4,22 @@ import { ImageDown } from "lucide-react";
 import { useEffect, useEffectEvent, useState, type DragEvent, type ReactNode } from "react";
 import { useTranslation } from "react-i18next";
 
-import { upload } from "@/api/files";
+import { sendFile, upload, type Told } from "@/api/files";
 import type { ModelView } from "@/api/types";
-import { useDraft } from "@/lib/draft";
-
-import { settingsOf } from "./files";
+import { fromRequest, useDraft, type Draft } from "@/lib/draft";
 
 import classes from "./file-drop.module.css";
 
-/** Takes files wherever they are dropped or pasted: pictures to begin or end with, videos whose settings come back. */
-export function FileDrop({
-  models,
-  children,
-}: {
+interface FileDropProps {
   models: readonly ModelView[];
+  /** The file is in the form. */
+  onTaken?: () => void;
   children: ReactNode;
-}) {
-  const { t } = useTranslation("generate");
+}
+
+/** Takes files wherever they are dropped or pasted: pictures to begin or end with, videos whose settings come back. */
+export function FileDrop({ models, onTaken, children }: FileDropProps) {
+  const { t } = useTranslation("common");
   const [over, setOver] = useState(false);
 
   const take = async (file: File) => {
@@ -40,6 +39,7 @@ export function FileDrop({
         const { draft, change } = useDraft.getState();
         change(draft.image === null ? { image: kept } : { endImage: kept });
       }
+      onTaken?.();
     } catch (error) {
       const message = error instanceof Error ? error.message : String(error);
       notifications.show({ color: "red", title: t("drop.failed"), message });
@@ -90,6 +90,16 @@ export function FileDrop({
       )}
     </div>
   );
+}
+
+/** What a video was made with; null if it does not say. Throws ApiError for what is no video. */
+async function settingsOf(
+  file: Blob,
+  models: readonly ModelView[],
+  told: Told,
+): Promise<Partial<Draft> | null> {
+  const found = await sendFile("/api/v1/outputs/settings", file, told);
+  return found.request ? fromRequest(found.request, models) : null;
 }
 
 function isMedia(file: File): boolean {

@@ -1,12 +1,14 @@
 import { Button } from "@mantine/core";
-import { useInfiniteQuery } from "@tanstack/react-query";
-import { getRouteApi, Link } from "@tanstack/react-router";
+import { useInfiniteQuery, useQuery } from "@tanstack/react-query";
+import { getRouteApi, Link, useNavigate } from "@tanstack/react-router";
 import { Film, SearchX } from "lucide-react";
 import { useCallback, useState } from "react";
 import { useTranslation } from "react-i18next";
 
+import { modelsQuery } from "@/api/queries";
 import type { VideoView } from "@/api/types";
 import { EmptyState } from "@/components/empty-state";
+import { FileDrop } from "@/components/file-drop";
 import { Page } from "@/components/page";
 import { QueryView } from "@/components/query-view";
 import { useFormat } from "@/lib/use-format";
@@ -24,6 +26,8 @@ export function GalleryPage() {
   const { t } = useTranslation("gallery");
   const format = useFormat();
   const search = route.useSearch();
+  const navigate = useNavigate();
+  const models = useQuery(modelsQuery).data?.models ?? [];
   const videos = useInfiniteQuery(videosQuery(search));
   const leaving = useLeaving((store) => store.ids);
   const filtered = Boolean(search.text ?? search.model ?? search.favourite);
@@ -54,25 +58,27 @@ export function GalleryPage() {
       }
       wide
     >
-      <Filters />
-      <QueryView query={videos}>
-        {() =>
-          shown.length === 0 ? (
-            <Nothing filtered={filtered} />
-          ) : (
-            <VideoGrid
-              videos={shown}
-              chosen={chosen}
-              onChoose={choose}
-              onEnd={() => {
-                if (videos.hasNextPage && !videos.isFetchingNextPage) void videos.fetchNextPage();
-              }}
-            />
-          )
-        }
-      </QueryView>
-      <CompareBar chosen={chosen} onClear={() => setChosen([])} />
-      {search.video !== undefined && <Viewer id={search.video} videos={shown} />}
+      <FileDrop models={models} onTaken={() => void navigate({ to: "/" })}>
+        <Filters />
+        <QueryView query={videos}>
+          {() =>
+            shown.length === 0 ? (
+              <Nothing filtered={filtered} />
+            ) : (
+              <VideoGrid
+                videos={shown}
+                chosen={chosen}
+                onChoose={choose}
+                onEnd={() => {
+                  if (videos.hasNextPage && !videos.isFetchingNextPage) void videos.fetchNextPage();
+                }}
+              />
+            )
+          }
+        </QueryView>
+        <CompareBar chosen={chosen} onClear={() => setChosen([])} />
+        {search.video !== undefined && <Viewer id={search.video} videos={shown} />}
+      </FileDrop>
     </Page>
   );
 }

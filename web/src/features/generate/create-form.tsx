@@ -1,9 +1,9 @@
 import { Stack } from "@mantine/core";
 
 import type { ModelView } from "@/api/types";
+import { FileDrop } from "@/components/file-drop";
 import { Later } from "@/components/later";
 
-import { FileDrop } from "./file-drop";
 import { Latest } from "./latest";
 import { LoraPanel } from "./lora-panel";
 import { ModelPicker } from "./model-picker";

@@ -1,17 +1,3 @@
-import { sendFile, type Told } from "@/api/files";
-import type { ModelView } from "@/api/types";
-import { fromRequest, type Draft } from "@/lib/draft";
-
-/** What a video was made with; null if it does not say. Throws ApiError for what is no video. */
-export async function settingsOf(
-  file: Blob,
-  models: readonly ModelView[],
-  told?: Told,
-): Promise<Partial<Draft> | null> {
-  const found = await sendFile("/api/v1/outputs/settings", file, told);
-  return found.request ? fromRequest(found.request, models) : null;
-}
-
 /** A part of a picture, in pixels of the picture. */
 export interface Area {
   x: number;
