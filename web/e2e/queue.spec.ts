@@ -95,8 +95,10 @@ test.describe("a queue that is paused", () => {
     await expect(rows(page).nth(1)).toContainText("a purple square");
     await expect(rows(page).nth(1)).toContainText("6 steps");
 
-    await rows(page).nth(0).getByRole("button", { name: "Hold" }).click();
-    await expect(rows(page).nth(0)).toContainText("Held");
+    const first = rows(page).filter({ hasText: "a red circle" });
+    await first.getByRole("button", { name: "Hold" }).click();
+    await expect(first).toContainText("Held");
+    await expect(rows(page).last()).toContainText("a red circle"); // it has no turn
 
     await more("a green triangle").click();
     await page.getByRole("menuitem", { name: "Once more, new seed" }).click();

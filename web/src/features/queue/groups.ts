@@ -2,7 +2,7 @@ import type { QueueView, TaskView } from "@/api/types";
 
 export interface Groups {
   running: TaskView[];
-  /** In the order in which they will run; held ones keep their place. */
+  /** In the order in which they will run; held ones, which have no turn, after them. */
   waiting: TaskView[];
   failed: TaskView[];
   /** Made or cancelled, the newest first. */
