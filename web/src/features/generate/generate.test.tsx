@@ -21,7 +21,7 @@ const plan: PlanView = {
   alternatives: [
     {
       change: "832x480, instead of 1280x720",
-      patch: { resolution: "832x480" },
+      patch: { resolution: "832x480", frames: 81, tier: "exact" },
       fits: true,
       seconds: 120,
       quality: [],
@@ -66,7 +66,28 @@ test("a plan that does not fit says by how much, and offers what fits at one pre
   const others = screen.getAllByRole("button");
   expect(others.map(({ textContent }) => textContent)).toEqual(["832x480 · 2 min"]);
   await userEvent.click(screen.getByRole("button"));
-  expect(change).toHaveBeenCalledWith({ resolution: "832x480" });
+  expect(change).toHaveBeenCalledWith({ resolution: "832x480", frames: 81, tier: "exact" });
+});
+
+test("all that an alternative changes is said, and nothing else", () => {
+  const patch = { resolution: "832x480", frames: 49, tier: "exact", step_cache: 0.05 };
+  const other = { ...plan.alternatives[0], change: "832x480", patch } as never;
+  draw(
+    <PlanDetails
+      plan={{ ...plan, alternatives: [other] }}
+      stale={false}
+      count={1}
+      change={vi.fn()}
+    />,
+    english,
+    [
+      [statsQuery.queryKey, stats],
+      [hardwareQuery.queryKey, { free_disk_gb: 400 }],
+    ],
+  );
+  expect(screen.getByRole("button").textContent).toBe(
+    "832x480, 49 frames, step cache 0.05 · 2 min",
+  );
 });
 
 test("what a lossy setting costs is said, and measured on which model", () => {

@@ -4,6 +4,7 @@ import { useTranslation } from "react-i18next";
 
 import { hardwareQuery, statsQuery } from "@/api/queries";
 import type { PlanView } from "@/api/types";
+import { useFailureTexts } from "@/components/use-failure-texts";
 import { useFormat } from "@/lib/use-format";
 
 import { MemoryBar } from "./memory-bar";
@@ -11,6 +12,7 @@ import { MemoryBar } from "./memory-bar";
 import classes from "./plan-panel.module.css";
 
 type Quality = PlanView["quality"][number];
+type Alternative = PlanView["alternatives"][number];
 
 interface PlanDetailsProps {
   plan: PlanView;
@@ -27,6 +29,7 @@ const MIB = 2 ** 20; // bytes
 export function PlanDetails({ plan, stale, count, change }: PlanDetailsProps) {
   const { t } = useTranslation("generate");
   const format = useFormat();
+  const said = useFailureTexts();
   const { data: stats } = useQuery(statsQuery);
   const free = useQuery(hardwareQuery).data?.free_disk_gb;
   const disk = free === undefined ? undefined : (free * 1e9) / MIB;
@@ -38,6 +41,8 @@ export function PlanDetails({ plan, stale, count, change }: PlanDetailsProps) {
       right: format.number(right_percent, 1),
       exact: format.number(exact_right_percent, 1),
     });
+  const words = ({ patch, change: told }: Alternative) =>
+    said.change("model_type" in patch ? {} : changesTo(plan, patch)) || told;
   const onGpu = plan.device !== "cpu";
   const hopeless = !onGpu && !plan.model.endsWith("-demo");
   return (
@@ -114,12 +119,24 @@ export function PlanDetails({ plan, stale, count, change }: PlanDetailsProps) {
                   title={other.quality.map(measured).join("; ") || undefined}
                   onClick={() => change(other.patch)}
                 >
-                  {`${other.change.split(",")[0] ?? other.change} · ${format.duration(other.seconds)}`}
+                  {`${words(other)} · ${format.duration(other.seconds)}`}
                 </Button>
               ))}
           </Group>
         </div>
       )}
     </Stack>
+  );
+}
+
+/** What is not so in the plan already. */
+function changesTo(plan: PlanView, patch: Readonly<Record<string, unknown>>) {
+  const now = new Map<string, unknown>([
+    ["resolution", `${plan.width}x${plan.height}`],
+    ["frames", plan.frames],
+    ["tier", plan.tier],
+  ]);
+  return Object.fromEntries(
+    Object.entries(patch).filter(([name, value]) => value !== now.get(name)),
   );
 }
