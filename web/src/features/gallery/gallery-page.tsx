@@ -46,19 +46,19 @@ export function GalleryPage() {
     [],
   );
   return (
-    <Page
-      title={t("title")}
-      about={
-        first && first.total_count > 0 && !filtered // of those, the server counts no more than some
-          ? t("about", {
-              count: first.total_count,
-              size: format.bytes(first.total_size_mb * 1e6),
-            })
-          : undefined
-      }
-      wide
-    >
-      <FileDrop models={models} onTaken={() => void navigate({ to: "/" })}>
+    <FileDrop models={models} onTaken={() => void navigate({ to: "/" })}>
+      <Page
+        title={t("title")}
+        about={
+          first && first.total_count > 0 && !filtered // of those, the server counts no more than some
+            ? t("about", {
+                count: first.total_count,
+                size: format.bytes(first.total_size_mb * 1e6),
+              })
+            : undefined
+        }
+        wide
+      >
         <Filters />
         <QueryView query={videos}>
           {() =>
@@ -78,8 +78,8 @@ export function GalleryPage() {
         </QueryView>
         <CompareBar chosen={chosen} onClear={() => setChosen([])} />
         {search.video !== undefined && <Viewer id={search.video} videos={shown} />}
-      </FileDrop>
-    </Page>
+      </Page>
+    </FileDrop>
   );
 }
 
