@@ -102,6 +102,7 @@ test("a video is made and looked at without a mouse", async ({ page }) => {
   await page.keyboard.press("Enter");
   const video = page.getByRole("dialog").locator("video");
   await expect(video).toBeVisible();
+  await expect(page.getByRole("definition").filter({ hasText: "unipc" })).toBeVisible();
   await page.keyboard.press(".");
   await expect.poll(() => video.evaluate((each: HTMLVideoElement) => each.paused)).toBe(true);
   const at = () => video.evaluate((each: HTMLVideoElement) => each.currentTime);

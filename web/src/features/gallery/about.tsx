@@ -7,6 +7,7 @@ import { Facts } from "@/components/facts";
 import { DemoBadge } from "@/components/demo-badge";
 import { useFormat } from "@/lib/use-format";
 
+import { rowsOf } from "./rows";
 import { settingsQuery } from "./use-gallery";
 
 /** What a video is and how it was made. */
@@ -21,9 +22,7 @@ export function About({ video }: { video: VideoView }) {
     [t("facts.seed"), video.seed == null ? null : String(video.seed)],
     [t("facts.steps"), video.steps == null ? null : String(video.steps)],
     [t("facts.file"), `${video.filename} · ${format.bytes(video.file_size_mb * 1e6)}`],
-    ...Object.entries(settings.data?.settings ?? {})
-      .filter(([name, value]) => !SHOWN.has(name) && isPlain(value))
-      .map(([name, value]): [string, string] => [name.replaceAll("_", " "), String(value)]),
+    ...rowsOf(settings.data?.settings ?? {}),
   ];
   return (
     <>
@@ -39,23 +38,4 @@ export function About({ video }: { video: VideoView }) {
       <Facts rows={rows} />
     </>
   );
-}
-
-/** Said above already. */
-const SHOWN = new Set([
-  "prompt",
-  "model",
-  "width",
-  "height",
-  "frames",
-  "fps",
-  "seed",
-  "steps",
-  "version",
-  "app",
-  "schema",
-]);
-
-function isPlain(value: unknown): boolean {
-  return typeof value === "number" || (typeof value === "string" && value !== "");
 }
