@@ -30,7 +30,15 @@ export function PromptExamples({ demo }: { demo: boolean }) {
           fw={450}
           lang="en"
           maw="100%"
-          styles={{ label: { display: "block", height: "auto", textOverflow: "ellipsis" } }}
+          styles={{
+            label: {
+              display: "block",
+              height: "auto",
+              lineHeight: 1.5,
+              textBoxTrim: "none", // of the tails of letters
+              textOverflow: "ellipsis",
+            },
+          }}
           onClick={() => change({ prompt: example })}
         >
           {example}
