@@ -8,10 +8,10 @@ import pytest
 import torch
 
 from tests.weights import dialects as d
-from tests.weights.tiny_models import write_tokenizer
+from tests.weights.tiny_models import write_model, write_tokenizer
 from wanvideo.errors import ModelCorrupt, ModelIncomplete, ModelMismatch
 from wanvideo.weights import assemble, finding
-from wanvideo.weights.catalog import ModelSpec
+from wanvideo.weights.catalog import ModelSpec, resolve
 from wanvideo.weights.finding import find, find_all, open_loose
 from wanvideo.weights.folder import ModelFolder
 from wanvideo.weights.labels import read_label
@@ -174,6 +174,12 @@ def test_a_truncated_file_is_named_with_its_bytes(tree: Path) -> None:
         opened.truncate(size - 1000)
     with pytest.raises(ModelCorrupt, match=rf"low_noise.*is truncated: {size - 1000} of {size} bytes"):
         find(d.SPEC, Places(roots=(tree,)))
+
+
+def test_a_smaller_model_with_a_known_name_is_told_apart(tmp_path: Path) -> None:
+    write_model(tmp_path / "ti2v-5B", "ti2v")
+    with pytest.raises(ModelMismatch, match=r"another one \(2 layers of 24 channels\): give the folder a name"):
+        found(Places(roots=(tmp_path,)), resolve("ti2v-5B"))
 
 
 def test_links_in_a_circle_end(tree: Path) -> None:

@@ -204,5 +204,13 @@ def _candidates(spec: ModelSpec, places: Places) -> list[Path]:
 
 
 def _check_is(spec: ModelSpec, folder: ModelFolder) -> None:
-    if (folder.transformers[0].config, len(folder.transformers)) != (spec.transformer, spec.experts):
-        raise ModelMismatch(f"{folder.path} holds {spec_of(folder).title}, not {spec.title}: rename the folder")
+    config, experts = folder.transformers[0].config, len(folder.transformers)
+    if (config, experts) == (spec.transformer, spec.experts):
+        return
+    channels = config.in_channels, config.out_channels, experts
+    if channels == (spec.transformer.in_channels, spec.transformer.out_channels, spec.experts):
+        raise ModelMismatch(
+            f"{folder.path} is called as {spec.title} is, and its transformer is another one "
+            f"({config.num_layers} layers of {config.dim} channels): give the folder a name of its own"
+        )
+    raise ModelMismatch(f"{folder.path} holds {spec_of(folder).title}, not {spec.title}: rename the folder")
