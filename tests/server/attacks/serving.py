@@ -50,7 +50,7 @@ class Attacked:
         """Everything that requests can change: the database, and what lies beside it."""
         with closing(sqlite3.connect(f"file:{self.data / 'wanvideo.db'}?mode=ro", uri=True)) as database:
             tables = [name for (name,) in database.execute("SELECT name FROM sqlite_master WHERE type = 'table'")]
-            rows = [database.execute(f"SELECT * FROM {name} ORDER BY rowid").fetchall() for name in tables]
+            rows = [sorted(map(repr, database.execute(f"SELECT * FROM {name}"))) for name in tables]
         return [rows, sorted(map(str, self.files())), self.settings()]
 
     def settings(self) -> list[bytes]:
