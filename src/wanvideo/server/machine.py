@@ -3,6 +3,7 @@
 import os
 import platform
 import re
+import shutil
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, fields
 from pathlib import Path
@@ -19,6 +20,14 @@ from wanvideo.runtime.monitor import Gpu, visible_gpus
 _MEMORY: Final = re.compile(r"^(RssAnon|RssShmem):\s+(\d+) kB", re.MULTILINE)  # of proc(5)
 
 
+@dataclass(frozen=True, slots=True)
+class Disk:
+    """In bytes."""
+
+    total: int
+    free: int
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Snapshot:
     """What the computer does at one moment, in bytes and percent."""
@@ -26,6 +35,8 @@ class Snapshot:
     cpu_percent: float
     host_total: int
     host_available: int
+    disk_total: int  # of the disks that are written to, the one with least room
+    disk_free: int
     gpu: Gpu | None  # the one that is used
 
     @property
@@ -33,15 +44,23 @@ class Snapshot:
         return self.host_total - self.host_available
 
 
-def snapshot() -> Snapshot:
-    """`cpu_percent` counts since the last call."""
+def snapshot(folders: Collection[Path]) -> Snapshot:
+    """`cpu_percent` counts since the last call. folders: that are written to."""
     total, available = host_memory()
+    disk = fullest_disk(folders)
     return Snapshot(
         cpu_percent=psutil.cpu_percent(interval=None),
         host_total=total,
         host_available=available,
+        disk_total=disk.total,
+        disk_free=disk.free,
         gpu=used_gpu(),
     )
+
+
+def fullest_disk(folders: Collection[Path]) -> Disk:
+    """The one with least room, in bytes."""
+    return min((Disk(usage.total, usage.free) for usage in map(shutil.disk_usage, folders)), key=lambda disk: disk.free)
 
 
 def used_gpu(device: str = "auto") -> Gpu | None:

@@ -2,9 +2,10 @@
 
 import threading
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Final
 
 from wanvideo.server.machine import Snapshot, snapshot
@@ -24,7 +25,11 @@ class Sample:
 class Monitor:
     """A thread that looks, and what it saw."""
 
-    def __init__(self, watch: Callable[[Sample], None] = lambda _: None, *, seconds: float = SECONDS) -> None:
+    def __init__(
+        self, folders: Collection[Path], watch: Callable[[Sample], None] = lambda _: None, *, seconds: float = SECONDS
+    ) -> None:
+        """folders: on the disks that are written to."""
+        self._folders = tuple(folders)
         self._watch = watch
         self._seconds = seconds
         self._fine: deque[Sample] = deque(maxlen=FINE)
@@ -58,7 +63,7 @@ class Monitor:
             count += 1
 
     def _take(self, count: int) -> None:
-        sample = Sample(at=datetime.now(UTC), taken=snapshot())
+        sample = Sample(at=datetime.now(UTC), taken=snapshot(self._folders))
         self._fine.append(sample)
         if count % COARSE_EVERY == 0:
             self._coarse.append(sample)

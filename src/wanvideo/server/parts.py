@@ -1,6 +1,5 @@
 """What the addresses work with, made once when the server starts and closed when it stops."""
 
-import shutil
 import time
 from collections.abc import Hashable, Mapping
 from contextlib import ExitStack
@@ -30,7 +29,7 @@ from wanvideo.server.events.hub import Frame, Hub
 from wanvideo.server.history import Run
 from wanvideo.server.inputs import Inputs
 from wanvideo.server.limits import LimitsFile
-from wanvideo.server.machine import this_machine
+from wanvideo.server.machine import fullest_disk, this_machine
 from wanvideo.server.metrics import Metrics
 from wanvideo.server.model_views import GIB
 from wanvideo.server.monitor import Monitor
@@ -308,7 +307,7 @@ class Parts:
 
     def free_bytes(self) -> int:
         """Of the disk that the data folder is on, or the one that videos go to, whichever has less."""
-        return min(shutil.disk_usage(place).free for place in (self.folder.root, self.folder.outputs))
+        return fullest_disk((self.folder.root, self.folder.outputs)).free
 
     def offer(self, model: str, variant: str | None) -> Offer:
         return offer_here(self.catalog, self.settings, model, variant)

@@ -51,6 +51,8 @@ def test_where_the_disk_is_full_it_is_the_disk_that_is_blamed(tmp_path: Path) ->
 def test_stats_and_their_history_have_one_form(idle: Serving) -> None:
     now = idle.get(f"{SYSTEM}/stats")
     assert 0 < now["ram_percent"] < 100
+    assert 0 < now["disk_percent"] < 100
+    assert now["disk_used_gb"] < now["disk_total_gb"]
     history = idle.get(f"{SYSTEM}/stats/history", hours="0.083")
     assert history["total_count"] == len(history["stats"]) > 0
     assert history["stats"][0].keys() == now.keys()

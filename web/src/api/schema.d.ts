@@ -5192,6 +5192,15 @@ export type components = {
     Stats: {
       /** Cpu Percent */
       cpu_percent: number;
+      /** Disk Percent */
+      disk_percent: number;
+      /** Disk Total Gb */
+      disk_total_gb: number;
+      /**
+       * Disk Used Gb
+       * @description Of the disk for data and videos, or of the fuller one of two.
+       */
+      disk_used_gb: number;
       /** Gpu Celsius */
       gpu_celsius?: number | null;
       /** Gpu Percent */

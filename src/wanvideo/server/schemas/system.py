@@ -106,6 +106,9 @@ class Stats(Wire):
     ram_used_gb: float
     ram_total_gb: float
     ram_percent: float
+    disk_used_gb: float = Field(description="Of the disk for data and videos, or of the fuller one of two.")
+    disk_total_gb: float
+    disk_percent: float
     gpu_percent: float
     vram_used_mb: float
     vram_total_mb: float

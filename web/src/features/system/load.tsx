@@ -71,6 +71,12 @@ function Charts({ now, hours }: { now: Stats; hours: number }) {
         percent={now.ram_percent}
         history={history}
       />
+      <Chart
+        measure="disk_percent"
+        value={of(now.disk_used_gb * 1024, now.disk_total_gb * 1024)}
+        percent={now.disk_percent}
+        history={history}
+      />
     </SimpleGrid>
   );
 }

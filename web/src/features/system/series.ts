@@ -1,6 +1,7 @@
 import type { Stats } from "@/api/types";
 
-export type Measure = "gpu_percent" | "vram_percent" | "cpu_percent" | "ram_percent";
+export type Measure =
+  "gpu_percent" | "vram_percent" | "cpu_percent" | "ram_percent" | "disk_percent";
 
 /** Percent at a time between 0 (the oldest) and 1 (the newest). */
 export interface Point {
