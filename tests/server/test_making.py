@@ -73,6 +73,7 @@ def test_progress_is_what_the_engine_did(task: Any, frames: list[dict[str, Any]]
         "initializing", "loading_model", "preparing_inputs", "generating", "post_processing", "saving", "completed",
     }  # fmt: skip
     assert any(data["total_steps"] == 8 for data in details)
+    assert any(data["ram_bytes"] for data in details)
     seqs = [frame["seq"] for frame in frames if frame["type"] not in ("connection_established", "snapshot")]
     assert seqs == sorted(seqs)
 

@@ -99,6 +99,7 @@ test.describe("a queue that is paused", () => {
     await first.getByRole("button", { name: "Hold" }).click();
     await expect(first).toContainText("Held");
     await expect(rows(page).last()).toContainText("a red circle"); // it has no turn
+    await expect(page.getByRole("button", { name: "Move “a red circle”" })).toBeHidden();
 
     await more("a green triangle").click();
     await page.getByRole("menuitem", { name: "Once more, new seed" }).click();
@@ -122,6 +123,7 @@ test.describe("a queue that is paused", () => {
     await expect(card.getByText("Drawing")).toBeVisible({ timeout: 30_000 });
     await expect(card.getByRole("img", { name: /The video after step/ })).toBeVisible();
     await expect(card.getByText(/step \d+ of 150/).first()).toBeVisible();
+    await expect(card.getByText(/\d of memory/)).toBeVisible();
     await expect(card.getByText(/about .* left/)).toBeVisible();
     await expect(page).toHaveTitle(/^\d+ % · wanvideo$/);
     await card.getByRole("button", { name: "Cancel" }).click();

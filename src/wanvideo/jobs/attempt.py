@@ -174,6 +174,7 @@ class Attempt:
             percent=self.eta.percent(),
             expert=self.expert,
             vram_bytes=self.lane.beat.get("vram_used"),
+            ram_bytes=self.lane.beat.get("rss"),
         )
 
     # --- what can go wrong -------------------------------------------------------------------------------------------

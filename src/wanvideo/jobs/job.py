@@ -47,6 +47,7 @@ class Progress:
     percent: int = 0  # of the whole job, by the time that its parts are expected to take
     expert: str | None = None
     vram_bytes: int | None = None
+    ram_bytes: int | None = None  # of the worker's process
     received_bytes: int | None = None  # of a download
     total_bytes: int | None = None
 

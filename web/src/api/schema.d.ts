@@ -2810,6 +2810,8 @@ export type components = {
       phase?: string | null;
       /** Progress */
       progress: number;
+      /** Ram Bytes */
+      ram_bytes?: number | null;
       /** Received Bytes */
       received_bytes?: number | null;
       /** Seconds Per Step */

@@ -3,7 +3,7 @@ import { useQuery } from "@tanstack/react-query";
 import { useTranslation } from "react-i18next";
 
 import { liveQuery } from "@/api/queries";
-import type { TaskView } from "@/api/types";
+import type { Detail, TaskView } from "@/api/types";
 import { FilmProgress } from "@/components/film-progress";
 import { clock } from "@/lib/format";
 import { useTopic } from "@/lib/live";
@@ -30,13 +30,17 @@ export function JobProgress({ task }: { task: TaskView }) {
   const phase = phaseOf(task);
   const { detail } = live ?? {};
   const passed = task.started_at ? (now - Date.parse(task.started_at)) / 1000 : 0;
+  const memoryOf = ({ vram_bytes: vram, ram_bytes: ram }: Detail) => {
+    if (vram != null) return t("vram", { memory: format.memory(vram / MIB) });
+    return ram != null && t("ram", { memory: format.memory(ram / MIB) });
+  };
   const facts = [
     task.step != null &&
       task.step_count != null &&
       t("step", { step: task.step, steps: task.step_count }),
     task.seconds_per_step != null && t("perStep", { time: format.duration(task.seconds_per_step) }),
     detail?.expert != null && phase === "denoise" && t("expert", { name: detail.expert }),
-    detail?.vram_bytes != null && t("vram", { memory: format.memory(detail.vram_bytes / MIB) }),
+    detail && memoryOf(detail),
     phase === "download" &&
       detail?.total_bytes != null &&
       t("received", {

@@ -225,6 +225,7 @@ def _detail(job: Job) -> Frame:
         "seconds_per_step": progress.seconds_per_step,
         "expert": progress.expert,
         "vram_bytes": progress.vram_bytes,
+        "ram_bytes": progress.ram_bytes,
         "received_bytes": progress.received_bytes,
         "total_bytes": progress.total_bytes,
         **_stamp(),

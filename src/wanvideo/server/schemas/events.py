@@ -92,6 +92,7 @@ class Detail(Wire):
     seconds_per_step: float | None = None
     expert: str | None = None
     vram_bytes: int | None = None
+    ram_bytes: int | None = None
     received_bytes: int | None = None
     total_bytes: int | None = None
     timestamp: Time

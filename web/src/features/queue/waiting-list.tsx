@@ -23,7 +23,7 @@ import { WaitingRow } from "./waiting-row";
 
 import classes from "./queue.module.css";
 
-/** Jobs that wait, in an order that can be changed by dragging or with the keyboard. */
+/** Jobs that wait, in an order that can be changed by dragging or with the keyboard; held ones are below. */
 export function WaitingList({ tasks }: { tasks: TaskView[] }) {
   const { t } = useTranslation("queue");
   const reorder = useReorder();
@@ -31,7 +31,7 @@ export function WaitingList({ tasks }: { tasks: TaskView[] }) {
     useSensor(PointerSensor, { activationConstraint: { distance: 5 } }),
     useSensor(KeyboardSensor, { coordinateGetter: sortableKeyboardCoordinates }),
   );
-  const ids = tasks.map((task) => task.id);
+  const ids = tasks.filter(({ state }) => state === "queued").map(({ id }) => id); // held ones have no turn
   const onDragEnd = ({ active, over }: DragEndEvent) => {
     if (over === null || over.id === active.id) return;
     const [from, to] = [ids.indexOf(String(active.id)), ids.indexOf(String(over.id))];
@@ -58,8 +58,8 @@ export function WaitingList({ tasks }: { tasks: TaskView[] }) {
       >
         <SortableContext items={ids} strategy={verticalListSortingStrategy}>
           <ol className={classes.list}>
-            {tasks.map((task, index) => (
-              <WaitingRow key={task.id} task={task} place={index + 1} />
+            {tasks.map((task) => (
+              <WaitingRow key={task.id} task={task} place={place(task.id)} />
             ))}
           </ol>
         </SortableContext>

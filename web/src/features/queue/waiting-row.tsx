@@ -20,10 +20,11 @@ export function WaitingRow({ task, place }: { task: TaskView; place: number }) {
   const deed = useDeed();
   const rerun = useRerun(task.id);
   const [editing, setEditing] = useState(false);
+  const held = task.state === "held";
   const { attributes, listeners, setNodeRef, transform, transition, isDragging } = useSortable({
     id: task.id,
+    disabled: held,
   });
-  const held = task.state === "held";
   const does = (name: Deed) => () => deed.mutate({ deed: name, id: task.id });
   const error = deed.error ?? rerun.error;
   return (
@@ -42,11 +43,12 @@ export function WaitingRow({ task, place }: { task: TaskView; place: number }) {
         {...attributes}
         {...listeners}
         aria-label={t("drag.label", { prompt: task.prompt })}
+        disabled={held}
       >
         <GripVertical size={17} aria-hidden />
       </button>
       <span className={`${classes.place ?? ""} numbers`} aria-hidden>
-        {place}
+        {!held && place}
       </span>
       <div className={classes.what}>
         <Text fw={550} lineClamp={2}>
@@ -80,12 +82,14 @@ export function WaitingRow({ task, place }: { task: TaskView; place: number }) {
             </ActionIcon>
           </Menu.Target>
           <Menu.Dropdown>
-            <Menu.Item
-              leftSection={<ArrowUpToLine size={16} aria-hidden />}
-              onClick={does("first")}
-            >
-              {t("first")}
-            </Menu.Item>
+            {!held && (
+              <Menu.Item
+                leftSection={<ArrowUpToLine size={16} aria-hidden />}
+                onClick={does("first")}
+              >
+                {t("first")}
+              </Menu.Item>
+            )}
             <Menu.Item
               leftSection={<Pencil size={16} aria-hidden />}
               onClick={() => setEditing(true)}
