@@ -2,7 +2,7 @@ import { screen } from "@testing-library/react";
 import userEvent from "@testing-library/user-event";
 import { beforeEach, expect, test, vi } from "vitest";
 
-import { hardwareQuery, healthQuery, modelsQuery, statsQuery } from "@/api/queries";
+import { hardwareQuery, healthQuery, modelsQuery, planQuery, statsQuery } from "@/api/queries";
 import type { ModelView, PlanView } from "@/api/types";
 import common from "@/components/locales/en.json";
 import { emptyDraft, useDraft } from "@/lib/draft";
@@ -10,6 +10,7 @@ import { draw } from "@/lib/draw.fixture";
 import { model } from "@/lib/models.fixture";
 
 import texts from "./locales/en.json";
+import { ModelCard } from "./model-card";
 import { PlanDetails } from "./plan-details";
 import { PromptLength } from "./prompt-length";
 import { VariantPicker } from "./variant-picker";
@@ -117,6 +118,14 @@ test("what a lossy setting costs is said, and measured on which model", () => {
   );
   expect(screen.getByText(said)).toBeTruthy();
   expect(screen.getByRole("button").title).toBe(said);
+});
+
+test("the card of a model says how good it will be", () => {
+  const fast = { setting: "fast", model: "t2v-A14B-demo", psnr_db: 40 } as PlanView["quality"][0];
+  draw(<ModelCard model={model()} image={false} />, english, [
+    [planQuery({ model_type: "t2v-A14B", image: false }).queryKey, { ...plan, quality: [fast] }],
+  ]);
+  expect(screen.getByText("8 bits: 40 dB to exact, measured on the demo model")).toBeTruthy();
 });
 
 const forms: ModelView["variants"] = [

@@ -8,6 +8,8 @@ import type { ModelView, PlanView } from "@/api/types";
 import { DemoBadge } from "@/components/demo-badge";
 import { useFormat } from "@/lib/use-format";
 
+import { qualityOf, type Quality } from "./quality";
+
 import classes from "./model-card.module.css";
 
 type Fit = "fits" | "streams" | "cpu" | "tooLarge";
@@ -25,12 +27,17 @@ function fitOf(plan: PlanView, model: ModelView): Fit {
   return plan.streamed_blocks > 0 ? "streams" : "fits";
 }
 
-/** One model: what it is good at, and whether and how fast it works here. */
+/** One model: what it is good at, and whether, how fast and how well it works here. */
 export function ModelCard({ model, image }: { model: ModelView; image: boolean }) {
   const { t } = useTranslation("generate");
   const format = useFormat();
   const plan = useQuery(planQuery({ model_type: model.id, image }));
   const fit = plan.data && fitOf(plan.data, model);
+  const quality = ({ name, ...values }: Quality) =>
+    t(`quality.${name}`, {
+      ...values,
+      ...("psnr" in values && { psnr: format.number(values.psnr, 1) }),
+    });
   return (
     <Radio.Card value={model.id} className={classes.card}>
       <Group wrap="nowrap" align="start" gap="sm">
@@ -61,6 +68,11 @@ export function ModelCard({ model, image }: { model: ModelView; image: boolean }
               </Text>
             )}
           </Group>
+          {plan.data && (
+            <Text size="xs" c="dimmed" mt={6}>
+              {qualityOf(model, plan.data).map(quality).join("; ")}
+            </Text>
+          )}
         </div>
       </Group>
     </Radio.Card>
