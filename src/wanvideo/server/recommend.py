@@ -1,6 +1,6 @@
 """Which model for what, by rules, plans and what is on disk; and what else would do."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import timedelta
 from typing import Final, Literal
 
@@ -9,7 +9,7 @@ from wanvideo.families.upkeep import removal_of
 from wanvideo.server.catalog import wire_type
 from wanvideo.server.forecast import Wish, fits, forecast, usual
 from wanvideo.server.history import performance
-from wanvideo.server.model_views import MIB, needs_of, now
+from wanvideo.server.model_views import GIB, MIB, needs_of, now
 from wanvideo.server.parts import Parts
 from wanvideo.server.redact import without_folders
 from wanvideo.server.schemas.models import (
@@ -20,10 +20,22 @@ from wanvideo.server.schemas.models import (
     SuggestBody,
     Suggested,
 )
-from wanvideo.server.schemas.wan_models import Comparison, ExpectedPerformance, Recommendation
+from wanvideo.server.schemas.wan_models import AdviceCode, AdvicePoint, Comparison, ExpectedPerformance, Recommendation
 from wanvideo.weights.entry import ModelEntry
 
 Priority = Literal["low", "medium", "high"]
+ADVICE: Final[Mapping[AdviceCode, str]] = {
+    "from_picture": "The video begins with a picture.",
+    "from_text": "The video is made from text alone.",
+    "speed_first": "Speed counts more than quality, so models of few steps come first.",
+    "fits": "{model} fits into this computer.",
+    "on_disk": "Its files are here.",
+    "to_download": "Its files have to be downloaded first.",
+    "lacks_memory": "{model} lacks {memory} of memory here.",
+    "needs_gpu": "{model} needs an NVIDIA GPU.",
+    "cannot_plan": "{model} cannot be planned: {message}",
+    "only_demo": "No real model fits into this computer; the built-in demo does.",
+}
 _FROM_PICTURE: Final = ("image", "picture", "photo", "i2v", "animate", "portrait")
 
 
@@ -39,38 +51,48 @@ def recommend(
     limit = None if memory_gb is None else int(memory_gb * 2**30)
     fast_first = speed == "high" and quality != "high"
     candidates.sort(key=lambda entry: (entry.base is None) if fast_first else (entry.base is not None, -entry.rank))
-    reasons = [f"rule: the use {use_case!r:.60} begins with {'a picture' if picture else 'text alone'}"]
+    reasons = [_point("from_picture" if picture else "from_text")]
     if fast_first:
-        reasons.append("rule: speed counts more than quality, so presets of few steps come first")
-    limitations: list[str] = []
+        reasons.append(_point("speed_first"))
+    against: list[AdvicePoint] = []
     for entry in candidates:
         try:
             found = forecast(parts, entry, Wish(memory_limit=limit))
         except WanVideoError as error:
-            limitations.append(f"{entry.id}: {without_folders(error.message)}")
+            against.append(_point("cannot_plan", model=entry.title, message=without_folders(error.message)))
             continue
         if found.machine.gpu is None:
-            limitations.append(f"{entry.id} needs a GPU")
+            against.append(_point("needs_gpu", model=entry.title))
         elif fits(parts, found):
             ready = parts.catalog.presence(entry).ready
-            reasons.append(f"plan: {entry.id} fits into this computer ({found.plan.rates})")
-            reasons.append(f"{entry.id} is {'on disk' if ready else 'to be downloaded'}; good at {entry.good_at}")
-            return _recommendation(parts, entry, candidates, reasons, limitations)
+            reasons += _point("fits", model=entry.title), _point("on_disk" if ready else "to_download")
+            return _recommendation(parts, entry, candidates, reasons, against)
         else:
-            limitations.append(f"{entry.id} lacks {found.plan.short_bytes / 2**30:.1f} GiB of memory here")
+            against.append(_point("lacks_memory", model=entry.title, short_bytes=found.plan.short_bytes))
     demo = parts.catalog.demo_of(parts.catalog.resolve("I2V-A14B" if picture else "T2V-A14B"))
-    reasons.append("no real model fits into this computer: the built-in demo does")
-    return _recommendation(parts, demo, candidates, reasons, limitations)
+    reasons.append(_point("only_demo"))
+    return _recommendation(parts, demo, candidates, reasons, against)
+
+
+def _point(code: AdviceCode, **values: str | int) -> AdvicePoint:
+    short = values.get("short_bytes")
+    gaps = {**values, "memory": f"{short / GIB:.1f} GiB"} if isinstance(short, int) else values
+    return AdvicePoint(code=code, text=ADVICE[code].format(**gaps), values=dict(values))
 
 
 def _recommendation(
-    parts: Parts, entry: ModelEntry, others: Sequence[ModelEntry], reasons: list[str], limitations: list[str]
+    parts: Parts,
+    entry: ModelEntry,
+    others: Sequence[ModelEntry],
+    reasons: list[AdvicePoint],
+    against: list[AdvicePoint],
 ) -> Recommendation:
     found = usual(parts, entry)
     return Recommendation(
         recommended_model=entry.id,
         model_type=wire_type(entry),
-        reasoning=reasons,
+        points=[*reasons, *against],
+        reasoning=[point.text for point in reasons],
         alternative_models=[other.id for other in others if other.id != entry.id],
         hardware_requirements=needs_of(entry, parts.catalog.presence(entry).model, parts.hardware()),
         expected_performance=ExpectedPerformance(
@@ -78,7 +100,7 @@ def _recommendation(
             peak_mb=None if found is None else round(found.plan.peak_bytes / MIB, 1),
             rates=None if found is None else found.plan.rates,
         ),
-        limitations=limitations,
+        limitations=[point.text for point in against],
     )
 
 

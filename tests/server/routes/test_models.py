@@ -1,13 +1,15 @@
 """Models, over HTTP."""
 
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 
 from tests.server.serving import Serving, no_workers, serving
 from tests.weights import dialects as d
 from tests.weights.test_finding import comfy
+from wanvideo.server.recommend import ADVICE
+from wanvideo.server.schemas.wan_models import AdviceCode
 from wanvideo.weights import adding, assemble, finding, folder
 from wanvideo.weights.registry import read_registry
 
@@ -71,9 +73,13 @@ def test_nothing_is_said_to_be_measured_that_was_not(idle: Serving) -> None:
     assert "success_rate" not in found
 
 
-def test_a_recommendation_has_its_rules(idle: Serving) -> None:
+def test_a_recommendation_says_why_in_words_and_by_codes(idle: Serving) -> None:
     found = idle.get(f"{WAN}/recommend", use_case="animate a photo", speed_priority="high")
-    assert any(reason.startswith("rule") for reason in found["reasoning"])
+    assert found["reasoning"][0] == "The video begins with a picture."
+    assert [point["text"] for point in found["points"]] == found["reasoning"] + found["limitations"]
+    against = [point for point in found["points"] if point["code"] == "needs_gpu"]
+    assert {"model": "Wan 2.2 I2V A14B"} in [point["values"] for point in against]
+    assert set(ADVICE) == set(get_args(AdviceCode))
     assert found["recommended_model"] == "i2v-A14B-demo"  # nothing else fits without a GPU
     assert found["limitations"]
 

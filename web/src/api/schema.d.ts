@@ -2370,6 +2370,37 @@ export type components = {
       /** Used */
       used: string;
     };
+    /**
+     * AdvicePoint
+     * @description One reason for or against a model.
+     */
+    AdvicePoint: {
+      /**
+       * Code
+       * @description Stable; to be told in other languages.
+       * @enum {string}
+       */
+      code:
+        | "from_picture"
+        | "from_text"
+        | "speed_first"
+        | "fits"
+        | "on_disk"
+        | "to_download"
+        | "lacks_memory"
+        | "needs_gpu"
+        | "cannot_plan"
+        | "only_demo";
+      /** Text */
+      text: string;
+      /**
+       * Values
+       * @description Names and numbers in the text, for the same end.
+       */
+      values?: {
+        [key: string]: unknown;
+      };
+    };
     /** Alert */
     Alert: {
       /** Alert Type */
@@ -4877,11 +4908,22 @@ export type components = {
       alternative_models: string[];
       expected_performance: components["schemas"]["ExpectedPerformance"];
       hardware_requirements: components["schemas"]["HardwareNeeds"];
-      /** Limitations */
+      /**
+       * Limitations
+       * @description The texts of the others.
+       */
       limitations: string[];
       /** Model Type */
       model_type: string;
-      /** Reasoning */
+      /**
+       * Points
+       * @description Reasons first, then what speaks against better models here.
+       */
+      points: components["schemas"]["AdvicePoint"][];
+      /**
+       * Reasoning
+       * @description The texts of the reasons.
+       */
       reasoning: string[];
       /** Recommended Model */
       recommended_model: string;
@@ -6039,6 +6081,7 @@ export type ActionCall = components["schemas"]["ActionCall"];
 export type AddBody = components["schemas"]["AddBody"];
 export type AddedView = components["schemas"]["AddedView"];
 export type AdjustmentView = components["schemas"]["AdjustmentView"];
+export type AdvicePoint = components["schemas"]["AdvicePoint"];
 export type Alert = components["schemas"]["Alert"];
 export type AlertFrame = components["schemas"]["AlertFrame"];
 export type Alive = components["schemas"]["Alive"];

@@ -4,7 +4,7 @@ from typing import Literal
 
 from pydantic import Field
 
-from wanvideo.server.schemas.common import Time, Wire
+from wanvideo.server.schemas.common import JsonObject, Time, Wire
 from wanvideo.server.schemas.models import DefaultsView, LimitsView, ModelHealth, ModelView, Performance
 
 
@@ -58,14 +58,29 @@ class ExpectedPerformance(Wire):
     rates: str | None = None
 
 
+AdviceCode = Literal[
+    "from_picture", "from_text", "speed_first", "fits", "on_disk", "to_download", "lacks_memory", "needs_gpu",
+    "cannot_plan", "only_demo",
+]  # fmt: skip
+
+
+class AdvicePoint(Wire):
+    """One reason for or against a model."""
+
+    code: AdviceCode = Field(description="Stable; to be told in other languages.")
+    text: str
+    values: JsonObject = Field(default_factory=dict, description="Names and numbers in the text, for the same end.")
+
+
 class Recommendation(Wire):
     recommended_model: str
     model_type: str
-    reasoning: list[str]
+    points: list[AdvicePoint] = Field(description="Reasons first, then what speaks against better models here.")
+    reasoning: list[str] = Field(description="The texts of the reasons.")
     alternative_models: list[str]
     hardware_requirements: HardwareNeeds
     expected_performance: ExpectedPerformance
-    limitations: list[str]
+    limitations: list[str] = Field(description="The texts of the others.")
 
 
 class Dashboard(Wire):

@@ -75,6 +75,13 @@ function Answer({ advice, model }: { advice: Recommendation; model: ModelView | 
   const { t } = useTranslation("models");
   const format = useFormat();
   const { seconds } = advice.expected_performance;
+  const said = ({ code, values }: Recommendation["points"][number]) => {
+    const short = values?.short_bytes;
+    return t(`advice.point.${code}`, {
+      ...values,
+      ...(typeof short === "number" && { memory: format.memory(short / 2 ** 20) }),
+    });
+  };
   return (
     <div role="status" aria-live="polite">
       <Group gap="xs">
@@ -93,9 +100,9 @@ function Answer({ advice, model }: { advice: Recommendation; model: ModelView | 
         )}
       </Group>
       <Text size="sm">{model?.good_at}</Text>
-      <List size="xs" c="dimmed" mt={4} lang="en">
-        {[...advice.reasoning, ...advice.limitations].map((text) => (
-          <List.Item key={text}>{text}</List.Item>
+      <List size="xs" c="dimmed" mt={4}>
+        {advice.points.map((point) => (
+          <List.Item key={point.text}>{said(point)}</List.Item>
         ))}
       </List>
     </div>

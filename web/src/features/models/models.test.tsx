@@ -44,7 +44,11 @@ const download: DownloadView = {
 const advice: Recommendation = {
   recommended_model: "t2v-A14B",
   model_type: "T2V-A14B",
-  reasoning: ["plan: it fits"],
+  reasoning: [],
+  points: [
+    { code: "from_text", text: "from text", values: {} },
+    { code: "lacks_memory", text: "no", values: { model: "Wan", short_bytes: 3 * 2 ** 30 } },
+  ],
   alternative_models: [],
   limitations: [],
   expected_performance: { seconds: 180 },
@@ -77,6 +81,10 @@ test("two questions lead to a model", async () => {
     [adviceQuery({ from: "text", first: "speed" }).queryKey, quick],
   ]);
   expect(screen.getByRole("link").textContent).toBe("Wan 2.2 T2V A14B");
+  expect(screen.getAllByRole("listitem").map(({ textContent }) => textContent)).toEqual([
+    "The video is made from text alone.",
+    "Wan lacks 3 GiB of memory here.",
+  ]);
   await userEvent.click(screen.getByRole("radio", { name: "Speed" }));
   expect(screen.getByRole("link").getAttribute("href")).toBe("#model-t2v-A14B-lightning");
 });
