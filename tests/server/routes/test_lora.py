@@ -22,6 +22,7 @@ def test_a_lora_is_added_shown_used_and_removed(fresh: Serving) -> None:
     status, added = upload(fresh, SLANTED, name="my style")
     assert (status, added["success"], added["name"]) == (200, True, "my style")
     entry = next(each for each in fresh.get(f"{LORA}/list")["loras"] if each["name"] == "my style")
+    assert entry["models"] == ["t2v-A14B-demo", "i2v-A14B-demo", "ti2v-5B-demo"]  # by what it fits, no real one
     assert entry["compatible_models"] == ["T2V-A14B", "I2V-A14B", "TI2V-5B"]
     assert "/" not in entry["path"]
     assert fresh.submit(lora_path=entry["path"], lora_strength=0.5)["tasks"][0]["lora_path"] == "my style"

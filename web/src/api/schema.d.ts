@@ -3848,7 +3848,10 @@ export type components = {
        * @description What it was made for.
        */
       base?: string | null;
-      /** Compatible Models */
+      /**
+       * Compatible Models
+       * @description Their types, as existing clients ask for them.
+       */
       compatible_models: string[];
       /** Created At */
       created_at: string;
@@ -3866,6 +3869,11 @@ export type components = {
        * @description In use by the job that runs.
        */
       is_loaded: boolean;
+      /**
+       * Models
+       * @description The models that it fits, by id.
+       */
+      models: string[];
       /** Modified Time */
       modified_time: string;
       /** Name */

@@ -222,6 +222,7 @@ def _view(entry: LoraEntry, catalog: Catalog, in_use: dict[str, float]) -> LoraV
         read, about, problem = None, About(), without_folders(error.message)
     changed = at(_changed(entry))
     strength = in_use.get(entry.name)
+    models = [] if read is None else _models_for(read, catalog)
     return LoraView(
         name=entry.name,
         filename=entry.files[0].name,
@@ -229,7 +230,8 @@ def _view(entry: LoraEntry, catalog: Catalog, in_use: dict[str, float]) -> LoraV
         size_mb=round(entry.nbytes / MB, 2),
         modified_time=changed,
         created_at=changed,
-        compatible_models=[] if read is None else _compatible(read, catalog),
+        models=[model.id for model in models],
+        compatible_models=list(dict.fromkeys(wire_type(model) for model in models)),
         is_loaded=strength is not None,
         is_applied=strength is not None,
         current_strength=strength or 0.0,
@@ -243,17 +245,17 @@ def _view(entry: LoraEntry, catalog: Catalog, in_use: dict[str, float]) -> LoraV
     )
 
 
-def _compatible(read: LoraFile, catalog: Catalog) -> list[str]:
-    """The model types that it fits here, in the order of the catalog, each once."""
-    found: dict[str, None] = {}
+def _models_for(read: LoraFile, catalog: Catalog) -> list[ModelSpec]:
+    """Those that it fits, in the order of the catalog."""
+    found: list[ModelSpec] = []
     for entry in catalog.entries:
         if isinstance(entry, ModelSpec) and entry.takes_loras and entry.transformer.dim == read.width:
             try:
                 fit(read, entry.transformer)
             except LoraError:
                 continue
-            found[wire_type(entry)] = None
-    return list(found)
+            found.append(entry)
+    return found
 
 
 def _bytes_in_memory(path: Path) -> int:

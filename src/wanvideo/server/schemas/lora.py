@@ -14,7 +14,8 @@ class LoraView(Wire):
     size_mb: float
     modified_time: Time
     created_at: Time
-    compatible_models: list[str]
+    models: list[str] = Field(description="The models that it fits, by id.")
+    compatible_models: list[str] = Field(description="Their types, as existing clients ask for them.")
     is_loaded: bool = Field(description="In use by the job that runs.")
     is_applied: bool
     current_strength: float = 0.0

@@ -48,9 +48,9 @@ export function LoraPanel() {
               value={null}
               disabled={!model.takes_loras || !library.isSuccess}
               nothingFoundMessage={t("lora.nothing")}
-              data={left.map(({ path, name, compatible_models: types }) => ({
+              data={left.map(({ path, name, models }) => ({
                 value: path,
-                label: types.includes(model.model_type) ? name : t("lora.other", { name }),
+                label: models.includes(model.id) ? name : t("lora.other", { name }),
               }))}
               onChange={(path) => path !== null && setUses([...uses, { name: path, strength: 1 }])}
             />

@@ -15,7 +15,7 @@ export function KeysButton({ lora }: { lora: LoraView }) {
   const [opened, setOpened] = useState(false);
   const [chosen, setChosen] = useState<string | null>(null);
   const takers = (useQuery(modelsQuery).data?.models ?? []).filter((model) => model.takes_loras);
-  const fitting = takers.filter((model) => lora.compatible_models.includes(model.model_type));
+  const fitting = takers.filter((model) => lora.models.includes(model.id));
   const model = chosen ?? (fitting.find(({ state }) => state === "ready") ?? takers[0])?.id;
   return (
     <>

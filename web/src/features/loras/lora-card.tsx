@@ -4,6 +4,7 @@ import { Trash2 } from "lucide-react";
 import { useState } from "react";
 import { useTranslation } from "react-i18next";
 
+import { modelsQuery } from "@/api/queries";
 import type { LoraView } from "@/api/types";
 import { Facts } from "@/components/facts";
 import { ConfirmDialog } from "@/components/confirm-dialog";
@@ -67,12 +68,14 @@ function About({ lora }: { lora: LoraView }) {
   const { t } = useTranslation("loras");
   const format = useFormat();
   const impact = useQuery({ ...impactQuery(lora.name), enabled: lora.problem == null }).data;
+  const models = useQuery(modelsQuery).data?.models ?? [];
+  const titleOf = (id: string) => models.find((model) => model.id === id)?.title ?? id;
   const rows: [string, string | null][] = [
     [t("facts.size"), format.bytes(lora.size_mb * 1e6)],
     [t("facts.base"), lora.base ?? null],
     [t("facts.rank"), lora.rank == null ? null : format.number(lora.rank)],
     [t("facts.words"), lora.trigger_words.join(", ") || null],
-    [t("facts.models"), lora.compatible_models.join(", ") || null],
+    [t("facts.models"), lora.models.map(titleOf).join(", ") || null],
     [
       t("facts.memory"),
       impact === undefined ? null : format.memory(impact.estimated_vram_increase_mb),
