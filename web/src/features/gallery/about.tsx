@@ -7,8 +7,12 @@ import { Facts } from "@/components/facts";
 import { DemoBadge } from "@/components/demo-badge";
 import { useFormat } from "@/lib/use-format";
 
+import type gallery from "./locales/en.json";
 import { rowsOf } from "./rows";
 import { settingsQuery } from "./use-gallery";
+
+/** Of the file; one that another version wrote may have more. */
+type Setting = keyof typeof gallery.setting;
 
 /** What a video is and how it was made. */
 export function About({ video }: { video: VideoView }) {
@@ -22,7 +26,10 @@ export function About({ video }: { video: VideoView }) {
     [t("facts.seed"), video.seed == null ? null : String(video.seed)],
     [t("facts.steps"), video.steps == null ? null : String(video.steps)],
     [t("facts.file"), `${video.filename} · ${format.bytes(video.file_size_mb * 1e6)}`],
-    ...rowsOf(settings.data?.settings ?? {}),
+    ...rowsOf(settings.data?.settings ?? {}).map(([name, value]): [string, string] => [
+      t(`setting.${name as Setting}`, { defaultValue: name.replaceAll("_", " ") }),
+      value,
+    ]),
   ];
   return (
     <>

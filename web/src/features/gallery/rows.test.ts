@@ -22,7 +22,7 @@ test("all that a file says of how it was made is shown, LoRAs included", () => {
   };
   expect(rowsOf(settings)).toEqual([
     ["guidance", "4"],
-    ["guidance low", "3"],
+    ["guidance_low", "3"],
     ["solver", "unipc"],
     ["loras", "slanted 1 / 0.5, ink 0.8"],
   ]);

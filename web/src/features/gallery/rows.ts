@@ -1,4 +1,4 @@
-/** Said in words of their own, or of no use to who looks at the video. */
+/** Said in words of their own, or of no use to who looks at the video. The others have a text of their name. */
 const SHOWN = new Set([
   "prompt",
   "model",
@@ -15,7 +15,7 @@ const SHOWN = new Set([
 export function rowsOf(settings: Readonly<Record<string, unknown>>): [string, string][] {
   return Object.entries(isRecord(settings.params) ? settings.params : {})
     .filter(([name]) => !SHOWN.has(name))
-    .map(([name, value]): [string, string] => [name.replaceAll("_", " "), told(value)])
+    .map(([name, value]): [string, string] => [name, told(value)])
     .filter(([, value]) => value !== "");
 }
 

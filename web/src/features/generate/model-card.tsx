@@ -6,6 +6,7 @@ import { useTranslation } from "react-i18next";
 import { planQuery } from "@/api/queries";
 import type { ModelView, PlanView } from "@/api/types";
 import { DemoBadge } from "@/components/demo-badge";
+import { GoodAt } from "@/components/good-at";
 import { useFormat } from "@/lib/use-format";
 
 import { qualityOf, type Quality } from "./quality";
@@ -47,9 +48,7 @@ export function ModelCard({ model, image }: { model: ModelView; image: boolean }
             <Text fw={600}>{model.title}</Text>
             {model.demo && <DemoBadge />}
           </Group>
-          <Text size="sm" c="dimmed" lang="en">
-            {model.good_at}
-          </Text>
+          <GoodAt model={model} />
           <Group gap={6} mt={8}>
             {plan.isPending && <Skeleton height={20} width={120} radius="xl" />}
             {fit && (

@@ -7,6 +7,7 @@ import { useTranslation } from "react-i18next";
 import { adviceQuery, modelsQuery, planQuery, type Use } from "@/api/queries";
 import type { ModelView } from "@/api/types";
 import { useDownload } from "@/api/use-download";
+import { GoodAt } from "@/components/good-at";
 import { ProblemNote } from "@/components/problem-note";
 import { useDraft } from "@/lib/draft";
 import { useFormat } from "@/lib/use-format";
@@ -46,9 +47,7 @@ function About({ model, from }: { model: ModelView; from: Use["from"] }) {
   return (
     <>
       <Text size="sm">{model.title}</Text>
-      <Text size="sm" c="dimmed" lang="en">
-        {model.good_at}
-      </Text>
+      <GoodAt model={model} />
       {plan?.model === model.id && (
         <Text size="xs" c="dimmed" className="numbers">
           {t("fit.takes", { time: format.duration(plan.seconds) })}

@@ -4,6 +4,7 @@ import { useState } from "react";
 import { useTranslation } from "react-i18next";
 
 import type { ModelView, Recommendation } from "@/api/types";
+import { GoodAt } from "@/components/good-at";
 import { Panel } from "@/components/panel";
 import { ProblemNote } from "@/components/problem-note";
 import { adviceQuery, type Use } from "@/api/queries";
@@ -99,7 +100,7 @@ function Answer({ advice, model }: { advice: Recommendation; model: ModelView | 
           </Text>
         )}
       </Group>
-      <Text size="sm">{model?.good_at}</Text>
+      {model && <GoodAt model={model} />}
       <List size="xs" c="dimmed" mt={4}>
         {advice.points.map((point) => (
           <List.Item key={point.text}>{said(point)}</List.Item>

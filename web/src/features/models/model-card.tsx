@@ -5,7 +5,9 @@ import { useTranslation } from "react-i18next";
 import type { DownloadView, ModelView } from "@/api/types";
 import { Facts } from "@/components/facts";
 import { DemoBadge } from "@/components/demo-badge";
+import { GoodAt } from "@/components/good-at";
 import { Panel } from "@/components/panel";
+import { useModelTexts } from "@/components/use-model-texts";
 import { useFormat } from "@/lib/use-format";
 
 import { anchorOf } from "./anchor";
@@ -44,9 +46,7 @@ export function ModelCard({ model, download }: ModelCardProps) {
             {t(`state.${model.state}`)}
           </Badge>
         </Group>
-        <Text size="sm" c="dimmed" lang="en">
-          {model.good_at}
-        </Text>
+        <GoodAt model={model} />
         {model.problem != null && model.state === "unusable" && (
           <Text size="sm" c="var(--bad)" lang="en">
             {model.problem}
@@ -66,13 +66,14 @@ export function ModelCard({ model, download }: ModelCardProps) {
 
 function About({ model }: { model: ModelView }) {
   const { t } = useTranslation("models");
+  const { needs } = useModelTexts()(model);
   const format = useFormat();
   const inputs = model.inputs.map((input) =>
     t(`input.${input as "text" | "image" | "end_image"}`, { defaultValue: input }),
   );
   const rows: [string, string | null][] = [
     [t("facts.inputs"), inputs.join(", ") || null],
-    [t("facts.needs"), model.needs],
+    [t("facts.needs"), needs],
     [t("facts.licence"), model.licence],
     [t("facts.repository"), model.repository ?? null],
     [t("facts.precision"), model.precision ?? null],
