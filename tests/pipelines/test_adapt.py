@@ -319,6 +319,14 @@ def test_a_solver_may_be_named() -> None:
     assert resolved(solver=Solver.EULER).solver is Solver.EULER
 
 
+def test_the_limits_of_shift_and_step_cache_are_those_of_the_model() -> None:
+    strict = replace(T2V_A14B, limits=replace(T2V_A14B.limits, min_shift=1, max_shift=20, max_step_cache=0.5))
+    assert resolved(strict, shift=20, step_cache=0.5).shift == 20
+    for wrong, legal in (({"shift": 21}, "1 to 20"), ({"shift": 0.5}, "1 to 20"), ({"step_cache": 0.6}, "to 0.5")):
+        with pytest.raises(InvalidRequest, match=legal):
+            resolved(strict, **wrong)
+
+
 def test_noise_levels_take_the_place_of_steps_and_shift() -> None:
     request = resolved(sigmas=[1, 0.75, 0.5, 0.25, 0], steps=40, shift=3)
     assert (request.steps, request.sigmas) == (4, (1.0, 0.75, 0.5, 0.25, 0.0))

@@ -39,8 +39,6 @@ from wanvideo.weights.catalog import MODELS
 from wanvideo.weights.entry import Limits, ModelEntry
 from wanvideo.weights.lora.library import LoraLibrary
 
-MIN_SHIFT, MAX_SHIFT = 0.01, 100.0
-MAX_STEP_CACHE = 1.0
 MAX_SEED = 2**63 - 1
 DRAWN_SEEDS = 2**32  # a seed that is drawn stays short enough to be read out
 MAX_PROMPT = 100_000  # characters; the text encoder reads some two thousand
@@ -96,7 +94,7 @@ def adapt(
         sigmas=sigmas,
         solver=solver,
         seed=_seed(request.seed),
-        step_cache=_step_cache(request.step_cache),
+        step_cache=_step_cache(request.step_cache, spec.limits.max_step_cache),
         loras=loras,
         adjustments=tuple(changes),
     )
@@ -300,8 +298,9 @@ def _noise_levels(
         legal = f"legal values are 1 to {spec.limits.max_steps}; {steps} are usual for {spec.id}"
         steps = _whole("steps", request.steps, 1, spec.limits.max_steps, InvalidRequest, legal)
     if request.shift is not None:
-        legal = f"legal values are {MIN_SHIFT:g} to {MAX_SHIFT:g}; {shift:g} is usual for {spec.id}"
-        shift = _real("shift", request.shift, MIN_SHIFT, MAX_SHIFT, InvalidRequest, legal)
+        least, most = spec.limits.min_shift, spec.limits.max_shift
+        legal = f"legal values are {least:g} to {most:g}; {shift:g} is usual for {spec.id}"
+        shift = _real("shift", request.shift, least, most, InvalidRequest, legal)
     if request.sigmas is not None:
         sigmas = _levels(request.sigmas, spec.limits.max_steps)
         used = sum(level > 0 for level in sigmas)
@@ -323,12 +322,12 @@ def _levels(values: object, most: int) -> tuple[float, ...]:
     return tuple(_real("a value of sigmas", value, 0, 1, InvalidRequest, hint) for value in values)
 
 
-def _step_cache(value: object) -> float | None:
+def _step_cache(value: object, most: float) -> float | None:
     """The threshold; None where the cache is off."""
     if value is None:
         return None
-    legal = f"legal values are 0 (off) to {MAX_STEP_CACHE:g}; 0.05 is usual, and more changes the video more"
-    return _real("step_cache", value, 0, MAX_STEP_CACHE, InvalidRequest, legal) or None
+    legal = f"legal values are 0 (off) to {most:g}; 0.05 is usual, and more changes the video more"
+    return _real("step_cache", value, 0, most, InvalidRequest, legal) or None
 
 
 def _seed(value: object) -> int:

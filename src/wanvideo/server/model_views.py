@@ -74,6 +74,9 @@ def limits_of(entry: ModelEntry) -> LimitsView:
         frame_step=FRAME_STEP,
         max_steps=limits.max_steps,
         max_guidance=limits.max_guidance,
+        min_shift=limits.min_shift,
+        max_shift=limits.max_shift,
+        max_step_cache=limits.max_step_cache,
     )
 
 

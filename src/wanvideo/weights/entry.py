@@ -35,6 +35,9 @@ class Limits:
     min_side: int = 64  # pixels
     max_steps: int = 1000  # the number of timesteps that the models were trained on
     max_guidance: float = 100.0
+    min_shift: float = 0.01
+    max_shift: float = 100.0
+    max_step_cache: float = 1.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -3703,8 +3703,14 @@ export type components = {
       max_frames: number;
       /** Max Guidance */
       max_guidance: number;
+      /** Max Shift */
+      max_shift: number;
+      /** Max Step Cache */
+      max_step_cache: number;
       /** Max Steps */
       max_steps: number;
+      /** Min Shift */
+      min_shift: number;
       /** Min Side */
       min_side: number;
       /** Size Multiple */

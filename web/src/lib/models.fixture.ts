@@ -37,6 +37,9 @@ export function model(changes: Partial<ModelView> = {}): ModelView {
       frame_step: 4,
       max_steps: 1000,
       max_guidance: 100,
+      min_shift: 0.01,
+      max_shift: 100,
+      max_step_cache: 1,
     },
     usual_sizes: [
       { width: 832, height: 480 },

@@ -35,6 +35,9 @@ class LimitsView(Wire):
     frame_step: int = Field(description="The number of frames is a multiple of it, and one more.")
     max_steps: int
     max_guidance: float
+    min_shift: float
+    max_shift: float
+    max_step_cache: float
 
 
 class VariantView(Wire):

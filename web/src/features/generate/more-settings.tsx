@@ -69,8 +69,20 @@ export function MoreSettings() {
                 step={0.5}
               />
             )}
-            <SettingNumber name="shift" usual={defaults.shift} min={0.1} max={100} step={0.5} />
-            <SettingNumber name="stepCache" usual={0} min={0} max={1} step={0.01} />
+            <SettingNumber
+              name="shift"
+              usual={defaults.shift}
+              min={limits.min_shift}
+              max={limits.max_shift}
+              step={0.5}
+            />
+            <SettingNumber
+              name="stepCache"
+              usual={0}
+              min={0}
+              max={limits.max_step_cache}
+              step={0.01}
+            />
             <Select
               label={label("solver")}
               placeholder={defaults.solver}
