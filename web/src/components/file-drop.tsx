@@ -1,25 +1,27 @@
 import { Text } from "@mantine/core";
 import { notifications } from "@mantine/notifications";
+import { useQueryClient } from "@tanstack/react-query";
 import { ImageDown } from "lucide-react";
 import { useEffect, useEffectEvent, useState, type DragEvent, type ReactNode } from "react";
 import { useTranslation } from "react-i18next";
 
 import { sendFile, upload, type Told } from "@/api/files";
-import type { ModelView } from "@/api/types";
+import { modelsQuery } from "@/api/queries";
+import type { Models } from "@/api/types";
 import { fromRequest, useDraft, type Draft } from "@/lib/draft";
 
 import classes from "./file-drop.module.css";
 
 interface FileDropProps {
-  models: readonly ModelView[];
   /** The file is in the form. */
   onTaken?: () => void;
   children: ReactNode;
 }
 
 /** Takes files wherever they are dropped or pasted: pictures to begin or end with, videos whose settings come back. */
-export function FileDrop({ models, onTaken, children }: FileDropProps) {
+export function FileDrop({ onTaken, children }: FileDropProps) {
   const { t } = useTranslation("common");
+  const client = useQueryClient();
   const [over, setOver] = useState(false);
 
   const take = async (file: File) => {
@@ -30,7 +32,11 @@ export function FileDrop({ models, onTaken, children }: FileDropProps) {
     };
     try {
       if (file.type.startsWith("video/")) {
-        const draft = await settingsOf(file, models, told);
+        const draft = await settingsOf(
+          file,
+          client.query({ ...modelsQuery, staleTime: "static" }),
+          told,
+        );
         if (draft === null) throw new Error(t("drop.noSettings"));
         useDraft.getState().replace(draft);
         notifications.show({ color: "teal", message: t("drop.restored") });
@@ -92,14 +98,21 @@ export function FileDrop({ models, onTaken, children }: FileDropProps) {
   );
 }
 
-/** What a video was made with; null if it does not say. Throws ApiError for what is no video. */
+/**
+ * What a video was made with; null if it does not say. Throws ApiError for what is no video.
+ *
+ * The models are waited for: how long so many frames last is known only of a model.
+ */
 async function settingsOf(
   file: Blob,
-  models: readonly ModelView[],
+  models: Promise<Models>,
   told: Told,
 ): Promise<Partial<Draft> | null> {
-  const found = await sendFile("/api/v1/outputs/settings", file, told);
-  return found.request ? fromRequest(found.request, models) : null;
+  const [found, known] = await Promise.all([
+    sendFile("/api/v1/outputs/settings", file, told),
+    models,
+  ]);
+  return found.request ? fromRequest(found.request, known.models) : null;
 }
 
 function isMedia(file: File): boolean {

@@ -32,8 +32,8 @@ export function Actions({ video, onLeave }: ActionsProps) {
 
   const reuse = () => {
     const request = settings.data?.request;
-    if (!request) return;
-    useDraft.getState().replace(fromRequest(request, models.data?.models ?? []));
+    if (!request || !models.data) return;
+    useDraft.getState().replace(fromRequest(request, models.data.models));
     void navigate({ to: "/" });
   };
   const goOn = async () => {
@@ -76,7 +76,7 @@ export function Actions({ video, onLeave }: ActionsProps) {
     <Group gap="xs" mt="lg">
       <Button
         leftSection={<RotateCcw size={16} aria-hidden />}
-        disabled={!settings.data?.request}
+        disabled={!settings.data?.request || !models.data}
         onClick={reuse}
       >
         {t("actions.reuse")}

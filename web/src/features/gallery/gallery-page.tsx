@@ -1,11 +1,10 @@
 import { Button } from "@mantine/core";
-import { useInfiniteQuery, useQuery } from "@tanstack/react-query";
+import { useInfiniteQuery } from "@tanstack/react-query";
 import { getRouteApi, Link, useNavigate } from "@tanstack/react-router";
 import { Film, SearchX } from "lucide-react";
 import { useCallback, useState } from "react";
 import { useTranslation } from "react-i18next";
 
-import { modelsQuery } from "@/api/queries";
 import type { VideoView } from "@/api/types";
 import { EmptyState } from "@/components/empty-state";
 import { FileDrop } from "@/components/file-drop";
@@ -27,7 +26,6 @@ export function GalleryPage() {
   const format = useFormat();
   const search = route.useSearch();
   const navigate = useNavigate();
-  const models = useQuery(modelsQuery).data?.models ?? [];
   const videos = useInfiniteQuery(videosQuery(search));
   const leaving = useLeaving((store) => store.ids);
   const filtered = Boolean(search.text ?? search.model ?? search.favourite);
@@ -46,7 +44,7 @@ export function GalleryPage() {
     [],
   );
   return (
-    <FileDrop models={models} onTaken={() => void navigate({ to: "/" })}>
+    <FileDrop onTaken={() => void navigate({ to: "/" })}>
       <Page
         title={t("title")}
         about={

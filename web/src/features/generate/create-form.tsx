@@ -22,7 +22,7 @@ import classes from "./create-form.module.css";
 export function CreateForm({ models }: { models: readonly ModelView[] }) {
   const making = useMake(models);
   return (
-    <FileDrop models={models}>
+    <FileDrop>
       <div className={classes.columns}>
         <Stack gap="md" className={classes.form}>
           <PromptPanel />
