@@ -5,6 +5,7 @@ import { useTranslation } from "react-i18next";
 import type { DownloadView } from "@/api/types";
 import { FilmProgress } from "@/components/film-progress";
 import { ProblemNote } from "@/components/problem-note";
+import { useFailureTexts } from "@/components/use-failure-texts";
 import { useFormat } from "@/lib/use-format";
 
 import { useManage } from "./use-models";
@@ -19,6 +20,7 @@ interface DownloadProgressProps {
 export function DownloadProgress({ title, download }: DownloadProgressProps) {
   const { t } = useTranslation(["models", "common"]);
   const manage = useManage(download.model_id);
+  const said = useFailureTexts();
   const busy = manage.isPending;
   return (
     <Stack gap={6}>
@@ -37,9 +39,14 @@ export function DownloadProgress({ title, download }: DownloadProgressProps) {
       />
       <Figures download={download} />
       {download.error != null && (
-        <Text size="sm" c="var(--bad)" lang="en">
-          {download.error}
-        </Text>
+        <div>
+          <Text size="sm" c="var(--bad)">
+            {said.title({ code: download.error_code ?? "", title: "" })}
+          </Text>
+          <Text size="xs" c="dimmed" lang="en">
+            {download.error}
+          </Text>
+        </div>
       )}
       {download.note != null && (
         <Text size="xs" c="dimmed" lang="en">

@@ -65,6 +65,18 @@ test("a download shows how far it is, how fast, and what can be done", () => {
   ]);
 });
 
+test("a download that failed says why by its code, and then in the server's words", () => {
+  const failed: DownloadView = {
+    ...download,
+    status: "failed",
+    error: "127.0.0.1 does not answer",
+    error_code: "DOWNLOAD_UNREACHABLE",
+  };
+  draw(<DownloadProgress title="Wan" download={failed} />, english);
+  expect(screen.getByText("The hub does not answer")).toBeTruthy();
+  expect(screen.getByText("127.0.0.1 does not answer").lang).toBe("en");
+});
+
 test("a model that is merely not here is no error; one that is damaged is", () => {
   const missing = model({ state: "missing", problem: "it is not on disk" });
   const { rerender } = draw(<ModelCard model={missing} download={null} />, english);
