@@ -181,6 +181,9 @@ test("a failure says what happened, and is tried again with what would help", as
   await expect(failed).toContainText(/picture|image/, { timeout: 60_000 });
   await expect(failed).toContainText("Upload the picture again");
   await expect(failed).toContainText("no longer on the server");
+  await failed.getByRole("button", { name: "Change" }).click();
+  await expect(page.getByLabel("What happens in the video")).toHaveValue("a lost picture");
+  await page.goto("/queue");
   await failed.getByRole("button", { name: "Remove" }).click();
   await expect(failed).toHaveCount(0);
   expect((await server.get<Task>(`/api/v1/queue/${id}`)).state).toBe("succeeded");

@@ -1,7 +1,15 @@
 /** The video that is being thought up: kept in the browser until it is made, and after. */
 import { create } from "zustand";
 
-import type { LoraBody, ModelView, PictureView, PlanBody, SizeView, Submit } from "@/api/types";
+import type {
+  LoraBody,
+  ModelView,
+  PictureView,
+  PlanBody,
+  SizeView,
+  Submit,
+  TaskView,
+} from "@/api/types";
 import { framesFor, legal } from "@/lib/sizes";
 import { load, save } from "@/lib/storage";
 
@@ -205,6 +213,13 @@ export function fromRequest(
     fallback: request.fallback,
     loras: request.loras,
   });
+}
+
+/** A draft from a job: what was asked for, but its pictures. */
+export function fromTask(task: TaskView, models: readonly ModelView[]): Partial<Draft> {
+  const { model, seed, ...asked } = task;
+  // A job says its settings by the names that a request has for them.
+  return fromRequest({ ...asked, model_type: model, seed } as Partial<Submit>, models);
 }
 
 /** What a plan's alternative or a failure's suggestion changes. Unknown fields are passed over. */

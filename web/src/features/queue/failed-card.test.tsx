@@ -2,9 +2,12 @@ import { screen } from "@testing-library/react";
 import userEvent from "@testing-library/user-event";
 import { afterEach, expect, test, vi } from "vitest";
 
+import { modelsQuery } from "@/api/queries";
 import deutsch from "@/components/locales/de.json";
 import common from "@/components/locales/en.json";
+import { useDraft } from "@/lib/draft";
 import { draw } from "@/lib/draw.fixture";
+import { model } from "@/lib/models.fixture";
 import { task } from "@/lib/tasks.fixture";
 
 import { FailedCard } from "./failed-card";
@@ -37,6 +40,8 @@ const failed = task("f1", {
   } as never,
 });
 
+const { went } = vi.hoisted(() => ({ went: vi.fn() }));
+vi.mock("@tanstack/react-router", () => ({ useNavigate: () => went }));
 afterEach(() => vi.unstubAllGlobals());
 
 test("a failure says what happened and what was kept, and offers what would help", () => {
@@ -69,6 +74,21 @@ test("of codes that are known, it speaks the user's language", () => {
   expect(screen.getByText("3.1 GiB more were needed")).toBeTruthy();
   const name = "832x480, 49 Bilder, Stufe „fast“: 12 GiB Grafikspeicher, etwa 3 min";
   expect(screen.getByRole("button", { name })).toBeTruthy();
+});
+
+test("what was asked for can be changed and asked for again", async () => {
+  const models = [model()];
+  const job = { ...failed, model: "t2v-A14B", steps: 7, resolution: "64x96", tier: "fast" };
+  draw(<FailedCard task={job} />, { queue, common }, [[modelsQuery.queryKey, { models }]]);
+  await userEvent.click(screen.getByRole("button", { name: "Change" }));
+  expect(went).toHaveBeenCalledWith({ to: "/" });
+  expect(useDraft.getState().draft).toMatchObject({
+    prompt: job.prompt,
+    model: job.model,
+    steps: 7,
+    size: { width: 64, height: 96 },
+    tier: "fast",
+  });
 });
 
 test("a suggestion does the call that it carries", async () => {

@@ -1,12 +1,16 @@
 import { Button, Group, List, Stack, Text, Tooltip } from "@mantine/core";
-import { CircleCheck, RotateCcw, Trash2, TriangleAlert } from "lucide-react";
+import { useQueryClient } from "@tanstack/react-query";
+import { useNavigate } from "@tanstack/react-router";
+import { CircleCheck, Pencil, RotateCcw, Trash2, TriangleAlert } from "lucide-react";
 import { useTranslation } from "react-i18next";
 
+import { modelsQuery } from "@/api/queries";
 import type { TaskView } from "@/api/types";
 import { LogButton } from "@/components/log-button";
 import { Panel } from "@/components/panel";
 import { ProblemNote } from "@/components/problem-note";
 import { useFailureTexts } from "@/components/use-failure-texts";
+import { fromTask, useDraft } from "@/lib/draft";
 
 import { TaskFacts } from "./task-facts";
 import { useAdvice, useDeed } from "./use-queue";
@@ -24,6 +28,13 @@ export function FailedCard({ task }: { task: TaskView }) {
   const deed = useDeed();
   const advice = useAdvice();
   const said = useFailureTexts();
+  const client = useQueryClient();
+  const navigate = useNavigate();
+  const change = async () => {
+    const { models } = await client.query({ ...modelsQuery, staleTime: "static" });
+    useDraft.getState().replace(fromTask(task, models));
+    await navigate({ to: "/" });
+  };
   const { failure } = task;
   const actions = failure?.actions ?? [];
   const words = actions.filter(({ call }) => call == null);
@@ -90,6 +101,14 @@ export function FailedCard({ task }: { task: TaskView }) {
               )
             );
           })}
+          <Button
+            size="sm"
+            variant="subtle"
+            leftSection={<Pencil size={15} aria-hidden />}
+            onClick={() => void change()}
+          >
+            {t("edit.button")}
+          </Button>
           <Button
             size="sm"
             variant="subtle"

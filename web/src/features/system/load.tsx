@@ -42,13 +42,14 @@ export function Load() {
 function Charts({ now, hours }: { now: Stats; hours: number }) {
   const { t } = useTranslation("system");
   const format = useFormat();
+  const hasGpu = now.vram_total_mb > 0;
   const past = useQuery(historyQuery(hours)).data?.stats ?? [];
   const history = [...past.filter((sample) => sample.timestamp < now.timestamp), now];
   const of = (used: number, whole: number) =>
     t("of", { used: format.memory(used), whole: format.memory(whole) });
   return (
-    <SimpleGrid cols={{ base: 1, sm: 2 }}>
-      {now.vram_total_mb > 0 && (
+    <SimpleGrid cols={{ base: 1, sm: hasGpu ? 2 : 3, xl: hasGpu ? 5 : 3 }}>
+      {hasGpu && (
         <>
           <Chart
             measure="gpu_percent"
