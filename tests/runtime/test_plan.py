@@ -314,8 +314,8 @@ def test_the_memory_of_a_decode_is_asked_of_whoever_knows_it() -> None:
 
 def test_coefficients_can_be_replaced_by_measured_ones() -> None:
     machine = replace(PROFILES["h100"], memory_limit=12 * GIB)
-    unfused, fused = (plan(A14B, AT_720, machine, H100, model=MemoryModel(gelu_per_hidden=bytes_)) for bytes_ in (2, 0))
-    assert fused.transformer.resident > unfused.transformer.resident
+    more, usual = (plan(A14B, AT_720, machine, H100, model=MemoryModel(attention_per_dim=n)) for n in (20, 14))
+    assert usual.transformer.resident > more.transformer.resident
 
 
 def test_without_a_gpu_everything_is_in_host_memory() -> None:

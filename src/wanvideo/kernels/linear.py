@@ -8,8 +8,23 @@ from wanvideo.kernels.backend import has_kernel
 
 
 def linear_gelu(layer: nn.Module, x: Tensor) -> Tensor:
-    """gelu(layer(x)), with the tanh approximation; on a GPU within the matrix product, before it is rounded."""
-    if type(layer) is nn.Linear and has_kernel(x):
-        rows = torch._addmm_activation(layer.bias, x.flatten(0, -2), layer.weight.T, use_gelu=True)
+    """gelu(layer(x)), with the tanh approximation; on a GPU within the matrix product, before it is rounded.
+
+    That needs a layer that computes F.linear(x, weight, bias) and nothing else: `nn.Linear`, or one that says so by a
+    class attribute `is_linear`.
+    """
+    is_linear = type(layer) is nn.Linear or getattr(type(layer), "is_linear", False)
+    if is_linear and layer.bias is not None and has_kernel(x):
+        bias, weight = layer.bias, layer.weight
+        assert isinstance(bias, Tensor)
+        assert isinstance(weight, Tensor)
+        rows = torch._addmm_activation(bias, x.flatten(0, -2), weight.T, use_gelu=True)
         return rows.unflatten(0, x.shape[:-1])  # type: ignore[no-any-return]
-    return F.gelu(layer(x), approximate="tanh")
+    return gelu_(layer(x))
+
+
+def gelu_(x: Tensor) -> Tensor:
+    """The same of x, in its place unless gradients are wanted: it is the largest tensor of a forward."""
+    if torch.is_grad_enabled():
+        return F.gelu(x, approximate="tanh")
+    return torch.ops.aten.gelu_(x, approximate="tanh")  # type: ignore[no-any-return]

@@ -39,14 +39,16 @@ class Branch(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """x [..., in] -> [..., out] in the dtype of the module."""
         y: Tensor = self.base(x)
+        # Added in place, to the output that the base has just made: one pass over it, and one rounding.
+        rows = y.reshape(-1, y.shape[-1])
         if self.up is not None:
             thin = F.linear(x.to(self.down.dtype), self.down)
-            # Added in place, to the output that the base has just made: one pass over it, and one rounding.
-            rows = y.reshape(-1, y.shape[-1]).addmm_(thin.flatten(0, -2).to(y.dtype), self.up.to(y.dtype).T)
-            y = rows.view(y.shape)
+            rows.addmm_(thin.flatten(0, -2).to(y.dtype), self.up.to(y.dtype).T)
         if self.diff is not None:
-            y = y + F.linear(x.to(self.diff.dtype), self.diff).to(y.dtype)
-        return y if self.diff_bias is None else y + self.diff_bias.to(y.dtype)
+            rows.addmm_(x.flatten(0, -2).to(y.dtype), self.diff.to(y.dtype).T)
+        if self.diff_bias is not None:
+            rows.add_(self.diff_bias.to(y.dtype))
+        return rows.view(y.shape)
 
     def __getattr__(self, name: str) -> Any:
         """What is asked of the module in whose place this stands, such as the dtype of its weight."""

@@ -23,23 +23,23 @@ class MemoryModel:
 
     Per video token, D being the width of the model and M that of its feed-forward: during attention the residual in
     float32 (4 D), its normed copy, q, k, v and the result in 16 bits (2 D each); in the feed-forward the residual,
-    the normed copy and the result (8 D together) and the middle (2 M), twice unless GELU is computed in place.
+    the normed copy and the result (8 D together) and the middle (2 M). In the tier fast the normed copy has 8 bits
+    unless a LoRA reads it too, and q, k, v and what goes into a product are there in 8 bits as well.
 
-    Where there are no fused kernels, PyTorch's operations one after the other hold more, counted on tensors without
-    content: while norms are computed, or the feed-forward.
+    Where there are no fused kernels, PyTorch's operations one after the other hold more while norms are computed. All
+    of it is counted on tensors without content; and without kernels an H100 took 3 D more than that, with attention
+    as older cards have it.
     """
 
     attention_per_dim: float = 14
     ffn_per_dim: float = 8
     ffn_per_hidden: float = 2
-    gelu_per_hidden: float = 0  # 2 where GELU is not fused into the matrix product
     exchange_per_dim: float = 10  # on several GPUs: q, k and v once more as received, what was sent, less the result
     embedding_per_dim: float = 10  # there, of all tokens before they are shared: thrice in 16 bits, once in float32
-    fast_per_dim: float = 4.25  # 8-bit copies of q, k and v, and of what goes into a matrix product, with their scales
+    fast_per_dim: float = 2.1  # q, k and v in 8 bits, with their scales, less half of the normed copy
+    lora_per_dim: float = 1  # in the tier fast: that half
     fast_per_hidden: float = 1
-    plain_per_dim: float = 32.2  # without fused kernels, while norms are computed
-    plain_ffn_per_dim: float = 14.2
-    plain_per_hidden: float = 4
+    plain_per_dim: float = 31  # without fused kernels, while norms are computed
     plain_decode: float = 1.11  # of what the autoencoder takes with kernels, counted as well
     plain_encode: float = 1.37
     latent_tensors: int = 12  # float32 tensors of latents: noise, state, solver history, condition, two velocities
@@ -72,18 +72,21 @@ class MemoryModel:
         tokens, dim = work.tokens(architecture), config.dim
         latents = work.latent_cells(vae) * vae.z_dim * 4 * self.latent_tensors
         text = TEXT_TOKENS * 2 * 2 * dim * config.num_layers * work.prompts
-        at_peak = int(tokens * (self.per_token(dim, config.ffn_dim, tier, team, fused=fused) + self.rope_per_token))
+        per_token = self.per_token(dim, config.ffn_dim, tier, team, fused=fused, loras=work.lora_bytes > 0)
+        at_peak = int(tokens * (per_token + self.rope_per_token))
         return at_peak + latents + text + 2 * architecture.largest_matrix + self.workspace
 
-    def per_token(self, dim: int, ffn_dim: int, tier: Tier, team: int = 1, *, fused: bool = True) -> float:
+    def per_token(
+        self, dim: int, ffn_dim: int, tier: Tier, team: int = 1, *, fused: bool = True, loras: bool = False
+    ) -> float:
         """Bytes per video token at the peak of one block, on one of `team` GPUs."""
         fast = tier is Tier.FAST
-        attention = dim * (self.attention_per_dim + (self.fast_per_dim if fast else 0))
-        hidden = self.ffn_per_hidden + self.gelu_per_hidden + (self.fast_per_hidden if fast else 0)
+        more = (self.fast_per_dim + (self.lora_per_dim if loras else 0)) if fast else 0
+        attention = dim * (self.attention_per_dim + more)
+        hidden = self.ffn_per_hidden + (self.fast_per_hidden if fast else 0)
         feed_forward = dim * self.ffn_per_dim + ffn_dim * hidden
         if not fused:
             attention = dim * self.plain_per_dim
-            feed_forward = dim * self.plain_ffn_per_dim + ffn_dim * self.plain_per_hidden
         if team == 1:
             return max(attention, feed_forward)
         return max((attention + dim * self.exchange_per_dim) / team, feed_forward / team, dim * self.embedding_per_dim)

@@ -10,10 +10,10 @@ from collections.abc import Iterator
 from typing import Final
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from wanvideo.kernels.eight_bit import FP8, INT8, Rounded, multiply, round_rows
+from wanvideo.kernels.linear import gelu_
 from wanvideo.kernels.norm import gated_residual
 from wanvideo.kernels.norm_eight_bit import gated_residual_norm, norm_modulate, residual_norm_modulate
 from wanvideo.models.transformer import Attention, Block, FeedForward, WanTransformer
@@ -65,7 +65,7 @@ class EightBitFeedForward(FeedForward):
         hidden = up(x)
         if isinstance(down, EightBitLinear):
             return down.of_gelu(hidden)
-        return down(F.gelu(hidden, approximate="tanh"))  # type: ignore[no-any-return]
+        return down(gelu_(hidden))  # type: ignore[no-any-return]
 
 
 class EightBitBlock(Block):

@@ -4,6 +4,8 @@ They take the place of `nn.Linear` and `nn.Embedding` from outside; the networks
 one call: reading it costs a few per cent of the time of the matrix product that follows.
 """
 
+from typing import Final
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -38,6 +40,8 @@ class Quantized(nn.Module):
 
 class QuantizedLinear(Quantized):
     """Like `nn.Linear`, for inputs in the dtype of the decoded weight."""
+
+    is_linear: Final = True  # see `kernels.linear`
 
     def __init__(
         self, stored: Tensor, scale: Tensor | None, bias: nn.Parameter | None, *, kind: str, dtype: torch.dtype
