@@ -5,6 +5,11 @@
 The pipeline is the product's own; only the files are missing: weights are drawn on the GPU, token ids at random. Prints
 seconds and peak memory (of PyTorch's allocator) of every phase. Frames are checked to be finite, not to be beautiful.
 """
+# ruff: noqa: E402 - torch is told first what the product's processes tell it
+
+from wanvideo.runtime.process import before_torch
+
+before_torch()
 
 import argparse
 import itertools
@@ -130,7 +135,10 @@ class RandomParts(Parts):
     def _read_vae(self, where: torch.device, dtype: torch.dtype) -> WanVAE:
         return self._draw(lambda: WanVAE(self.folder.vae.config), dtype, where)
 
-    def _read_transformer(self, network: NetworkPart[TransformerConfig], where: torch.device) -> WanTransformer:
+    def _read_transformer(
+        self, network: NetworkPart[TransformerConfig], where: torch.device, *, as_stored: bool = False
+    ) -> WanTransformer:
+        del as_stored  # there is no file to stay in
         transformer = self._draw(lambda: WanTransformer(network.config), self.dtype, where, mixed=True)
         if any(tensor.dtype == "F8_E4M3" for file in network.files for tensor in file.tensors.values()):
             store_in_float8(transformer)

@@ -7,6 +7,11 @@ On an NVIDIA GPU, with random weights of full size; on a CPU, with the demo mode
 soon as it is known, and the tables are made from all of them at the end, also when a run is interrupted. What cannot
 run is listed with its reason. Exits with 1 if something broke.
 """
+# ruff: noqa: E402 - torch is told first what the product's processes tell it
+
+from wanvideo.runtime.process import before_torch
+
+before_torch()
 
 import argparse
 import logging

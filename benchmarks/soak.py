@@ -11,6 +11,11 @@ CPU halfway through. Exits with 1 if it is more than 1 % above.
 Halfway, since the process grows by a little while new sizes come, then hardly: in a run of 150 requests from 288.1 to
 293.8 MB by the 45th, and to 294.1 MB by the last.
 """
+# ruff: noqa: E402 - torch is told first what the product's processes tell it
+
+from wanvideo.runtime.process import before_torch
+
+before_torch()
 
 import argparse
 import ctypes
@@ -27,14 +32,13 @@ from typing import Any, Final
 
 import torch
 from PIL import Image
-from safetensors.torch import save_file
 
 from benchmarks.full_size import RandomTokens, pipeline_for
 from benchmarks.speed.adapters import use_tier
 from benchmarks.speed.clock import free_memory, resident_bytes
 from benchmarks.speed.demo import MODELS, demo_pipeline
+from benchmarks.speed.lora import write_lora
 from benchmarks.speed.record import SkipPart
-from wanvideo.models.config import TransformerConfig
 from wanvideo.pipelines.events import Frames
 from wanvideo.pipelines.pipeline import Pipeline
 from wanvideo.request import GenerationRequest, LoraUse, Task, Tier
@@ -44,7 +48,6 @@ FULL_SIZE: Final = ("t2v-A14B", "i2v-A14B", "ti2v-5B")
 SIZES: Final = {True: ((832, 480), (640, 384), (480, 832)), False: ((128, 128), (64, 128), (96, 64))}
 FRAMES: Final = {True: (1, 17, 41), False: (1, 5, 17)}
 ALLOWED: Final = 0.01  # above the base
-RANK: Final = 4
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -88,18 +91,6 @@ def _request(chance: random.Random, spec: ModelSpec, full: bool, lora: Path, *, 
         seed=chance.randrange(2**31),
         loras=(LoraUse(source=lora, strength=0.5),) if chance.random() < 0.5 else (),
     )
-
-
-def write_lora(path: Path, config: TransformerConfig) -> Path:
-    """Small random matrices for the attention of every block."""
-    tensors = {}
-    for i in range(config.num_layers):
-        for name in ("self_attn.q", "cross_attn.o"):
-            stem = f"diffusion_model.blocks.{i}.{name}"
-            tensors[f"{stem}.lora_A.weight"] = torch.randn(RANK, config.dim) * 0.01
-            tensors[f"{stem}.lora_B.weight"] = torch.randn(config.dim, RANK) * 0.01
-    save_file(tensors, path)
-    return path
 
 
 def open_pipeline(model: str, full: bool, device: str) -> Pipeline:

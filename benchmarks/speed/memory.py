@@ -1,9 +1,11 @@
 """Whole pipelines at full size, from token ids to frames, without a cap on GPU memory and under some."""
 
 import statistics
+import tempfile
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any, Final
 
 import torch
@@ -12,10 +14,11 @@ from PIL import Image
 from benchmarks.full_size import measure, pipeline_for
 from benchmarks.speed.bench import Bench
 from benchmarks.speed.clock import GIB, free_memory, resident_bytes
+from benchmarks.speed.lora import write_lora
 from benchmarks.speed.record import OURS, SkipPart
 from benchmarks.speed.text import TINY
 from wanvideo.errors import NotEnoughMemory
-from wanvideo.request import GenerationRequest, Tier
+from wanvideo.request import GenerationRequest, LoraUse, Tier
 from wanvideo.weights.catalog import ModelSpec, resolve
 
 PART: Final = "memory"
@@ -35,14 +38,16 @@ class Whole:
     vae_dtype: str = "bfloat16"
     tier: Tier = Tier.EXACT
     float8: bool = False  # how the transformers are stored
+    lora: bool = False
     cap: float | None = None  # GiB, in place of those that were asked for
 
     @property
     def name(self) -> str:
         with_image = ", an image" if self.image else ""
         stored = ", stored in float8" if self.float8 else ""
+        lora = ", a LoRA" if self.lora else ""
         guidance = "with" if self.guided else "without"
-        return f"{self.model}{with_image}{stored}, {STEPS} steps {guidance} guidance, {self.vae_dtype} VAE"
+        return f"{self.model}{with_image}{stored}{lora}, {STEPS} steps {guidance} guidance, {self.vae_dtype} VAE"
 
 
 PLAIN: Final = {
@@ -55,6 +60,11 @@ VARIANTS: Final[Mapping[str, Mapping[str, tuple[Whole, ...]]]] = {
     "plain": {name: (whole,) for name, whole in PLAIN.items()},
     "guided": {name: (replace(whole, guided=True),) for name, whole in PLAIN.items()},
     "float32-vae": {name: (replace(whole, vae_dtype="float32"),) for name, whole in PLAIN.items()},
+    "fast": {name: (replace(whole, tier=Tier.FAST),) for name, whole in PLAIN.items()},
+    "lora": {
+        name: tuple(replace(whole, lora=True, tier=tier) for tier in (Tier.EXACT, Tier.FAST))
+        for name, whole in PLAIN.items()
+    },
     "image": {
         name: (replace(whole, model="i2v-A14B" if whole.model == "t2v-A14B" else whole.model, image=True),)
         for name, whole in PLAIN.items()
@@ -74,17 +84,22 @@ def run(bench: Bench) -> None:
                 caps = (*bench.caps, *(() if bench.quick else (None,))) if whole.cap is None else (whole.cap,)
                 for cap in caps[:1] if bench.tiny else caps:
                     subject = f"{OURS} {whole.tier}, " + ("all memory" if cap is None else f"{cap:g} GiB")
-                    with bench.case(PART, f"{shape.name}, {whole.name}", subject) as row:
-                        row |= _one(bench, whole, cap)
+                    with (
+                        tempfile.TemporaryDirectory() as folder,
+                        bench.case(PART, f"{shape.name}, {whole.name}", subject) as row,
+                    ):
+                        row |= _one(bench, whole, cap, Path(folder))
 
 
-def _one(bench: Bench, whole: Whole, cap: float | None) -> dict[str, float]:
+def _one(bench: Bench, whole: Whole, cap: float | None, folder: Path) -> dict[str, float]:
     if bench.on_gpu:
         free_memory()
         torch.cuda.reset_peak_memory_stats()
     elif not bench.tiny:
         raise SkipPart("whole pipelines of full size need a GPU")
     width, height = (64, 64) if bench.tiny else whole.size
+    spec = shrunk(resolve(whole.model)) if bench.tiny else resolve(whole.model)
+    loras = (LoraUse(source=write_lora(folder / "random.safetensors", spec.transformer)),) if whole.lora else ()
     request = GenerationRequest(
         prompt="random",
         width=width,
@@ -94,8 +109,8 @@ def _one(bench: Bench, whole: Whole, cap: float | None) -> dict[str, float]:
         guidance=None if whole.guided else 1.0,
         seed=1,
         image=Image.effect_noise((width, height), 60).convert("RGB") if whole.image else None,
+        loras=loras,
     )
-    spec = shrunk(resolve(whole.model)) if bench.tiny else resolve(whole.model)
     limit = None if cap is None or not bench.on_gpu else int(cap * GIB)
     began = time.perf_counter()
     try:

@@ -8,11 +8,15 @@ from pathlib import Path
 import pytest
 import torch
 
+from benchmarks.full_size import measure, pipeline_for
 from benchmarks.run import PARTS, main
-from benchmarks.speed.memory import VARIANTS
+from benchmarks.speed.memory import VARIANTS, shrunk
 from benchmarks.speed.record import Result, read_runs
 from benchmarks.speed.report import TITLES, with_ratios
 from benchmarks.speed.shapes import A14B_480P, A14B_720P, TI2V_704P, Shape, attention_flop, forward_flop
+from tests.pipelines.placed import planned
+from wanvideo.request import GenerationRequest, Tier
+from wanvideo.weights.catalog import resolve
 
 TINY = ("--device", "cpu", "--quick", "--tiny")
 
@@ -39,6 +43,17 @@ def test_all_parts_run_and_leave_numbers_or_reasons(tmp_path: Path) -> None:
     assert "not run: memory can be capped on a GPU only" in text
     ours = {r.subject: r for r in run.results if r.part == "agreement"}
     assert ours["diffusers eager, default"].numbers["relative_error"] < 1e-4
+
+
+@pytest.mark.parametrize("float8", [False, True])
+@pytest.mark.parametrize("tier", Tier)
+def test_blocks_that_do_not_fit_are_drawn_as_well(monkeypatch: pytest.MonkeyPatch, tier: Tier, float8: bool) -> None:
+    request = GenerationRequest(prompt="random", width=64, height=64, frames=5, steps=2, guidance=1.0, seed=1)
+    with pipeline_for(shrunk(resolve("t2v-A14B")), "float32", device="cpu", tier=tier, float8=float8) as pipeline:
+        planned(monkeypatch, pipeline, resident=1)
+        found = measure(pipeline, request)
+    assert not found["all networks resident"]
+    assert found["frames made"] == 5
 
 
 def test_without_a_peer_nothing_is_compared(tmp_path: Path) -> None:
@@ -98,6 +113,6 @@ def test_whole_pipelines_of_every_kind_run(tmp_path: Path) -> None:
     options = ["--only", "memory", "--shapes", "a14b-720p", "--wholes", ",".join(VARIANTS), "--json", str(lines)]
     assert main([*TINY, *options]) == 0
     (run,) = read_runs(lines)
-    assert len(run.results) == len(VARIANTS) + 1  # the RTX 4080 in both tiers
+    assert len(run.results) == len(VARIANTS) + 2  # the RTX 4080 and LoRAs in both tiers
     for result in run.results:
         assert result.numbers["denoise_host_gib"] > 0

@@ -211,7 +211,7 @@ class Parts:
         part, network = self._of(expert)
         if part not in self._waiting:
             # Large weights stay in their files until the turn of their block: it is then put where it will lie.
-            transformer = load_transformer(network, device=CPU, dtype=self.dtype, as_stored=is_rounded)
+            transformer = self._read_transformer(network, CPU, as_stored=True)
             blocks = converted_blocks(transformer, self.dtype)
             if self.tier is Tier.FAST:
                 blocks = quantized_blocks(transformer, self.kind, self.device)
@@ -223,8 +223,9 @@ class Parts:
         """As a whole; rounded on the way there, if it would find no room as it is stored."""
         plan, stored = self.plan, network.nbytes
         if self.tier is Tier.EXACT or plan is None or plan.peak_bytes + stored <= plan.cap_bytes:
-            return self._in_tier(self._read_transformer(network, self.device))
-        transformer = self._read_transformer(network, CPU)
+            rounded = self.tier is Tier.FAST and self.device == CPU
+            return self._in_tier(self._read_transformer(network, self.device, as_stored=rounded))
+        transformer = self._read_transformer(network, CPU, as_stored=True)
         quantize(transformer, self.kind, self.device, move=True)
         return transformer.to(self.device)
 
@@ -247,8 +248,11 @@ class Parts:
     def _read_vae(self, where: torch.device, dtype: torch.dtype) -> WanVAE:
         return load_vae(self.folder.vae, device=where, dtype=dtype)
 
-    def _read_transformer(self, network: NetworkPart[TransformerConfig], where: torch.device) -> WanTransformer:
-        if self.tier is Tier.FAST and where == CPU:  # what is rounded next stays in its file until then
+    def _read_transformer(
+        self, network: NetworkPart[TransformerConfig], where: torch.device, *, as_stored: bool = False
+    ) -> WanTransformer:
+        """as_stored: the matrices of its blocks stay in their files, and are converted or rounded by whoever asks."""
+        if as_stored:
             return load_transformer(network, device=where, dtype=self.dtype, as_stored=is_rounded)
         return load_transformer(network, device=where, dtype=self.dtype)
 
