@@ -41,7 +41,7 @@ def made(events: list[Event]) -> tuple[Tensor, npt.NDArray[np.uint8]]:
 def check_equal(one: list[Event], several: list[Event]) -> None:
     assert [type(event) for event in one] == [type(event) for event in several]
     (latents, frames), (theirs, their_frames) = made(one), made(several)
-    torch.testing.assert_close(theirs, latents, atol=1e-4, rtol=0)  # sums in another order
+    assert (theirs - latents).abs().max() <= 1e-5 * latents.abs().max()  # sums in another order
     assert np.abs(frames.astype(int) - their_frames).max() <= 1
 
 
@@ -120,5 +120,5 @@ def test_after_a_rank_was_killed_a_fresh_group_goes_on_from_the_checkpoint(
     rest = list(two.generate(REQUEST, resume=kept))
     assert min(event.step for event in rest if isinstance(event, Checkpoint)) == kept.step + 1
     (latents, frames), (theirs, their_frames) = made(one), made(rest)
-    torch.testing.assert_close(theirs, latents, atol=1e-4, rtol=0)  # sums in another order
+    assert (theirs - latents).abs().max() <= 1e-5 * latents.abs().max()  # sums in another order
     assert np.abs(frames.astype(int) - their_frames).max() <= 1
