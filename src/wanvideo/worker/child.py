@@ -77,8 +77,11 @@ class Pulse:
     def beat(self) -> None:
         """On a thread of its own, until the server is gone. What cannot be measured now is left out."""
         while not self._mailbox.closed.is_set():
-            self._mailbox.say({"type": "heartbeat", "job": self.job, "loaded": [], **self._measured()})
+            self.tell()
             self._mailbox.closed.wait(BEAT_SECONDS)
+
+    def tell(self) -> None:
+        self._mailbox.say({"type": "heartbeat", "job": self.job, "loaded": [], **self._measured()})
 
     def _measured(self) -> Mapping[str, Any]:
         try:
@@ -122,6 +125,7 @@ class _Work:
         self.mailbox, self.settings, self.device, self.pulse = mailbox, settings, device, pulse
         self.models = WarmModels(settings.library, device.room, settings.rank_patience)
         pulse.measure = lambda: {"loaded": self.models.names(), **device.memory()}
+        pulse.tell()  # so that the first step of the first job shows memory, however short it is
 
     def go_on(self) -> int:
         """Until there are no more orders; the exit code."""
