@@ -14,6 +14,9 @@ from benchmarks.speed.clock import free_memory
 from benchmarks.speed.record import OURS, Log, Result, SkipPart
 from benchmarks.speed.shapes import Shape
 from wanvideo.request import Tier
+from wanvideo.runtime.calibration import measure_calibration
+from wanvideo.runtime.hardware import this_machine
+from wanvideo.runtime.machine import Calibration
 
 T = TypeVar("T")
 
@@ -49,6 +52,11 @@ class Bench:
     @cached_property
     def ceilings(self) -> Ceilings:
         return Ceilings(self.device, repeats=2 if self.tiny else 5 if self.quick else 10)
+
+    @cached_property
+    def rates(self) -> Calibration:
+        """As the product measures them here the first time."""
+        return measure_calibration(this_machine(str(self.device)))
 
     @contextmanager
     def case(self, part: str, case: str, subject: str, note: str = "") -> Iterator[dict[str, Any]]:

@@ -15,9 +15,16 @@ from benchmarks.speed.record import OURS, PEER, SkipPart
 from benchmarks.speed.roofline import forward_seconds
 from benchmarks.speed.shapes import A14B_480P, Inputs, Shape, forward_flop, inputs, shrunk
 from wanvideo.models.transformer import WanTransformer
+from wanvideo.pipelines.architecture import architecture_in_catalog
 from wanvideo.request import Tier
+from wanvideo.runtime.architecture import Work
+from wanvideo.runtime.cost import block_compute
+from wanvideo.runtime.machine import Calibration
+from wanvideo.weights.catalog import resolve
 
 PART: Final = "forward"
+T2V: Final = "t2v-A14B"
+TI2V: Final = "ti2v-5B"
 AGREEMENT: Final = "agreement"
 OUR_POLICY: Final = "float32 residual stream, norms, modulation, time embedding and head"
 PEER_POLICY: Final = "residual stream and head in the dtype of the weights"
@@ -54,11 +61,28 @@ def _ours(bench: Bench, shape: Shape, model: WanTransformer, given: Inputs, tier
     with bench.case(PART, shape.name, f"{OURS} {tier}", OUR_POLICY) as row:
         with in_tier(model, tier):
             row |= _timed(bench, shape, lambda: model(given.latents, given.timestep, given.text))
+        row["planned_seconds"] = planned_seconds(shape, tier, bench.rates)
         try:
             bound = forward_seconds(shape, tier, bench.ceilings)
         except SkipPart:  # no float8 here, for example
             return
         row |= {"roofline_seconds": bound, "of_roofline": bound / row["seconds"]}
+
+
+def planned_seconds(shape: Shape, tier: Tier, rates: Calibration) -> float:
+    """What the product expects of this forward, by these rates."""
+    spec = resolve(TI2V if shape.rows == 2 else T2V)
+    architecture = replace(architecture_in_catalog(spec, spec.variants[0]), transformer=shape.config)
+    vae, (frames, height, width) = architecture.vae, shape.latent
+    work = Work(
+        width=width * vae.spatial_stride,
+        height=height * vae.spatial_stride,
+        frames=(frames - 1) * vae.temporal_stride + 1,
+        steps=1,
+        guided=False,
+    )
+    assert work.tokens(architecture) == shape.tokens
+    return shape.config.num_layers * block_compute(architecture, work, tier, rates)
 
 
 def _peers(bench: Bench, shape: Shape, model: WanTransformer, given: Inputs) -> None:

@@ -10,6 +10,7 @@ from benchmarks.speed.record import OURS, Result, Run, read_runs
 # Name of a number -> title of its column and format; in the order of the columns.
 COLUMNS: Final[Mapping[str, tuple[str, str]]] = {
     "seconds": ("seconds", ".4g"),
+    "planned_seconds": ("planned by measured rates", ".4g"),
     "first_seconds": ("first call, s", ".4g"),
     "fastest_seconds": ("fastest", ".4g"),
     "slowest_seconds": ("slowest", ".4g"),

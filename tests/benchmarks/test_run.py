@@ -10,12 +10,14 @@ import torch
 
 from benchmarks.full_size import measure, pipeline_for
 from benchmarks.run import PARTS, main
+from benchmarks.speed.forward import planned_seconds
 from benchmarks.speed.memory import VARIANTS, shrunk
 from benchmarks.speed.record import Result, read_runs
 from benchmarks.speed.report import TITLES, with_ratios
 from benchmarks.speed.shapes import A14B_480P, A14B_720P, TI2V_704P, Shape, attention_flop, forward_flop
 from tests.pipelines.placed import planned
 from wanvideo.request import GenerationRequest, Tier
+from wanvideo.runtime.machine import H100
 from wanvideo.weights.catalog import resolve
 
 TINY = ("--device", "cpu", "--quick", "--tiny")
@@ -54,6 +56,11 @@ def test_blocks_that_do_not_fit_are_drawn_as_well(monkeypatch: pytest.MonkeyPatc
         found = measure(pipeline, request)
     assert not found["all networks resident"]
     assert found["frames made"] == 5
+
+
+@pytest.mark.parametrize(("shape", "measured"), [(TI2V_704P, 0.845), (A14B_480P, 2.632), (A14B_720P, 10.29)])
+def test_what_is_planned_of_a_forward_is_near_what_was_measured(shape: Shape, measured: float) -> None:
+    assert planned_seconds(shape, Tier.EXACT, H100) == pytest.approx(measured, rel=0.04)
 
 
 def test_without_a_peer_nothing_is_compared(tmp_path: Path) -> None:
