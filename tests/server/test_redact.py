@@ -2,6 +2,7 @@
 
 import pytest
 
+from wanvideo.failure import paths
 from wanvideo.server.redact import redacted, without_folders
 
 
@@ -13,10 +14,11 @@ from wanvideo.server.redact import redacted, without_folders
         ("see https://huggingface.co/Wan-AI/x for more", "see https://huggingface.co/Wan-AI/x for more"),
         ("24/30 frames, 5 GB/s, and/or", "24/30 frames, 5 GB/s, and/or"),
         ("~/models/wan/x.gguf", "x.gguf"),
+        ("GET /api/v1/lora/list shows it, as /v1/models does", "GET /api/v1/lora/list shows it, as /v1/models does"),
     ],
 )
 def test_folders_are_left_out(text: str, shown: str) -> None:
-    assert without_folders(text) == shown
+    assert without_folders(text) == paths.without_folders(text) == shown
 
 
 def test_facts_too() -> None:

@@ -7,8 +7,8 @@ from typing import Final
 
 from wanvideo.errors import Fact
 
-# An absolute path: no part of a URL, of a fraction or of "and/or".
-_ABSOLUTE: Final = re.compile(r"(?<![\w.:/~])~?/(?:[^\s/:;,'\"()\[\]]+/)*[^\s/:;,'\"()\[\]]*")
+# An absolute path: no part of a URL, of a fraction or of "and/or"; no call of the API, such as GET /api/v1/lora/list.
+_ABSOLUTE: Final = re.compile(r"(?<![\w.:/~])(?!/(?:api/)?v1/)~?/(?:[^\s/:;,'\"()\[\]]+/)*[^\s/:;,'\"()\[\]]*")
 # What is left of a path where its last folder says which part of a model it is.
 _PART: Final = re.compile(r"(?:transformer(?:_2)?|text_encoder|vae|tokenizer)/[^/]*$")
 

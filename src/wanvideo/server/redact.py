@@ -6,8 +6,8 @@ from typing import Final
 
 from wanvideo.errors import Fact
 
-# The folders of an absolute path, up to its last part. Addresses on the web have their own slashes.
-_FOLDERS: Final = re.compile(r"(?<![\w:/.~-])~?(?:/[^\s/'\"`:;,()\[\]<>]+)+/(?=[^\s/'\"`:;,()\[\]<>])")
+# The folders of an absolute path, up to its last part. Addresses on the web have their own slashes, and so has the API.
+_FOLDERS: Final = re.compile(r"(?<![\w:/.~-])(?!/(?:api/)?v1/)~?(?:/[^\s/'\"`:;,()\[\]<>]+)+/(?=[^\s/'\"`:;,()\[\]<>])")
 
 
 def without_folders(text: str) -> str:
