@@ -76,7 +76,8 @@ def test_jobs_run_while_a_model_is_on_its_way(server: Serving) -> None:
 
 def test_an_attempt_that_was_given_up_takes_nothing_from_the_next_one(server: Serving) -> None:
     job = server.parts.queue.get(waiting_job(server))
-    preparing, ends = Preparing(server.parts.catalog, server.parts.downloads), []
+    parts, ends = server.parts, []
+    preparing = Preparing(parts.catalog, parts.downloads, parts.node.loras)
     give_up = preparing.prepare(job, lambda *_: None, lambda _: ends.append(job.attempt))
     again = replace(job, attempt=job.attempt + 1)
     preparing.prepare(again, lambda *_: None, lambda _: ends.append(again.attempt))

@@ -15,6 +15,7 @@ from wanvideo.jobs.terms import Describe
 log = logging.getLogger(__name__)
 
 # What every machine would find: the other failures of downloads are of one machine, its disk, its network or its token.
+# A machine that cannot have a LoRA would take the same job again at once, so that failure is told as well.
 EVERYWHERE: Final = frozenset({"DOWNLOAD_NOT_FOUND", "DOWNLOAD_HASH_MISMATCH", "DOWNLOAD_CANCELLED"})
 
 
@@ -123,7 +124,7 @@ class Fetching:
     def _end(self, job: Job, failure: Mapping[str, Any] | None) -> None:
         if failure is None:
             self.leases.requeue(job, "its files are here")
-        elif failure.get("code") not in EVERYWHERE and self.pass_on(job):
+        elif not _is_told(str(failure.get("code"))) and self.pass_on(job):
             self.leases.requeue(job, str(failure.get("message", failure.get("code"))))
         else:
             self.leases.fail(job, failure)
@@ -145,6 +146,10 @@ class Fetching:
     def _take(self, job: Job) -> tuple[Job, Callable[[bool], None]] | None:
         with self._lock:
             return self._stops.pop((job.id, job.attempt), None)
+
+
+def _is_told(code: str) -> bool:
+    return code in EVERYWHERE or code.startswith("LORA_")
 
 
 def _is_over(attempt: int, job: Job) -> bool:

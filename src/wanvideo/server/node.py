@@ -36,6 +36,7 @@ from wanvideo.server.machine import this_machine
 from wanvideo.server.parts import Sources, offer_here, package_version
 from wanvideo.server.preparing import Preparing
 from wanvideo.server.settings import Settings
+from wanvideo.server.shared_loras import SharedLoras
 from wanvideo.server.stores import database_of, folder_of
 from wanvideo.server.workers import describe, limits_of
 
@@ -55,6 +56,7 @@ class Node:
     queue: Queue
     catalog: Catalog
     downloads: Downloads
+    loras: SharedLoras
     supervisor: Supervisor
     nodes: Nodes | None
     relay: Relay | None
@@ -107,7 +109,8 @@ def open_node(settings: Settings, sources: Sources, workers: Workers, closing: E
         lambda model, variant: offer_here(catalog, settings, model, variant),
         jobs_ask_again=not database.is_sqlite,
     )
-    preparing = Preparing(catalog, downloads, host=None if database.is_sqlite else socket.gethostname())
+    loras = SharedLoras(sources.library, shared)
+    preparing = Preparing(catalog, downloads, loras, host=None if database.is_sqlite else socket.gethostname())
     downloads.subscribe(lambda _before, after: preparing.changed(after))
     name = None if database.is_sqlite else node_of(folder)
     crew = workers(settings, sources, folder)
@@ -130,8 +133,8 @@ def open_node(settings: Settings, sources: Sources, workers: Workers, closing: E
         )  # fmt: skip
         supervisor.elsewhere = lambda: _seats(nodes.others)
     return Node(
-        folder=folder, queue=queue, catalog=catalog, downloads=downloads, supervisor=supervisor, nodes=nodes,
-        relay=None if name is None else Relay(queue),
+        folder=folder, queue=queue, catalog=catalog, downloads=downloads, loras=loras, supervisor=supervisor,
+        nodes=nodes, relay=None if name is None else Relay(queue),
     )  # fmt: skip
 
 

@@ -1,15 +1,18 @@
-"""Models that jobs need and that are not here are downloaded first, by the same downloads that users see."""
+"""What jobs need and what is not here is fetched first: LoRAs from the storage that machines share, and models by the
+same downloads that users see.
+"""
 
 import threading
 from collections.abc import Callable, Collection, Mapping
 from typing import Any, Final
 
-from wanvideo.errors import ModelIncomplete, ModelMissing, WanVideoError
-from wanvideo.failure import Suggestion, failure
+from wanvideo.errors import ModelIncomplete, ModelMissing, StorageFailed, WanVideoError
+from wanvideo.failure import Suggestion, failure, failure_of
 from wanvideo.jobs.job import Job
 from wanvideo.jobs.spec import JobSpec
 from wanvideo.server.catalog import Catalog
 from wanvideo.server.downloads import Download, Downloads, DownloadState, Fault
+from wanvideo.server.shared_loras import SharedLoras
 
 _GIB: Final = 2**30
 ProgressOf = Callable[[int, int], None]  # bytes received, of bytes wanted
@@ -19,16 +22,27 @@ DoneWith = Callable[[Mapping[str, Any] | None], None]  # a failure, or None
 class Preparing:
     """See `wanvideo.jobs.fetching.Preparer`."""
 
-    def __init__(self, catalog: Catalog, downloads: Downloads, *, host: str | None = None) -> None:
+    def __init__(self, catalog: Catalog, downloads: Downloads, loras: SharedLoras, *, host: str | None = None) -> None:
         """host: whose this is, to be told of what fails; None: there is one alone."""
         self._catalog = catalog
         self._downloads = downloads
+        self._loras = loras
         self._host = host
         self._lock = threading.Lock()
         # By job and attempt: one that was cancelled and tried again waits anew. The model that it waits for.
         self._waiting: dict[tuple[str, int], tuple[str, ProgressOf, DoneWith]] = {}
 
     def missing(self, spec: JobSpec) -> bool:
+        return bool(self._lacking(spec)) or self._model_is_missing(spec)
+
+    def _lacking(self, spec: JobSpec) -> tuple[str, ...]:
+        """LoRAs. A storage that does not answer is waited for where a job's other files are asked of it."""
+        try:
+            return self._loras.missing(spec)
+        except StorageFailed:
+            return ()
+
+    def _model_is_missing(self, spec: JobSpec) -> bool:
         entry = self._catalog.entry(spec.model)
         if entry is None or not entry.variants:
             return False
@@ -42,6 +56,8 @@ class Preparing:
 
     def prepare(self, job: Job, progress: ProgressOf, done: DoneWith) -> Callable[[bool], None]:
         """Raises what there is to say about a model that cannot be downloaded."""
+        if lacking := self._lacking(job.spec):
+            return self._fetch(job, lacking, progress, done)
         with self._lock:
             self._waiting[job.id, job.attempt] = job.model, progress, done
         try:
@@ -50,6 +66,23 @@ class Preparing:
             self._stop(job, wanted=True)
             raise
         return lambda wanted: self._stop(job, wanted=wanted)
+
+    def _fetch(self, job: Job, names: tuple[str, ...], progress: ProgressOf, done: DoneWith) -> Callable[[bool], None]:
+        """LoRAs, on a thread of its own. The job then waits again, and what else it lacks is seen to."""
+        given_up = threading.Event()
+
+        def work() -> None:
+            ended = None
+            try:
+                self._loras.fetch(names, progress, given_up)
+            except WanVideoError as error:
+                told = failure_of(error, phase="download", model=job.model).to_json()
+                ended = told if self._host is None else {**told, "message": f"{self._host}: {error.message}"}
+            if not given_up.is_set():
+                done(ended)
+
+        threading.Thread(target=work, name="shared-loras", daemon=True).start()
+        return lambda _: given_up.set()
 
     def changed(self, download: Download) -> None:
         """To be called with every change of a download."""

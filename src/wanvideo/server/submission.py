@@ -33,6 +33,7 @@ from wanvideo.server.errors import Conflict
 from wanvideo.server.forecast import Wish, fits, forecast
 from wanvideo.server.parts import Parts
 from wanvideo.server.schemas.generation import Submit
+from wanvideo.server.shared_loras import SharedLoras
 from wanvideo.weights.catalog import ModelSpec
 from wanvideo.weights.entry import ModelEntry
 from wanvideo.weights.lora.library import LoraLibrary
@@ -78,7 +79,7 @@ def prepare(parts: Parts, asked: Submit, image: str | None, end_image: str | Non
     check_webhook(asked, parts.settings.webhook_allowed)
     entry, reason = _model(parts, asked, image)
     request = request_of(asked, image, end_image)
-    request, said = without_strangers(request, parts.sources.library)
+    request, said = without_strangers(request, parts.sources.library, parts.node.loras)
     resolved = resolve(parts, entry, request)
     limits = parts.limits.current
     tier = limits.tier if asked.tier is None else Tier(asked.tier)
@@ -185,9 +186,10 @@ def _size(asked: Submit) -> tuple[int | None, int | None]:
 
 
 def without_strangers(
-    request: GenerationRequest, library: LoraLibrary
+    request: GenerationRequest, library: LoraLibrary, shared: SharedLoras
 ) -> tuple[GenerationRequest, tuple[Adjustment, ...]]:
-    """LoRAs by their names in the library alone: what else lies on this computer is none of a client's business.
+    """LoRAs by their names in the library alone: what else lies on this computer is none of a client's business. What
+    another server of the same queue was given is fetched from it.
 
     Raises LoraNotFound with the policy "fail".
     """
@@ -198,7 +200,8 @@ def without_strangers(
     said: list[Adjustment] = []
     for use in request.loras:
         asked = str(use.source)
-        name = names.get(asked.removesuffix(".safetensors").casefold())
+        plain = asked.removesuffix(".safetensors")
+        name = names.get(plain.casefold()) or shared.bring(plain)
         if name is not None:
             uses.append(replace(use, source=name))
             continue
@@ -207,6 +210,11 @@ def without_strangers(
             raise error
         said.append(left_out(asked[:100], error))
     return replace(request, loras=tuple(uses)), tuple(said)
+
+
+def share_loras(parts: Parts, request: GenerationRequest) -> None:
+    """Let other machines find the LoRAs of a request that becomes a job. Raises StorageFailed, DiskFull."""
+    parts.node.loras.share(str(use.source) for use in request.loras)
 
 
 def resolve(parts: Parts, entry: ModelEntry, request: GenerationRequest) -> ResolvedRequest:

@@ -34,7 +34,7 @@ from wanvideo.server.schemas.generation import (
 )
 from wanvideo.server.schemas.plans import PlanBody, PlanView
 from wanvideo.server.schemas.queue import TaskDone, TaskView
-from wanvideo.server.submission import Prepared, prepare
+from wanvideo.server.submission import Prepared, prepare, share_loras
 from wanvideo.server.together import Together
 
 router = group("generation", "/generation")
@@ -162,6 +162,8 @@ def _batch(parts: Parts, requests: Sequence[Submit], stored: Mapping[str, str], 
             error.args = (f"request {number}: {error.message}",)
             error.facts["request"] = number
             raise
+    for found in prepared:
+        share_loras(parts, found.spec.request)
     first, *others = (
         Submission(spec=found.spec, priority=each.priority, count=each.count, held=each.held)
         for each, found in zip(requests, prepared, strict=True)
@@ -183,7 +185,9 @@ def _batch(parts: Parts, requests: Sequence[Submit], stored: Mapping[str, str], 
 
 def _prepared(parts: Parts, asked: Asked) -> Prepared | Exception:
     try:
-        return prepare(parts, asked.submit, asked.image, asked.end_image)
+        found = prepare(parts, asked.submit, asked.image, asked.end_image)
+        share_loras(parts, found.spec.request)
+        return found
     except (WanVideoError, OSError) as error:
         return error
 

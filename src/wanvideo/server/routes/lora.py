@@ -65,6 +65,7 @@ async def upload_lora(request: Request, library: LibraryDep, parts: PartsDep) ->
     async with one_file(request, library.folder, parts.settings.max_lora_bytes) as upload:
         name = parsed(LoraUploadForm, upload.fields).name
         entry = await to_thread.run_sync(_add, library, upload, name)
+    await to_thread.run_sync(parts.node.loras.share, [entry.name])
     return LoraUploaded(
         success=True,
         message=f"{entry.name} is in the library",
@@ -196,10 +197,11 @@ def describe_lora(name: str, body: LoraNotes, library: LibraryDep, catalog: Cata
 
 
 @router.delete("/{name:path}")
-def remove_lora(name: str, library: LibraryDep) -> LoraRemoved:
+def remove_lora(name: str, library: LibraryDep, parts: PartsDep) -> LoraRemoved:
     """Delete a LoRA of the library; those that belong to other programs stay."""
     entry = entry_of(name, library)
     removed, freed = library.remove(entry.name)
+    parts.node.loras.forget(removed.name)
     return LoraRemoved(success=True, message=f"{removed.name} is deleted", freed_mb=round(freed / MB, 2))
 
 

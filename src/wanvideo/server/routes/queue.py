@@ -38,7 +38,7 @@ from wanvideo.server.schemas.queue import (
     TaskStatus,
     TaskView,
 )
-from wanvideo.server.submission import check_disk, check_text, resolve, size_of, without_strangers
+from wanvideo.server.submission import check_disk, check_text, resolve, share_loras, size_of, without_strangers
 
 router = group("queue", "/queue")
 
@@ -323,9 +323,10 @@ def _checked(parts: Parts, job: Job, changes: dict[str, Any]) -> dict[str, Any]:
     check_text("prompt", spec.request.prompt, parts.settings.max_prompt_bytes)
     if spec.request.negative_prompt is not None:
         check_text("negative_prompt", spec.request.negative_prompt, parts.settings.max_prompt_bytes, may_be_empty=True)
-    request, _ = without_strangers(spec.request, parts.sources.library)
+    request, _ = without_strangers(spec.request, parts.sources.library, parts.node.loras)
     entry = parts.catalog.resolve(spec.model)
     resolve(parts, entry, request)
+    share_loras(parts, request)
     if request.loras != spec.request.loras:
         stored = JobSpec(model=spec.model, request=request).to_json()["request"]
         changes = {**changes, "request": {**changes.get("request", {}), "loras": stored.get("loras")}}

@@ -34,7 +34,7 @@ from wanvideo.server.schemas.videos import (
     VideoResource,
     VideoStatus,
 )
-from wanvideo.server.submission import check_disk, check_text, prepare, resolve
+from wanvideo.server.submission import check_disk, check_text, prepare, resolve, share_loras
 
 router = APIRouter(prefix="/v1", tags=["openai"], responses=errors_of(ErrorEnvelope))
 
@@ -87,6 +87,7 @@ def _create(parts: Parts, asked: CreateVideo, picture: UploadFile | None, key: s
         },
     )
     prepared = prepare(parts, submit, _picture(parts, asked, picture), None)
+    share_loras(parts, prepared.spec.request)
     return video_resource(parts, parts.queue.submit(prepared.spec, key=key)[0])
 
 

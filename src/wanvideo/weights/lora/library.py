@@ -14,7 +14,7 @@ import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any, Final
 
 from wanvideo.errors import DiskFull, InvalidRequest, LoraNotFound, OutputNotWritable
@@ -24,6 +24,7 @@ from wanvideo.weights.variants import Part
 
 _DEEPEST: Final = 4  # folders below a root that are looked into
 _NAME: Final = re.compile(r"[^\W_][\w .+-]{0,99}")
+_PART: Final = re.compile(r"[^./\\\0][^/\\\0]{0,199}")  # of a path; what begins with a dot is hidden
 _MOST_TEXT: Final = 1 << 20  # bytes of a JSON file beside a LoRA
 _TRIGGERS: Final = ("modelspec.trigger_phrase", "trigger_words", "trigger_word", "trigger")
 _NOTES: Final = ("modelspec.description", "notes", "description", "ss_training_comment")
@@ -134,6 +135,30 @@ class LoraLibrary:
                 undo.pop_all()
         return LoraEntry(name=name, files=kept, own=True)
 
+    def take(self, name: str, files: Sequence[Path], about: About) -> LoraEntry:
+        """Move files with their names out of another computer's library into our folder, under the name that they have
+        there; what our folder has under it goes.
+
+        Each is read first: raises what `read_lora` raises, InvalidRequest if the name or one of the files cannot lie in
+        a folder, and DiskFull or OutputNotWritable, after which there is what was there before, or nothing.
+        """
+        assert self.folder is not None, "a library without a folder of its own only reads"
+        places = [self.folder / place for place in _places(name, [file.name for file in files])]
+        for file in files:
+            read_lora(file)
+        old = [each for each in _entries(self.folder, own=True) if each.name.casefold() == name.casefold()]
+        with _changing(self.folder):
+            for path in (path for each in old for path in (*each.files, _sidecar(each.files[0]))):
+                path.unlink(missing_ok=True)
+            places[0].parent.mkdir(parents=True, exist_ok=True)
+            with ExitStack() as undo:
+                for file, place in zip(files, places, strict=True):
+                    undo.callback(place.unlink, missing_ok=True)
+                    _put(file, place, link=False, move=True)
+                _write_sidecar(_sidecar(places[0]), about)
+                undo.pop_all()
+        return LoraEntry(name=name, files=tuple(places), own=True)
+
     def describe(self, name: str, about: About) -> None:
         """Write what is known of an entry of our folder beside it; the file itself stays as it is.
 
@@ -206,6 +231,18 @@ def _name(root: Path, files: Sequence[Path]) -> str:
         return place.as_posix()
     common = without_expert(place.name)
     return (place.with_name(common) if common else place.parent if place.parent.name else place).as_posix()
+
+
+def _places(name: str, files: Sequence[str]) -> list[Path]:
+    """Below a root, so that `_name` of them is `name` again. Raises InvalidRequest."""
+    place = PurePosixPath(name)
+    sound = all(_PART.fullmatch(part) for part in (*place.parts, *files)) and len(files) in (1, 2)
+    if sound and len(files) == 1:
+        return [Path(f"{place}.safetensors")]
+    if sound and _pair([Path(file) for file in files]):
+        folder = place.parent if without_expert(Path(files[0]).stem) else place
+        return [Path(folder / file) for file in files]
+    raise InvalidRequest(f"{', '.join(files)!r:.200} cannot be the files of a LoRA called {name!r:.110}")
 
 
 def _only(folder: Path) -> LoraEntry:
