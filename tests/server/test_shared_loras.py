@@ -169,6 +169,35 @@ def test_a_storage_that_is_away_is_waited_for(machines: Machines, monkeypatch: p
     assert there.missing(spec("leaning")) == ()
 
 
+def test_of_two_jobs_that_lack_the_same_one_fetches_it(machines: Machines, monkeypatch: pytest.MonkeyPatch) -> None:
+    put(machines.folders[0] / "leaning.safetensors")
+    machines.here.share(["leaning"])
+    there, read, reads = machines.there, machines.storage.read, []
+
+    def slowly(name: str, *args: Any) -> Any:
+        reads.append(name)
+        threading.Event().wait(0.2)
+        return read(name, *args)
+
+    monkeypatch.setattr(SharedFolder, "read", lambda _, *args: slowly(*args))
+    jobs = [
+        threading.Thread(target=there.fetch, args=(["leaning"], lambda *_: None, threading.Event())) for _ in range(2)
+    ]
+    for job in jobs:
+        job.start()
+    for job in jobs:
+        job.join()
+    assert len(reads) == 1
+    assert there.missing(spec("leaning")) == ()
+    assert [path.name for path in machines.folders[1].iterdir() if path.name.startswith(".")] == []
+
+
+def test_what_is_no_name_is_nowhere(machines: Machines) -> None:
+    names = ("../leaning", "/etc/passwd", "a//b")
+    assert machines.there.missing(spec(*names)) == ()
+    assert [machines.there.bring(name) for name in names] == [None] * 3
+
+
 def test_a_job_is_made_by_a_machine_that_lacks_its_lora(tmp_path: Path, postgres: Postgres) -> None:
     shared = tmp_path / "shared"
     shared.mkdir()

@@ -2,6 +2,7 @@
 same downloads that users see.
 """
 
+import logging
 import threading
 from collections.abc import Callable, Collection, Mapping
 from typing import Any, Final
@@ -13,6 +14,8 @@ from wanvideo.jobs.spec import JobSpec
 from wanvideo.server.catalog import Catalog
 from wanvideo.server.downloads import Download, Downloads, DownloadState, Fault
 from wanvideo.server.shared_loras import SharedLoras
+
+log = logging.getLogger(__name__)
 
 _GIB: Final = 2**30
 ProgressOf = Callable[[int, int], None]  # bytes received, of bytes wanted
@@ -75,9 +78,10 @@ class Preparing:
             ended = None
             try:
                 self._loras.fetch(names, progress, given_up)
-            except WanVideoError as error:
+            except Exception as error:  # whatever it is, the job must not wait for ever
+                log.exception("LoRAs of job %s cannot be fetched", job.id)
                 told = failure_of(error, phase="download", model=job.model).to_json()
-                ended = told if self._host is None else {**told, "message": f"{self._host}: {error.message}"}
+                ended = told if self._host is None else {**told, "message": f"{self._host}: {told['message']}"}
             if not given_up.is_set():
                 done(ended)
 

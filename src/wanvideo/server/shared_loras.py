@@ -10,9 +10,11 @@ import logging
 import os
 import re
 import shutil
+import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path, PurePosixPath
@@ -29,6 +31,8 @@ _SET: Final = re.compile(r"(?P<digest>[0-9a-f]{32})-(?P<count>[12])")
 _SOURCE: Final = "shared storage, "  # and the digest
 _FRESH: Final = 10.0  # seconds for which nobody looks again what is shared under a name
 _PATIENCE: Final = 120.0  # seconds, with a storage that does not answer
+_DRAFTS: Final = ".fetching-"
+_ABANDONED: Final = 86_400.0  # seconds
 _BLOCK: Final = 1 << 22
 
 
@@ -51,6 +55,7 @@ class SharedLoras:
         self._library = library
         self._shared = shared
         self._seen: dict[str, tuple[float, SharedLora | None]] = {}  # by name, and when
+        self._fetching = threading.Lock()  # of two jobs that lack the same, one fetches it
 
     def share(self, names: Iterable[str]) -> None:
         """Let others find these LoRAs of the library. Once, it takes as long as the copy. Raises DiskFull."""
@@ -80,9 +85,8 @@ class SharedLoras:
             return ()
         lacking = []
         for name in (str(use.source) for use in spec.request.loras):
-            entry = self._find(name)
-            here = None if entry is None else _copied(entry)
-            if entry is None or here is not None:
+            here = self._has(name)
+            if here is None or here:
                 shared = self._look(name)
                 if shared is not None and shared.digest != here:
                     lacking.append(name)
@@ -91,26 +95,24 @@ class SharedLoras:
     def fetch(self, names: Sequence[str], progress: Callable[[int, int], None], given_up: threading.Event) -> None:
         """Bring them into the library, unless that is given up meanwhile.
 
-        progress is told bytes received of bytes wanted. Raises LoraError: LoraNotFound also if the storage stays away
-        or this machine cannot take a file.
+        What is replaced in the storage meanwhile is still missing afterwards. progress is told bytes received of bytes
+        wanted. Raises LoraError: LoraNotFound also if the storage stays away or this machine cannot take a file.
         """
         try:
-            self._fetch(
-                {name: shared for name in names if (shared := self._look(name, fresh=True))}, progress, given_up
-            )
-        except (StorageFailed, DiskFull, OutputNotWritable, InvalidRequest) as error:
+            with self._fetching:
+                found = {name: self._look(name, fresh=True) for name in names}
+                wanted = {name: shared for name, shared in found.items() if shared and shared.digest != self._has(name)}
+                self._fetch(wanted, progress, given_up)
+        except (StorageFailed, DiskFull, OutputNotWritable, InvalidRequest, OSError) as error:
             raise LoraNotFound(
-                f"a LoRA of {', '.join(names):.200} could not be fetched from the shared storage: {error.message}"
+                f"a LoRA of {', '.join(names):.200} could not be fetched from the shared storage: {error}"
             ) from error
 
     def bring(self, name: str) -> str | None:
         """Fetch what a client asks for by this name, if it is shared; the name, or None. Raises as `fetch` does."""
         if self._shared is None or self._library.folder is None:
             return None
-        try:
-            if self._look(name, fresh=True) is None:
-                return None
-        except ValueError:  # it is no name
+        if self._look(name, fresh=True) is None:
             return None
         self.fetch([name], lambda *_: None, threading.Event())
         return name
@@ -122,7 +124,9 @@ class SharedLoras:
         for name, shared in found.items():
             assert self._shared is not None
             assert self._library.folder is not None
-            drafts = self._library.folder / f".{shared.digest}"
+            self._library.folder.mkdir(parents=True, exist_ok=True)
+            _remove_old_drafts(self._library.folder)
+            drafts = Path(tempfile.mkdtemp(prefix=_DRAFTS, dir=self._library.folder))
             try:
                 files = [drafts / PurePosixPath(stored).name for stored in shared.files]
                 for stored, file in zip(shared.files, files, strict=True):
@@ -130,7 +134,7 @@ class SharedLoras:
                         return
                     progress(done, total)
                     if not self._patiently(stored, file, given_up):
-                        raise LoraNotFound(f"the LoRA {name!r:.100} was removed from the shared storage meanwhile")
+                        return
                     done += file.stat().st_size
                 progress(done, total)
                 self._library.take(name, files, About(source=_SOURCE + shared.digest))
@@ -150,20 +154,24 @@ class SharedLoras:
                     raise
 
     def _look(self, name: str, *, fresh: bool = False) -> SharedLora | None:
-        """What is shared under a name, whole; None: nothing."""
+        """What is shared under a name, whole; None: nothing, or it is no name."""
         assert self._shared is not None
+        try:
+            prefix = _prefix(name)
+        except ValueError:
+            return None
         now = time.monotonic()
         then, known = self._seen.get(name, (float("-inf"), None))
         if now - then < _FRESH and not fresh:
             return known
         sets: dict[str, dict[str, int]] = {}
-        for found in self._shared.list(_prefix(name)):
-            kept, _, file = found.name.removeprefix(_prefix(name)).partition("/")
+        for found in self._shared.list(prefix):
+            kept, _, file = found.name.removeprefix(prefix).partition("/")
             sets.setdefault(kept, {})[file] = found.bytes
         whole = [
             SharedLora(
                 digest=match["digest"],
-                files=tuple(f"{_prefix(name)}{kept}/{file}" for file in sorted(files)),
+                files=tuple(f"{prefix}{kept}/{file}" for file in sorted(files)),
                 bytes=sum(files.values()),
             )
             for kept, files in sets.items()
@@ -173,6 +181,11 @@ class SharedLoras:
         self._seen[name] = now, shared
         return shared
 
+    def _has(self, name: str) -> str | None:
+        """The digest of what was fetched under a name; "" if somebody put it there, None if nothing is there."""
+        entry = self._find(name)
+        return None if entry is None else _copied(entry) or ""
+
     def _find(self, name: str) -> LoraEntry | None:
         wanted = name.casefold()
         return next((each for each in self._library.entries() if each.name.casefold() == wanted), None)
@@ -181,6 +194,14 @@ class SharedLoras:
 def _prefix(name: str) -> str:
     """Raises ValueError for what leads elsewhere."""
     return checked(f"loras/{name}") + "/"
+
+
+def _remove_old_drafts(folder: Path) -> None:
+    """Of processes that were killed while they fetched."""
+    for path in folder.glob(f"{_DRAFTS}*"):
+        with suppress(OSError):
+            if time.time() - path.stat().st_mtime > _ABANDONED:
+                shutil.rmtree(path, ignore_errors=True)
 
 
 def _copied(entry: LoraEntry) -> str | None:
