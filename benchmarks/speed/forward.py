@@ -23,8 +23,6 @@ from wanvideo.runtime.machine import Calibration
 from wanvideo.weights.catalog import resolve
 
 PART: Final = "forward"
-T2V: Final = "t2v-A14B"
-TI2V: Final = "ti2v-5B"
 AGREEMENT: Final = "agreement"
 OUR_POLICY: Final = "float32 residual stream, norms, modulation, time embedding and head"
 PEER_POLICY: Final = "residual stream and head in the dtype of the weights"
@@ -71,7 +69,7 @@ def _ours(bench: Bench, shape: Shape, model: WanTransformer, given: Inputs, tier
 
 def planned_seconds(shape: Shape, tier: Tier, rates: Calibration) -> float:
     """What the product expects of this forward, by these rates."""
-    spec = resolve(TI2V if shape.rows == 2 else T2V)
+    spec = resolve(shape.model)
     architecture = replace(architecture_in_catalog(spec, spec.variants[0]), transformer=shape.config)
     vae, (frames, height, width) = architecture.vae, shape.latent
     work = Work(

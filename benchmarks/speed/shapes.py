@@ -18,6 +18,7 @@ class Shape:
     """One forward of a transformer, without guidance."""
 
     name: str
+    model: str  # of the catalogue
     config: TransformerConfig
     latent: tuple[int, int, int]  # (T, H, W), in latent cells
     rows: int = 1  # of the timestep: 2 where the first latent frame has its own
@@ -35,9 +36,9 @@ class Shape:
         return math.prod(self.grid)
 
 
-A14B_480P: Final = Shape(name="a14b-480p", config=T2V_A14B, latent=(21, 60, 104))  # 81 frames
-A14B_720P: Final = Shape(name="a14b-720p", config=T2V_A14B, latent=(21, 90, 160))
-TI2V_704P: Final = Shape(name="5b-704p", config=TI2V_5B, latent=(31, 44, 80), rows=2)  # 121 frames
+A14B_480P: Final = Shape(name="a14b-480p", model="t2v-A14B", config=T2V_A14B, latent=(21, 60, 104))  # 81 frames
+A14B_720P: Final = Shape(name="a14b-720p", model="t2v-A14B", config=T2V_A14B, latent=(21, 90, 160))
+TI2V_704P: Final = Shape(name="5b-704p", model="ti2v-5B", config=TI2V_5B, latent=(31, 44, 80), rows=2)  # 121 frames
 SHAPES: Final = {shape.name: shape for shape in (TI2V_704P, A14B_480P, A14B_720P)}
 
 

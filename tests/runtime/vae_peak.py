@@ -5,46 +5,17 @@ need no scratch memory, so that the bytes alive after every operation are those 
 """
 
 import sys
-import weakref
 from collections.abc import Callable
 from functools import partial
 from types import ModuleType
-from typing import Any
 
 import pytest
 import torch
 import torch.nn.functional as F
 from torch import Tensor
-from torch.utils._python_dispatch import TorchDispatchMode
-from torch.utils._pytree import tree_leaves
 
+from tests.runtime.counting import Counted
 from wanvideo.kernels import vae as kernels
-
-
-class Alive(TorchDispatchMode):
-    """Counts the bytes of the storages that operations have made and that still exist."""
-
-    def __init__(self) -> None:
-        super().__init__()  # type: ignore[no-untyped-call]
-        self.peak: int = 0
-        self.now: int = 0
-        self._seen: set[int] = set()
-
-    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        result = func(*args, **(kwargs or {}))
-        for tensor in tree_leaves(result):
-            if isinstance(tensor, Tensor) and tensor.device.type == "meta":
-                storage = tensor.untyped_storage()
-                if storage._cdata not in self._seen:
-                    self._seen.add(storage._cdata)
-                    self.now += storage.nbytes()
-                    weakref.finalize(storage, self._free, storage._cdata, storage.nbytes())
-        self.peak = max(self.peak, self.now)
-        return result
-
-    def _free(self, storage: int, size: int) -> None:
-        self._seen.discard(storage)
-        self.now -= size
 
 
 def peak_bytes(monkeypatch: pytest.MonkeyPatch, run: Callable[[], object], *, fused: bool = True) -> int:
@@ -58,10 +29,10 @@ def peak_bytes(monkeypatch: pytest.MonkeyPatch, run: Callable[[], object], *, fu
         patch.setattr(F, "conv3d", partial(_convolution, layout=torch.channels_last_3d))
         patch.setattr(F, "conv2d", partial(_convolution, layout=torch.channels_last))
         patch.setattr(F, "scaled_dot_product_attention", lambda q, _k, _v: torch.empty_like(q))
-        alive = Alive()
-        with alive, torch.no_grad():
+        count = Counted()
+        with count, torch.no_grad():
             run()
-    return alive.peak
+    return count.peak
 
 
 def _convolution(

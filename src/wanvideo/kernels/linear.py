@@ -8,7 +8,8 @@ from wanvideo.kernels.backend import has_kernel
 
 
 def linear_gelu(layer: nn.Module, x: Tensor) -> Tensor:
-    """gelu(layer(x)), with the tanh approximation; on a GPU within the matrix product, before it is rounded.
+    """gelu(layer(x)) of x [..., in] -> [..., out], with the tanh approximation; on a GPU within the matrix product,
+    before it is rounded.
 
     That needs a layer that computes F.linear(x, weight, bias) and nothing else: `nn.Linear`, or one that says so by a
     class attribute `is_linear`.
@@ -24,7 +25,7 @@ def linear_gelu(layer: nn.Module, x: Tensor) -> Tensor:
 
 
 def gelu_(x: Tensor) -> Tensor:
-    """The same of x, in its place unless gradients are wanted: it is the largest tensor of a forward."""
+    """gelu(x), the tanh approximation, in the place of x unless gradients are wanted: x is the largest of a forward."""
     if torch.is_grad_enabled():
         return F.gelu(x, approximate="tanh")
     return torch.ops.aten.gelu_(x, approximate="tanh")  # type: ignore[no-any-return]

@@ -6,12 +6,12 @@ from importlib.util import find_spec
 from typing import Final
 
 from wanvideo.errors import WanVideoError
+from wanvideo.failure.paths import without_folders
 from wanvideo.families.upkeep import reports
 from wanvideo.server import landlock
 from wanvideo.server.catalog import wire_type
 from wanvideo.server.history import Run, performance, recent
 from wanvideo.server.parts import Parts
-from wanvideo.server.redact import without_folders
 from wanvideo.server.schemas.models import Integration, ModelHealth
 from wanvideo.server.schemas.system import Check, SystemInfo
 from wanvideo.weights.entry import ModelEntry

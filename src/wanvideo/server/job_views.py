@@ -5,13 +5,13 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 from wanvideo.errors import InvalidSize
+from wanvideo.failure.paths import without_folders
 from wanvideo.jobs.job import Job, JobEvent, State
 from wanvideo.pipelines.size import Size, nearest_legal
 from wanvideo.request import Adjustment, LoraUse
 from wanvideo.server.forecast import estimate
 from wanvideo.server.model_views import MB, MIB, at
 from wanvideo.server.parts import Line, Parts
-from wanvideo.server.redact import without_folders
 from wanvideo.server.schemas.common import Action, ActionCall, AdjustmentView
 from wanvideo.server.schemas.outputs import VideoView
 from wanvideo.server.schemas.queue import (

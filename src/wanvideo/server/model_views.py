@@ -4,12 +4,12 @@ from collections.abc import Iterable
 from datetime import UTC, datetime
 from typing import Final
 
+from wanvideo.failure.paths import without_folders
 from wanvideo.families.presence import Presence
 from wanvideo.families.protocol import InstalledModel
 from wanvideo.request import Task
 from wanvideo.server.catalog import wire_type
 from wanvideo.server.downloads import Download, DownloadState
-from wanvideo.server.redact import without_folders
 from wanvideo.server.schemas.models import (
     DefaultsView,
     DownloadView,

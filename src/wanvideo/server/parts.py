@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from wanvideo.errors import DiskFull, WanVideoError
+from wanvideo.failure.paths import without_folders
 from wanvideo.families.obtain import Offer, offer
 from wanvideo.families.plan import Forecast
 from wanvideo.jobs import queue as jobs
@@ -34,7 +35,6 @@ from wanvideo.server.metrics import Metrics
 from wanvideo.server.model_views import GIB
 from wanvideo.server.monitor import Monitor
 from wanvideo.server.prompt import Enhancer
-from wanvideo.server.redact import without_folders
 from wanvideo.server.sandbox import Sandbox
 from wanvideo.server.schemas.system import Check
 from wanvideo.server.settings import Settings

@@ -5,13 +5,13 @@ from datetime import timedelta
 from typing import Final, Literal
 
 from wanvideo.errors import WanVideoError
+from wanvideo.failure.paths import without_folders
 from wanvideo.families.upkeep import removal_of
 from wanvideo.server.catalog import wire_type
 from wanvideo.server.forecast import Wish, fits, forecast, usual
 from wanvideo.server.history import performance
 from wanvideo.server.model_views import GIB, MIB, needs_of, now
 from wanvideo.server.parts import Parts
-from wanvideo.server.redact import without_folders
 from wanvideo.server.schemas.models import (
     Cleanup,
     CleanupBody,

@@ -75,12 +75,13 @@ class Pulse:
         self.measure: Callable[[], Mapping[str, Any]] = dict  # until there is something to measure
 
     def beat(self) -> None:
-        """On a thread of its own, until the server is gone. What cannot be measured now is left out."""
+        """On a thread of its own, until the server is gone."""
         while not self._mailbox.closed.is_set():
             self.tell()
             self._mailbox.closed.wait(BEAT_SECONDS)
 
     def tell(self) -> None:
+        """Once. What cannot be measured now is left out."""
         self._mailbox.say({"type": "heartbeat", "job": self.job, "loaded": [], **self._measured()})
 
     def _measured(self) -> Mapping[str, Any]:

@@ -8,6 +8,7 @@ from anyio import to_thread
 from fastapi import Query, Request
 
 from wanvideo.errors import InvalidRequest, LoraError, LoraUnsafeFormat
+from wanvideo.failure.paths import without_folders
 from wanvideo.server import prompt as rules
 from wanvideo.server.catalog import Catalog, wire_type
 from wanvideo.server.deps import CatalogDep, LibraryDep, PartsDep
@@ -15,7 +16,6 @@ from wanvideo.server.errors import Conflict, NotFound
 from wanvideo.server.forms import body_of, either, form_of, parsed
 from wanvideo.server.model_views import MB, MIB, at
 from wanvideo.server.receiving import Upload, one_file
-from wanvideo.server.redact import without_folders
 from wanvideo.server.responses import group
 from wanvideo.server.schemas.lora import (
     LoraKeys,

@@ -6,6 +6,7 @@ from typing import Annotated
 from fastapi import Body, Path, Query, Request
 
 from wanvideo.errors import InvalidRequest, ModelMissing
+from wanvideo.failure.paths import without_folders
 from wanvideo.families.upkeep import USABLE, removal_of, reports
 from wanvideo.request import Tier
 from wanvideo.server.adding import add_files
@@ -16,7 +17,6 @@ from wanvideo.server.history import performance, recent
 from wanvideo.server.model_views import MB, download_view, model_status, model_view, now
 from wanvideo.server.parts import Parts
 from wanvideo.server.recommend import cleanup, substitutes
-from wanvideo.server.redact import without_folders
 from wanvideo.server.responses import group
 from wanvideo.server.schemas.common import Message
 from wanvideo.server.schemas.models import (

@@ -9,6 +9,7 @@ from typing import Annotated, Final
 
 from fastapi import Header, Query, Response
 
+from wanvideo.failure.paths import without_folders
 from wanvideo.jobs.nodes import NodeView
 from wanvideo.runtime.machine import OLDEST
 from wanvideo.runtime.monitor import gpus
@@ -19,7 +20,6 @@ from wanvideo.server.machine import cpu_cores, cpu_name, rates_of, this_machine
 from wanvideo.server.model_views import MIB, at, now
 from wanvideo.server.monitor import Sample
 from wanvideo.server.parts import API_VERSION, Parts, package_version
-from wanvideo.server.redact import without_folders
 from wanvideo.server.responses import group
 from wanvideo.server.schemas.common import Message
 from wanvideo.server.schemas.system import (

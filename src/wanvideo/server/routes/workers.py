@@ -4,11 +4,11 @@ from typing import Annotated
 
 from fastapi import Query
 
+from wanvideo.failure.paths import without_folders
 from wanvideo.jobs.lane import WorkerView
 from wanvideo.jobs.placement import WorkerLimits
 from wanvideo.server.deps import PartsDep
 from wanvideo.server.parts import Parts
-from wanvideo.server.redact import without_folders
 from wanvideo.server.responses import group
 from wanvideo.server.schemas.common import Message
 from wanvideo.server.schemas.system import NewWorkerBody, WorkerInfo, WorkerLimitsBody, Workers
