@@ -121,9 +121,12 @@ def test_another_lora_under_the_same_name_takes_its_place_everywhere(machines: M
 
 def test_what_somebody_put_there_stays(machines: Machines) -> None:
     put(machines.folders[0] / "leaning.safetensors")
-    put(machines.folders[1] / "leaning.safetensors", 2.0)
+    theirs = put(machines.folders[1] / "leaning.safetensors", 2.0)
+    content = theirs.read_bytes()
     machines.here.share(["leaning"])
     assert machines.there.missing(spec("leaning")) == ()
+    machines.fetch("leaning")  # of a job that lacked it a moment ago
+    assert theirs.read_bytes() == content
 
 
 def test_half_a_pair_is_not_fetched(machines: Machines) -> None:

@@ -101,7 +101,12 @@ class SharedLoras:
         try:
             with self._fetching:
                 found = {name: self._look(name, fresh=True) for name in names}
-                wanted = {name: shared for name, shared in found.items() if shared and shared.digest != self._has(name)}
+                # What somebody has put there meanwhile stays.
+                wanted = {
+                    name: shared
+                    for name, shared in found.items()
+                    if shared is not None and self._has(name) not in ("", shared.digest)
+                }
                 self._fetch(wanted, progress, given_up)
         except (StorageFailed, DiskFull, OutputNotWritable, InvalidRequest, OSError) as error:
             raise LoraNotFound(
