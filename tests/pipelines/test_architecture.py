@@ -23,6 +23,7 @@ from wanvideo.runtime.architecture import (
     text_block_weights,
     text_rest_weights,
 )
+from wanvideo.runtime.quantize import quantize
 from wanvideo.weights.catalog import MODELS, resolve
 from wanvideo.weights.folder import open_folder
 from wanvideo.weights.places import DEMO_FOLDER
@@ -50,8 +51,21 @@ def test_weights_from_shapes_are_those_of_the_network(config: TransformerConfig)
     everything = sum(each.numel() for each in parameters.values())
     block, rest = block_weights(config), rest_weights(config)
     assert rest.fp32 == in_fp32
-    assert config.num_layers * (block.matrices + block.others) + rest.others + rest.fp32 == everything
+    in_block = block.matrices + block.text_matrices + block.others
+    assert config.num_layers * in_block + rest.others + rest.fp32 == everything
     assert all(module._keeps_fp32(name) == keeps_fp32(name) for name in parameters)
+
+
+def test_blocks_of_the_tier_fast_weigh_what_is_planned() -> None:
+    config = T2V_A14B
+    with torch.device("meta"):
+        transformer = WanTransformer(replace(config, num_layers=1)).to(torch.bfloat16)
+    quantize(transformer)
+    in_fp32 = {name for name, _ in transformer.named_parameters() if keeps_fp32(name)}
+    kept = [*transformer.blocks[0].named_parameters(prefix="blocks.0"), *transformer.blocks[0].named_buffers()]
+    held = sum(each.nbytes for name, each in kept if name not in in_fp32)
+    assert held <= block_weights(config).nbytes(2, Tier.FAST) <= 1.001 * held
+    assert block_weights(config).nbytes_in_8_bits < 0.54 * block_weights(config).nbytes(2)
 
 
 def test_weights_of_the_text_encoder_are_those_of_the_network() -> None:
@@ -74,7 +88,7 @@ def test_headers_and_shapes_agree(kind: str, tmp_path: Path) -> None:
     assert found.rest == rest_weights(config)
     assert (found.text_block, found.text_rest) == (text_block_weights(text), text_rest_weights(text))
     assert found.largest_matrix == 0
-    assert found.stored_block == 4 * (found.block.matrices + found.block.others)
+    assert found.stored_block == 2 * found.block.nbytes(2)
     assert found.stored_bytes == folder.nbytes
 
 

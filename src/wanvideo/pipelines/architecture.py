@@ -27,6 +27,7 @@ from wanvideo.weights.stored import Parameter, sort_out
 from wanvideo.weights.variants import Part, Variant
 
 _BLOCK: Final = re.compile(r"blocks\.(\d+)\.")
+_OF_TEXT: Final = re.compile(r"blocks\.\d+\.cross_attn\.[kv]\.weight")  # which runtime.quantize leaves; a test says so
 
 
 def architecture_of(folder: ModelFolder, name: str) -> Architecture:
@@ -127,7 +128,7 @@ def _stated(spec: ModelSpec, variant: Variant, part: Part) -> int:
 def _numbers(config: TransformerConfig) -> int:
     """Parameters of one transformer."""
     block, rest = block_weights(config), rest_weights(config)
-    return config.num_layers * (block.matrices + block.others) + rest.others + rest.fp32
+    return config.num_layers * (block.matrices + block.text_matrices + block.others) + rest.others + rest.fp32
 
 
 # --- from headers ----------------------------------------------------------------------------------------------------
@@ -170,7 +171,7 @@ def _weights(name: str, parameter: Parameter, *, fp32: bool) -> Weights:
     if fp32:
         return Weights(fp32=numbers)
     if _BLOCK.match(name) and name.endswith(".weight") and len(info.shape) == 2 and "pos_embedding" not in name:
-        return Weights(matrices=numbers)
+        return Weights(text_matrices=numbers) if _OF_TEXT.fullmatch(name) else Weights(matrices=numbers)
     return Weights(others=numbers)
 
 

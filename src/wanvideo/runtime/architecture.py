@@ -17,23 +17,30 @@ class Weights:
 
     quantised: int = 0  # bytes, scales included, of what is stored in fewer than 16 bits and stays so
     matrices: int = 0  # weights of linear layers stored in 16 or 32 bits
+    text_matrices: int = 0  # the same of those that give the keys and values of the text: the tier fast leaves them
     others: int = 0  # biases, embeddings, convolutions: in the dtype of the computation
     fp32: int = 0  # what is kept in float32 whatever that dtype is
 
     def nbytes(self, width: int, tier: Tier = Tier.EXACT) -> int:
         """In memory; `width`: bytes of a number in the dtype of the computation.
 
-        The fast tier keeps matrices in 8 bits, with a float32 scale for each row: one for each bias.
+        The fast tier keeps most matrices in 8 bits, with a float32 scale for each row: one for each bias.
         """
         if tier is Tier.FAST and width <= 2:
             scales = 4 * self.others if self.matrices else 0
-            return self.quantised + self.matrices + width * self.others + scales + 4 * self.fp32
-        return self.quantised + width * (self.matrices + self.others) + 4 * self.fp32
+            return self.quantised + self.matrices + width * (self.text_matrices + self.others) + scales + 4 * self.fp32
+        return self.quantised + width * (self.matrices + self.text_matrices + self.others) + 4 * self.fp32
+
+    @property
+    def nbytes_in_8_bits(self) -> int:
+        """On disk, with all matrices in 8 bits."""
+        return self.nbytes(2, Tier.FAST) - self.text_matrices
 
     def __add__(self, other: "Weights") -> "Weights":
         return Weights(
             quantised=self.quantised + other.quantised,
             matrices=self.matrices + other.matrices,
+            text_matrices=self.text_matrices + other.text_matrices,
             others=self.others + other.others,
             fp32=self.fp32 + other.fp32,
         )
@@ -42,6 +49,7 @@ class Weights:
         return Weights(
             quantised=self.quantised * count,
             matrices=self.matrices * count,
+            text_matrices=self.text_matrices * count,
             others=self.others * count,
             fp32=self.fp32 * count,
         )
@@ -123,10 +131,10 @@ class Work:
 def block_weights(config: TransformerConfig, bits: float = 16) -> Weights:
     """The linear layers of one transformer block, whose weights are stored in `bits` each."""
     dim, ffn = config.dim, config.ffn_dim
-    matrices, biases = 8 * dim * dim + 2 * dim * ffn, 9 * dim + ffn
+    matrices, text_matrices, biases = 6 * dim * dim + 2 * dim * ffn, 2 * dim * dim, 9 * dim + ffn
     if bits >= 16:
-        return Weights(matrices=matrices, others=biases)
-    return Weights(quantised=int(matrices * bits / 8), others=biases)
+        return Weights(matrices=matrices, text_matrices=text_matrices, others=biases)
+    return Weights(quantised=int((matrices + text_matrices) * bits / 8), others=biases)
 
 
 def rest_weights(config: TransformerConfig) -> Weights:

@@ -70,8 +70,8 @@ class Needs:
     def converted_bytes(self) -> int:
         """On disk, of this model with the matrices of all blocks in 8 bits."""
         one, text = self.architecture, self.architecture.text_block.times(self.architecture.text_blocks)
-        transformer = one.block.times(one.blocks).nbytes(2, Tier.FAST) + one.rest.nbytes(2)
-        text_encoder = text.nbytes(2, Tier.FAST) + one.text_rest.nbytes(2)
+        transformer = one.block.times(one.blocks).nbytes_in_8_bits + one.rest.nbytes(2)
+        text_encoder = text.nbytes_in_8_bits + one.text_rest.nbytes(2)
         return one.experts * transformer + text_encoder + 4 * one.vae_parameters
 
     @property
