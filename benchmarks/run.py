@@ -22,7 +22,7 @@ from typing import Final
 
 import torch
 
-from benchmarks.speed import ceilings, demo, error, forward, load, memory, merged, profile, stream, text, vae
+from benchmarks.speed import ceilings, demo, error, forward, load, lora, memory, merged, profile, stream, text, vae
 from benchmarks.speed.bench import Bench
 from benchmarks.speed.machine import describe
 from benchmarks.speed.record import Log, SkipPart
@@ -33,6 +33,7 @@ from wanvideo.request import Tier
 PARTS: Final[Mapping[str, Callable[[Bench], None]]] = {
     "ceilings": ceilings.run,
     "forward": forward.run,
+    "lora": lora.run,
     "error": error.run,
     "merged": merged.run,
     "profile": profile.run,

@@ -81,6 +81,8 @@ def run(bench: Bench) -> None:
     for shape in bench.shapes:
         for variant in bench.wholes:
             for whole in VARIANTS[variant].get(shape.name, ()):
+                if whole.tier not in bench.tiers:
+                    continue
                 caps = (*bench.caps, *(() if bench.quick else (None,))) if whole.cap is None else (whole.cap,)
                 for cap in caps[:1] if bench.tiny else caps:
                     subject = f"{OURS} {whole.tier}, " + ("all memory" if cap is None else f"{cap:g} GiB")
