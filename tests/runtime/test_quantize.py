@@ -4,10 +4,10 @@ import pytest
 import torch
 from torch import nn
 
-from wanvideo.kernels.eight_bit import FP8, INT8, Rounded
+from wanvideo.kernels.eight_bit import FP8, INT8, Rounded, round_rows
 from wanvideo.models.config import TransformerConfig
 from wanvideo.models.transformer import Attention, WanTransformer
-from wanvideo.runtime.lora import applied
+from wanvideo.runtime.lora import applied, branch_for
 from wanvideo.runtime.quantize import (
     LINEARS,
     EightBitLinear,
@@ -122,6 +122,40 @@ def test_a_lora_goes_beside_a_quantised_layer_and_away_again() -> None:
     assert torch.equal(run(model), before)
 
 
+@pytest.mark.parametrize("kind", [FP8, INT8])
+@pytest.mark.parametrize("rank", [1, 4, 16, 20])
+def test_what_a_lora_adds_to_a_quantised_layer_is_rounded_as_that_layer_is(kind: torch.dtype, rank: int) -> None:
+    torch.manual_seed(0)
+    model = nn.Module()
+    model.blocks = nn.ModuleList([network().blocks[0]])
+    quantize(model, kind)  # type: ignore[arg-type]
+    base, x = model.get_submodule("blocks.0.self_attn.q"), torch.randn(2, 9, 64)
+    delta = Delta(down=torch.randn(rank, 64), up=torch.randn(64, rank), diff_bias=torch.randn(64))
+    branch = branch_for(base, delta, device=torch.device("cpu"), dtype=torch.float32)
+    difference, bias = delta.weight(), delta.diff_bias
+    assert difference is not None
+    assert bias is not None
+    added = branch(x) - base(x) - bias
+    expected = x @ difference.T
+    assert (added - expected).norm() < (0.05 if kind is FP8 else 0.015) * expected.norm()
+    assert torch.equal(branch(round_rows(x, kind)), branch(x))
+
+
+def test_a_block_whose_lora_is_thin_is_as_quick_as_one_without() -> None:
+    model = network()
+    quantize(model)
+    linear = model.get_submodule("blocks.0.self_attn.q")
+    given: list[object] = []
+    linear.register_forward_pre_hook(lambda _, args: given.append(args[0]))
+    deltas = {
+        f"blocks.0.{name}": Delta(down=torch.randn(2, rows), up=torch.randn(columns, 2))
+        for name, rows, columns in (("self_attn.q", 64, 64), ("ffn.0", 64, 256), ("ffn.2", 256, 64))
+    }
+    with applied(model, deltas, device=torch.device("cpu"), dtype=torch.float32):
+        run(model)
+    assert isinstance(given[-1], Rounded)
+
+
 def test_norms_are_rounded_to_8_bits_at_once_unless_something_else_reads_them() -> None:
     """In float32 there is no rounding to 16 bits between the two, so that both ways give the same."""
     model = network()
@@ -132,7 +166,7 @@ def test_norms_are_rounded_to_8_bits_at_once_unless_something_else_reads_them() 
     linear.register_forward_pre_hook(lambda _, args: given.append(args[0]))
     run(model)
     assert isinstance(given[0], Rounded)
-    nothing = Delta(down=torch.zeros(1, 64), up=torch.zeros(64, 1))
+    nothing = Delta(diff=torch.zeros(64, 64))
     with applied(model, {"blocks.0.self_attn.k": nothing}, device=torch.device("cpu"), dtype=torch.float32):
         apart = run(model)
     assert isinstance(given[-1], torch.Tensor)

@@ -13,8 +13,9 @@ from wanvideo.kernels.eight_bit import FP8, Rounded
 from wanvideo.models.config import TransformerConfig
 from wanvideo.models.transformer import Block
 from wanvideo.request import Tier
+from wanvideo.runtime import lora
 from wanvideo.runtime import quantize as quantized
-from wanvideo.runtime.lora import Branch
+from wanvideo.runtime.lora import branch_for
 from wanvideo.runtime.memory_model import MemoryModel
 from wanvideo.runtime.quantize import LINEARS, quantize
 from wanvideo.weights.lora.tensors import Delta
@@ -54,7 +55,8 @@ def kernels(monkeypatch: pytest.MonkeyPatch) -> None:
     def attend(q: Tensor, _k: Tensor, _v: Tensor) -> Tensor:
         return torch.empty_like(q.transpose(1, 2)).transpose(1, 2)
 
-    monkeypatch.setattr(quantized, "multiply", multiply)
+    for module in (quantized, lora):
+        monkeypatch.setattr(module, "multiply", multiply)
     monkeypatch.setattr(F, "scaled_dot_product_attention", attend)
 
 
@@ -73,7 +75,7 @@ def with_lora(block: nn.Module, rank: int = 16) -> None:
         assert isinstance(weight, Tensor)
         rows, columns = weight.shape
         delta = Delta(down=torch.empty(rank, columns), up=torch.empty(rows, rank), diff_bias=torch.empty(rows))
-        block.set_submodule(name, Branch(old, delta, device=torch.device("meta"), dtype=torch.bfloat16))
+        block.set_submodule(name, branch_for(old, delta, device=torch.device("meta"), dtype=torch.bfloat16))
 
 
 @pytest.mark.parametrize("loras", [False, True])
@@ -101,6 +103,6 @@ def test_a_block_holds_what_is_planned_however_its_weights_are_stored(
         with Counted() as count:
             network.blocks[0](x, text, time, table, 0, tokens)
     decoded = 2 * config.dim * ffn if stored and tier is Tier.EXACT else 0
-    planned = tokens * MemoryModel().per_token(config.dim, ffn, tier, loras=loras) + decoded
+    planned = tokens * MemoryModel().per_token(config.dim, ffn, tier) + decoded
     held = x.nbytes + count.peak
     assert 0.94 * planned < held < 1.01 * planned

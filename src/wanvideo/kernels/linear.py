@@ -7,15 +7,18 @@ from torch import Tensor, nn
 from wanvideo.kernels.backend import has_kernel
 
 
+def is_linear(layer: nn.Module) -> bool:
+    """Whether it computes F.linear(x, weight, bias) and nothing else: an `nn.Linear`, or what says so of its class."""
+    return type(layer) is nn.Linear or getattr(type(layer), "is_linear", False)
+
+
 def linear_gelu(layer: nn.Module, x: Tensor) -> Tensor:
     """gelu(layer(x)) of x [..., in] -> [..., out], with the tanh approximation; on a GPU within the matrix product,
     before it is rounded.
 
-    That needs a layer that computes F.linear(x, weight, bias) and nothing else: `nn.Linear`, or one that says so by a
-    class attribute `is_linear`.
+    That needs a layer that `is_linear`.
     """
-    is_linear = type(layer) is nn.Linear or getattr(type(layer), "is_linear", False)
-    if is_linear and layer.bias is not None and has_kernel(x):
+    if is_linear(layer) and layer.bias is not None and has_kernel(x):
         bias, weight = layer.bias, layer.weight
         assert isinstance(bias, Tensor)
         assert isinstance(weight, Tensor)

@@ -23,8 +23,8 @@ class MemoryModel:
 
     Per video token, D being the width of the model and M that of its feed-forward: during attention the residual in
     float32 (4 D), its normed copy, q, k, v and the result in 16 bits (2 D each); in the feed-forward the residual,
-    the normed copy and the result (8 D together) and the middle (2 M). In the tier fast the normed copy has 8 bits
-    unless a LoRA reads it too, and q, k, v and what goes into a product are there in 8 bits as well.
+    the normed copy and the result (8 D together) and the middle (2 M). In the tier fast the normed copy has 8 bits,
+    and q, k, v and what goes into a product are there in 8 bits as well. LoRAs take nothing that counts.
 
     Where there are no fused kernels, PyTorch's operations one after the other hold more while norms are computed. All
     of it is counted on tensors without content; and without kernels an H100 took 3 D more than that, with attention
@@ -37,7 +37,6 @@ class MemoryModel:
     exchange_per_dim: float = 10  # on several GPUs: q, k and v once more as received, what was sent, less the result
     embedding_per_dim: float = 10  # there, of all tokens before they are shared: thrice in 16 bits, once in float32
     fast_per_dim: float = 2.1  # q, k and v in 8 bits, with their scales, less half of the normed copy
-    lora_per_dim: float = 1  # in the tier fast: that half
     fast_per_hidden: float = 1
     plain_per_dim: float = 31  # without fused kernels, while norms are computed
     plain_decode: float = 1.11  # of what the autoencoder takes with kernels, counted as well
@@ -72,17 +71,14 @@ class MemoryModel:
         tokens, dim = work.tokens(architecture), config.dim
         latents = work.latent_cells(vae) * vae.z_dim * 4 * self.latent_tensors
         text = TEXT_TOKENS * 2 * 2 * dim * config.num_layers * work.prompts
-        per_token = self.per_token(dim, config.ffn_dim, tier, team, fused=fused, loras=work.lora_bytes > 0)
+        per_token = self.per_token(dim, config.ffn_dim, tier, team, fused=fused)
         at_peak = int(tokens * (per_token + self.rope_per_token))
         return at_peak + latents + text + 2 * architecture.largest_matrix + self.workspace
 
-    def per_token(
-        self, dim: int, ffn_dim: int, tier: Tier, team: int = 1, *, fused: bool = True, loras: bool = False
-    ) -> float:
+    def per_token(self, dim: int, ffn_dim: int, tier: Tier, team: int = 1, *, fused: bool = True) -> float:
         """Bytes per video token at the peak of one block, on one of `team` GPUs."""
         fast = tier is Tier.FAST
-        more = (self.fast_per_dim + (self.lora_per_dim if loras else 0)) if fast else 0
-        attention = dim * (self.attention_per_dim + more)
+        attention = dim * (self.attention_per_dim + (self.fast_per_dim if fast else 0))
         hidden = self.ffn_per_hidden + (self.fast_per_hidden if fast else 0)
         feed_forward = dim * self.ffn_per_dim + ffn_dim * hidden
         if not fused:

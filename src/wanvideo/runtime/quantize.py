@@ -34,6 +34,7 @@ _ROUNDED_ANEW: Final = {FP8: ("I8",), INT8: ("F8_E4M3", "F8_E5M2")}
 class EightBitLinear(nn.Module):
     """Like `nn.Linear`, with an 8-bit weight [N, K], a scale [N, 1] for each of its rows, and inputs rounded alike."""
 
+    takes_rounded: Final = True  # its inputs may be `Rounded` already
     weight: Tensor
     scale: Tensor
 
@@ -49,10 +50,6 @@ class EightBitLinear(nn.Module):
         rows = x if isinstance(x, Rounded) else round_rows(x, self.kind)
         return multiply(rows, self.weight, self.scale, self.bias)
 
-    def of_gelu(self, x: Tensor) -> Tensor:
-        """Of gelu(x)."""
-        return multiply(round_rows(x, self.kind, gelu=True), self.weight, self.scale, self.bias)
-
 
 class EightBitFeedForward(FeedForward):
     """The GELU between the Linears joins the rounding to 8 bits."""
@@ -63,13 +60,13 @@ class EightBitFeedForward(FeedForward):
     def forward(self, x: Tensor | Rounded) -> Tensor:
         up, _, down = self
         hidden = up(x)
-        if isinstance(down, EightBitLinear):
-            return down.of_gelu(hidden)
+        if takes_rounded(down):
+            return down(round_rows(hidden, down.kind, gelu=True))  # type: ignore[no-any-return, arg-type]
         return down(gelu_(hidden))  # type: ignore[no-any-return]
 
 
 class EightBitBlock(Block):
-    """The norms before the Linears join the rounding to 8 bits, unless something else reads them, such as a LoRA."""
+    """The norms before the Linears join the rounding to 8 bits, unless one of these is of another kind."""
 
     self_attn: Attention
     cross_attn: Attention
@@ -83,7 +80,7 @@ class EightBitBlock(Block):
 
     def forward(self, x: Tensor, text: Tensor, time: Tensor, rope: Tensor, first: int, length: int) -> Tensor:
         """As `Block`."""
-        if any(type(self.get_submodule(name)) is not EightBitLinear for name in _AFTER_NORMS):
+        if not all(takes_rounded(self.get_submodule(name)) for name in _AFTER_NORMS):
             return super().forward(x, text, time, rope, first, length)
         shift1, scale1, gate1, shift2, scale2, gate2 = (self.modulation.float() + time).unbind(2)
         eps, kind, dtype, norm3 = self.norm3.eps, self.kind, text.dtype, self.norm3
@@ -94,6 +91,11 @@ class EightBitBlock(Block):
         x, h = residual_norm_modulate(x, update, shift2, scale2, first, eps=eps, kind=kind, dtype=dtype)
         del update
         return gated_residual(x, self.ffn(h), gate2, first)
+
+
+def takes_rounded(layer: nn.Module) -> bool:
+    """Whether it multiplies in 8 bits and may be given `Rounded`: what says so of its class."""
+    return getattr(type(layer), "takes_rounded", False)
 
 
 def is_rounded(name: str) -> bool:
