@@ -127,6 +127,22 @@ def test_an_h100_is_predicted_to_take_what_it_was_measured_to_take(
     assert predicted == pytest.approx(sum(seconds) / len(seconds), rel=0.03)
 
 
+@pytest.mark.parametrize(
+    ("case", "tier", "times"),
+    [
+        ("A14B 480p", Tier.EXACT, 1.050),
+        ("5B 704p", Tier.EXACT, 1.061),
+        ("A14B 480p", Tier.FAST, 1.071),
+        ("5B 704p", Tier.FAST, 1.096),
+    ],
+)
+def test_a_lora_is_predicted_to_cost_what_it_was_measured_to_cost(case: str, tier: Tier, times: float) -> None:
+    """One of rank 64 on all matrices, on an H100: docs/performance.md."""
+    model, work = CASES[case]
+    alone, beside = (block_compute(model, replace(work, lora_bytes=n), tier, H100) for n in (0, 613_000_000))
+    assert beside / alone == pytest.approx(times, abs=0.03)
+
+
 def test_rounding_to_8_bits_takes_longer_than_the_norms_alone() -> None:
     """Of A14B at 832x480 on an H100: 0.15 and 0.19 s, profiled."""
     exact, fast = (

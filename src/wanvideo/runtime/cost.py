@@ -19,6 +19,9 @@ from wanvideo.runtime.memory_model import TEXT_TOKENS
 _MOVED: Final = {Tier.EXACT: (52, 0), Tier.FAST: (68, 3)}
 # The same by PyTorch's operations one after the other, each of which reads and writes: counted, too.
 _MOVED_PLAIN: Final = {Tier.EXACT: (330, 4), Tier.FAST: (722, 81)}
+# And what a LoRA adds that changes all matrices of a block: its thin product reads their inputs, in the tier fast in 8
+# bits, and what it gives is written, or there added in a pass; without it the GELU is part of a product or of rounding.
+_MOVED_BY_LORA: Final = {Tier.EXACT: (28, 8), Tier.FAST: (35, 5)}
 # How fast they do that, by what a copy reaches. On an H100 a forward of A14B at 832x480 spends 0.15 s there, and 0.19 s
 # in the tier fast, profiled: 2.3 and 2.7 TB/s, where a copy reaches 2.95.
 _SHARE: Final = {Tier.EXACT: 0.79, Tier.FAST: 0.9}
@@ -58,7 +61,8 @@ def block_compute(
     linear, attention = rates.bf16_tflops, rates.attention_tflops
     if tier is Tier.FAST:
         linear, attention = rates.fp8_tflops, rates.attention_8bit_tflops
-    moved = tokens * moved_bytes(config, tier, fused=fused) / _SHARE[tier if fused else Tier.EXACT]
+    moved = tokens * moved_bytes(config, tier, fused=fused, lora=work.lora_bytes > 0)
+    moved /= _SHARE[tier if fused else Tier.EXACT]
     alone = (
         2 * tokens * (6 * dim**2 + 2 * dim * config.ffn_dim) / (linear * 1e12)
         + 4 * tokens * (tokens + TEXT_TOKENS) * dim / (attention * 1e12)
@@ -67,10 +71,10 @@ def block_compute(
     return alone / team + exchange_seconds(tokens, dim, rates, team)
 
 
-def moved_bytes(config: TransformerConfig, tier: Tier, *, fused: bool = True) -> float:
-    """Of one token in one block, beside matrix products and attention."""
-    per_channel, per_hidden = (_MOVED if fused else _MOVED_PLAIN)[tier]
-    return per_channel * config.dim + per_hidden * config.ffn_dim
+def moved_bytes(config: TransformerConfig, tier: Tier, *, fused: bool = True, lora: bool = False) -> float:
+    """Of one token in one block, beside the matrix products of the model and attention."""
+    parts = [(_MOVED if fused else _MOVED_PLAIN)[tier], *([_MOVED_BY_LORA[tier]] if lora else [])]
+    return sum(per_channel * config.dim + per_hidden * config.ffn_dim for per_channel, per_hidden in parts)
 
 
 def exchange_seconds(tokens: int, dim: int, rates: Calibration, team: int) -> float:
