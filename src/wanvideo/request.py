@@ -112,6 +112,7 @@ class ResolvedLora:
     name: str
     path: Path
     digest: str  # of its content
+    nbytes: int  # in the memory of a GPU, for one transformer
     strength: float  # in the high-noise expert, or the only transformer
     strength_low: float
 

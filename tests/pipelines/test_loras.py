@@ -13,6 +13,7 @@ from tests.pipelines.placed import planned
 from tests.weights.lora.dialects import TINY, diffusers_name, matrices, write, write_comfyui
 from wanvideo.errors import IncompatibleState, InvalidRequest, LoraCorrupt, LoraNotFound, LoraWrongBase, TooManyLoras
 from wanvideo.pipelines.adapt import adapt
+from wanvideo.pipelines.architecture import work_of
 from wanvideo.pipelines.events import Resolved
 from wanvideo.pipelines.pipeline import Pipeline
 from wanvideo.pipelines.settings import parameters
@@ -223,3 +224,11 @@ def test_a_model_with_one_transformer_takes_no_lora_for_low_noise(
         request = adapt(ti2v.spec, ask("ti2v", loras=(use,)))
         assert [(lora.strength, lora.strength_low) for lora in request.loras] == ([(1, 0)] if fits else [])
         assert ("one transformer" in "".join(c.reason for c in request.adjustments)) != fits
+
+
+def test_a_lora_counts_with_the_16_bits_that_it_has_in_memory(t2v: Pipeline, tmp_path: Path) -> None:
+    path = write_comfyui(tmp_path / "style.safetensors")
+    numbers = sum(down.numel() + up.numel() for down, up in matrices().values())
+    assert path.stat().st_size > 4 * numbers
+    request = resolved(t2v, LoraUse(source=path), **FAIL)
+    assert work_of(t2v.spec, request).lora_bytes == request.loras[0].nbytes == 2 * numbers

@@ -95,12 +95,11 @@ def architecture_in_catalog(spec: ModelSpec, variant: Variant) -> Architecture:
 
 
 def work_of(spec: ModelSpec, request: ResolvedRequest) -> Work:
-    """A request in numbers. Its LoRAs count with the size of their files, which is no less than in memory."""
+    """A request in numbers."""
     guided = request.guidance_high != 1 or (spec.experts == 2 and request.guidance_low != 1)
     with_image = request.task is Task.IMAGE_TO_VIDEO
-    sizes = [(lora, lora.path.stat().st_size) for lora in request.loras]
-    high = sum(nbytes for lora, nbytes in sizes if lora.strength != 0)
-    low = sum(nbytes for lora, nbytes in sizes if lora.strength_low != 0)
+    high = sum(lora.nbytes for lora in request.loras if lora.strength != 0)
+    low = sum(lora.nbytes for lora in request.loras if lora.strength_low != 0)
     return Work(
         width=request.width,
         height=request.height,

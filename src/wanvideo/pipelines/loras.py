@@ -14,7 +14,7 @@ from wanvideo.errors import InvalidRequest, LoraError, LoraUnsupported, LoraWron
 from wanvideo.request import Adjustment, LoraExpert, LoraPolicy, LoraUse, ResolvedLora
 from wanvideo.weights.catalog import ModelSpec
 from wanvideo.weights.entry import ModelEntry
-from wanvideo.weights.lora.file import LoraFit, fit, read_lora
+from wanvideo.weights.lora.file import LoraFit, bytes_in_16_bits, fit, read_lora
 from wanvideo.weights.lora.library import LoraLibrary
 from wanvideo.weights.lora.names import expert_of
 from wanvideo.weights.places import DEMO_FOLDER
@@ -110,6 +110,7 @@ def _resolve(
             name=entry.name if len(fits) == 1 else f"{entry.name} ({_word(part)})",
             path=path,
             digest=fitted.file.digest,
+            nbytes=max(bytes_in_16_bits(fitted.of(part)) for part in (Part.TRANSFORMER, Part.TRANSFORMER_2)),
             strength=0.0 if part is Part.TRANSFORMER_2 else high,
             strength_low=0.0 if part is Part.TRANSFORMER or spec.experts == 1 else low,
         )

@@ -32,7 +32,7 @@ from wanvideo.server.schemas.lora import (
 )
 from wanvideo.server.submission import check_disk
 from wanvideo.weights.catalog import ModelSpec
-from wanvideo.weights.lora.file import LoraFile, fit, read_lora
+from wanvideo.weights.lora.file import LoraFile, bytes_in_16_bits, fit, read_lora
 from wanvideo.weights.lora.library import About, LoraEntry, LoraLibrary
 
 router = group("lora", "/lora")
@@ -263,16 +263,9 @@ def _models_for(read: LoraFile, catalog: Catalog) -> list[ModelSpec]:
 def _bytes_in_memory(path: Path) -> int:
     """In 16 bits, whatever the file has."""
     try:
-        tensors = [info for target in read_lora(path).targets for info in target.tensors]
+        return bytes_in_16_bits(read_lora(path).targets)
     except LoraError:
         return path.stat().st_size
-    count = 0
-    for info in tensors:
-        elements = 1
-        for side in info.shape:
-            elements *= side
-        count += elements
-    return 2 * count
 
 
 def _changed(entry: LoraEntry) -> float:

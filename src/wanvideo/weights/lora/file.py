@@ -9,7 +9,7 @@ import json
 import math
 import struct
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, BinaryIO, Final
@@ -70,6 +70,11 @@ class LoraTarget:
         if self.down is not None and self.up is not None:
             return self.up.shape[0], *self.down.shape[1:]
         return None if self.diff is None else self.diff.shape
+
+
+def bytes_in_16_bits(targets: Iterable[LoraTarget]) -> int:
+    """What they take in memory, whatever their file has."""
+    return 2 * sum(math.prod(info.shape) for target in targets for info in target.tensors)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
