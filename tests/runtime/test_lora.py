@@ -8,8 +8,10 @@ from torch import Tensor, nn
 
 from tests.weights.lora.dialects import MODULES, TINY, expected, matrices
 from wanvideo.errors import LoraUnsupported
+from wanvideo.kernels.eight_bit import FP8, INT8, round_rows
 from wanvideo.models.transformer import WanTransformer, keeps_fp32
-from wanvideo.runtime.lora import Branch, applied
+from wanvideo.runtime.lora import Branch, applied, branch_for
+from wanvideo.runtime.quantize import EightBitLinear
 from wanvideo.weights.lora.tensors import Delta
 
 CPU = torch.device("cpu")
@@ -183,6 +185,27 @@ def test_modules_outside_the_blocks_are_reached_in_their_own_precision() -> None
         assert branches["time_projection.1"].get_buffer("down").dtype == torch.float32
         assert branches["blocks.0.ffn.0"].get_buffer("down").dtype == torch.bfloat16
         assert torch.isfinite(velocity(model)).all()
+
+
+@pytest.mark.gpu
+@pytest.mark.parametrize(("kind", "most"), [(None, 0.02), (FP8, 0.05), (INT8, 0.03)])
+@pytest.mark.parametrize("rank", [16, 20])
+def test_on_a_gpu_it_adds_the_same(kind: torch.dtype | None, most: float, rank: int) -> None:
+    torch.manual_seed(0)
+    gpu, dtype = torch.device("cuda"), torch.bfloat16
+    base: nn.Module = nn.Linear(256, 512, device=gpu, dtype=dtype).requires_grad_(False)
+    x = torch.randn(2, 300, 256, device=gpu, dtype=dtype)
+    delta = Delta(down=torch.randn(rank, 256), up=torch.randn(512, rank), diff_bias=torch.randn(512))
+    difference, bias = delta.weight(), delta.diff_bias
+    assert difference is not None
+    assert bias is not None
+    with torch.no_grad():
+        if kind is not None:
+            rows = round_rows(base.weight, kind)  # type: ignore[arg-type]
+            base = EightBitLinear(rows.values, rows.scale, base.bias)  # type: ignore[arg-type]
+        added = branch_for(base, delta, device=gpu, dtype=dtype)(x).float() - base(x).float()
+    expected = x.float() @ difference.to(gpu).T + bias.to(gpu)
+    assert (added - expected).norm() < most * expected.norm()
 
 
 @pytest.mark.slow
