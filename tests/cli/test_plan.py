@@ -106,3 +106,11 @@ def test_wrong_input_ends_with_2_and_a_message(options: tuple[str, ...], message
 def test_durations_have_as_many_digits_as_a_prediction_deserves() -> None:
     said = [duration(seconds) for seconds in (0.2, 18.4, 130, 1999, 7838)]
     assert said == ["under 1 s", "18 s", "2.2 min", "33 min", "2.2 h"]
+
+
+def test_loras_count_and_one_that_is_not_there_is_said(wan: Wan) -> None:
+    ended = wan("plan", "t2v-A14B-demo", "--lora", "slanted:0.8", "--lora", "low=nobody")
+    assert ended.code == 0
+    assert " of LoRAs, tier exact" in ended.out
+    assert "changed: loras nobody -> left out: no LoRA is called 'nobody'" in ended.out
+    assert "LoRAs" not in wan("plan", "t2v-A14B-demo").out

@@ -6,10 +6,12 @@ from pathlib import Path
 import pytest
 
 import wanvideo
+from benchmarks.speed.lora import write_lora
 from wanvideo.cli.plan import duration
 from wanvideo.errors import InvalidFrames, InvalidRequest, InvalidSize, UnknownModel, UnknownVariant
 from wanvideo.families.plan import Forecast
-from wanvideo.request import Phase, Tier
+from wanvideo.models.config import T2V_A14B
+from wanvideo.request import LoraUse, Phase, Tier
 from wanvideo.runtime.machine import PROFILES
 from wanvideo.runtime.placement import Source
 from wanvideo.worker.remedies import that_fit
@@ -56,6 +58,21 @@ def test_few_step_presets_need_one_pass_a_step_and_their_loras() -> None:
     forecast = wanvideo.plan("t2v-A14B-lightning", machine="h100")
     assert forecast.work.forwards == 4
     assert forecast.work.lora_bytes == 1_226_977_424 // 2
+
+
+def test_loras_of_a_request_take_memory_and_time(tmp_path: Path) -> None:
+    path = write_lora(tmp_path / "style.safetensors", replace(T2V_A14B, num_layers=1))
+    plain, both = (
+        wanvideo.plan(
+            "t2v-A14B", machine="rtx-4080-128gb", loras=tuple(LoraUse(source=source) for source in (path, "none")[:n])
+        )
+        for n in (0, 2)
+    )
+    assert plain.work.lora_bytes == 0
+    assert both.work.lora_bytes == pytest.approx(path.stat().st_size / 2, rel=0.01)
+    assert both.plan.phase(Phase.DENOISE).seconds > 1.02 * plain.plan.phase(Phase.DENOISE).seconds
+    assert [(each.field, each.asked, each.used) for each in both.adjustments] == [("loras", "none", "left out")]
+    assert all(each.work.lora_bytes >= both.work.lora_bytes for each in both.alternatives)
 
 
 def test_pictures_are_encoded() -> None:

@@ -6,10 +6,11 @@ from typing import Annotated
 
 import typer
 
-from wanvideo.cli.environment import places
+from wanvideo.cli.environment import lora_library, places
+from wanvideo.cli.lora import lora_names
 from wanvideo.cli.models import model_names, size
 from wanvideo.cli.output import FAILED, Output, table
-from wanvideo.cli.values import number, parse_bytes, parse_size, whole
+from wanvideo.cli.values import number, parse_bytes, parse_lora, parse_size, whole
 from wanvideo.errors import InvalidRequest
 from wanvideo.families.plan import Alternative, Forecast
 from wanvideo.request import Phase, Tier
@@ -61,6 +62,12 @@ def plan(
         float | None, typer.Option(parser=number, metavar="X", help="As for `wan generate`, such as 0.05. Lossy.")
     ] = None,
     image: Annotated[bool, typer.Option("--image", help="The video begins with a picture.")] = False,
+    lora: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="[high=|low=]NAME_OR_PATH[:STRENGTH]", help="As for `wan generate`.", autocompletion=lora_names
+        ),
+    ] = None,
     memory_limit: Annotated[
         str | None, typer.Option(metavar="SIZE", help="Of GPU memory, such as 12GiB. Default: all that is free.")
     ] = None,
@@ -98,11 +105,13 @@ def plan(
         tier=tier,
         step_cache=step_cache,
         image=image,
+        loras=tuple(parse_lora(text) for text in lora or ()),
         device=device,
         memory_limit=None if memory_limit is None else parse_bytes(memory_limit),
         gpus=gpus,
         machine=profile,
         roots=places().roots,
+        library=lora_library(),
     )
     output = Output(json=json)
     output.event("plan", **_facts(forecast))
@@ -121,7 +130,8 @@ def _text(forecast: Forecast) -> str:
     there = "" if forecast.on_disk else ", not on disk yet"
     rows: dict[str, object] = {
         "video": f"{forecast.model} ({forecast.precision}{there}), {work.width}x{work.height}, {frames}, "
-        f"{work.steps} steps{', two passes each' if work.guided else ''}{_cached(work)}, tier {forecast.tier}",
+        f"{work.steps} steps{', two passes each' if work.guided else ''}{_cached(work)}{_beside(work)}, "
+        f"tier {forecast.tier}",
         "computer": _computer(forecast),
     }
     if on_gpu:
@@ -150,6 +160,10 @@ def _text(forecast: Forecast) -> str:
     elif forecast.alternatives:
         lines += ["", "Instead:", *(_alternative(forecast, each) for each in forecast.alternatives)]
     return "\n".join(lines)
+
+
+def _beside(work: Work) -> str:
+    return f", {size(work.lora_bytes)} of LoRAs" if work.lora_bytes else ""
 
 
 def _cached(work: Work) -> str:

@@ -13,7 +13,7 @@ from wanvideo.families.wan import WanModel
 from wanvideo.pipelines.alternatives import alternatives_to, smaller_and_smaller, with_step_cache
 from wanvideo.pipelines.architecture import architecture_in_catalog, architecture_of, work_of
 from wanvideo.pipelines.lossy import Quality, lossy
-from wanvideo.request import Adjustment, GenerationRequest, ResolvedRequest, Tier
+from wanvideo.request import Adjustment, GenerationRequest, LoraUse, ResolvedRequest, Tier
 from wanvideo.runtime.architecture import Architecture, Work
 from wanvideo.runtime.calibration import calibrated, usual_calibration_file
 from wanvideo.runtime.hardware import this_machine
@@ -21,6 +21,7 @@ from wanvideo.runtime.machine import Calibration, Machine, profile, together
 from wanvideo.runtime.placement import MemoryPlan
 from wanvideo.runtime.plan import plan as place
 from wanvideo.weights.catalog import ModelSpec, presets_of
+from wanvideo.weights.lora.library import LoraLibrary
 from wanvideo.weights.pick import Hardware, pick_variant
 from wanvideo.weights.places import Places
 
@@ -75,12 +76,14 @@ def plan(
     tier: Tier | str = Tier.EXACT,
     step_cache: float | None = None,
     image: bool = False,
+    loras: Sequence[LoraUse] = (),
     device: str = "auto",
     memory_limit: int | None = None,
     gpus: int = 1,
     machine: str | Machine | None = None,
     rates: Calibration | None = None,
     roots: Sequence[str | os.PathLike[str]] = (),
+    library: LoraLibrary | None = None,
 ) -> Forecast:
     """Say where everything would go, how much memory and time it would take, and what else there is to choose.
 
@@ -89,12 +92,14 @@ def plan(
     variant: its form; by default the best one on disk, else what suits the machine.
     step_cache: as in a request; how many steps it leaves is taken from the demo models.
     image: the video begins with a picture, which has to be encoded. Models that need one always get it.
+    loras: as in a request. Those that cannot be used are left out, and the adjustments say so.
     device: "auto", "cpu", "cuda" or "cuda:1".
     memory_limit: bytes of GPU memory that may be used.
     gpus: how many of them make the video together.
     machine: another computer than this one, such as "rtx-4080-128gb": its numbers are predicted.
     rates: how fast the computer is; by default what was measured here, once, in a few seconds.
     roots: folders that hold models, besides the cache of the Hugging Face hub.
+    library: where names of LoRAs are looked up; by default among those that ship with the package.
 
     Raises InvalidRequest and its kinds for what cannot be, and the errors of models on disk.
     """
@@ -102,7 +107,7 @@ def plan(
     where = together(_machine(device, memory_limit, machine), gpus)
     families = installed_families()
     spec, architecture, on_disk = _subject(name_or_folder, usual_places(roots), variant, where, families)
-    wish = _Wish(width=width, height=height, frames=frames, image=image)
+    wish = _Wish(width=width, height=height, frames=frames, image=image, loras=tuple(loras), library=library)
     resolved = _resolved(families, spec, wish, steps, step_cache)
     work = _with_preset(work_of(spec, resolved), spec)
     known = rates or calibrated(where, usual_calibration_file())
@@ -192,6 +197,8 @@ class _Wish:
     height: int | None
     frames: int | None
     image: bool
+    loras: tuple[LoraUse, ...]
+    library: LoraLibrary | None
 
 
 def _resolved(
@@ -204,9 +211,9 @@ def _resolved(
     picture = Image.new("RGB", (defaults.width, defaults.height)) if wish.image or spec.requires_image else None
     request = GenerationRequest(
         prompt="a plan", image=picture, width=wish.width, height=wish.height, frames=wish.frames, steps=steps,
-        step_cache=step_cache, seed=0,
+        step_cache=step_cache, seed=0, loras=wish.loras,
     )  # fmt: skip
-    return families.adapt(spec, request)
+    return families.adapt(spec, request, library=wish.library)
 
 
 def _with_preset(work: Work, spec: ModelSpec) -> Work:

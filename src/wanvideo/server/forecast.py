@@ -9,7 +9,7 @@ from wanvideo.errors import WanVideoError
 from wanvideo.families.plan import Alternative, Forecast, plan
 from wanvideo.jobs.job import Job
 from wanvideo.pipelines.lossy import Quality
-from wanvideo.request import Phase, Tier
+from wanvideo.request import LoraUse, Phase, Tier
 from wanvideo.runtime.machine import Machine
 from wanvideo.server.catalog import wire_type
 from wanvideo.server.machine import rates_of, reported, this_machine
@@ -35,6 +35,7 @@ class Wish:
     image: bool = False
     tier: Tier | None = None
     step_cache: float | None = None
+    loras: tuple[LoraUse, ...] = ()  # by names of the library
     memory_limit: int | None = None
 
 
@@ -68,12 +69,14 @@ def _planned(parts: Parts, entry: ModelEntry, wish: Wish, gpus: int) -> Forecast
         tier=wish.tier or limits.tier,
         step_cache=wish.step_cache,
         image=wish.image,
+        loras=wish.loras,
         device="auto",
         memory_limit=memory_limit if machine.gpu is not None else None,
         gpus=gpus if machine.gpu is not None else 1,  # processes on one CPU are not faster
         machine=machine,
         rates=rates_of(machine),
         roots=parts.sources.places.roots,
+        library=parts.sources.library,
     )
 
 

@@ -1,7 +1,7 @@
 """From what a client asks for to jobs that can be stored: the model is chosen, every value checked."""
 
 import unicodedata
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Final
 
@@ -33,6 +33,7 @@ from wanvideo.server.errors import Conflict
 from wanvideo.server.forecast import Wish, fits, forecast
 from wanvideo.server.parts import Parts
 from wanvideo.server.schemas.generation import Submit
+from wanvideo.server.schemas.queue import LoraBody
 from wanvideo.server.shared_loras import SharedLoras
 from wanvideo.weights.catalog import ModelSpec
 from wanvideo.weights.entry import ModelEntry
@@ -84,7 +85,7 @@ def prepare(parts: Parts, asked: Submit, image: str | None, end_image: str | Non
     limits = parts.limits.current
     tier = limits.tier if asked.tier is None else Tier(asked.tier)
     fallback = Fallback(asked.fallback or parts.settings.fallback)
-    found = _plan(parts, entry, resolved, tier, asked.variant)
+    found = _plan(parts, entry, resolved, request.loras, tier, asked.variant)
     if not asked.force:
         _check_fits(parts, entry, found, fallback)
     check_disk(parts)
@@ -137,15 +138,7 @@ def check_webhook(asked: Submit, allowed: Collection[str]) -> None:
 def request_of(asked: Submit, image: str | None, end_image: str | None) -> GenerationRequest:
     """As it is stored: pictures and LoRAs are names."""
     width, height = _size(asked)
-    loras = [
-        LoraUse(
-            source=each.name,
-            strength=each.strength,
-            strength_low=each.strength_low,
-            expert=None if each.expert is None else LoraExpert(each.expert),
-        )
-        for each in asked.loras
-    ]
+    loras = [use_of(each) for each in asked.loras]
     if asked.lora_path:
         loras.insert(0, LoraUse(source=asked.lora_path, strength=asked.lora_strength))
     return GenerationRequest(
@@ -166,6 +159,15 @@ def request_of(asked: Submit, image: str | None, end_image: str | None) -> Gener
         seed=asked.seed,
         loras=tuple(loras),
         lora_policy=LoraPolicy(asked.lora_policy),
+    )
+
+
+def use_of(asked: LoraBody) -> LoraUse:
+    return LoraUse(
+        source=asked.name,
+        strength=asked.strength,
+        strength_low=asked.strength_low,
+        expert=None if asked.expert is None else LoraExpert(asked.expert),
     )
 
 
@@ -195,7 +197,7 @@ def without_strangers(
     """
     if not request.loras:
         return request, ()
-    names = {entry.name.casefold(): entry.name for entry in library.entries()}
+    names = _names(library)
     uses: list[LoraUse] = []
     said: list[Adjustment] = []
     for use in request.loras:
@@ -210,6 +212,17 @@ def without_strangers(
             raise error
         said.append(left_out(asked[:100], error))
     return replace(request, loras=tuple(uses)), tuple(said)
+
+
+def at_hand(asked: Iterable[LoraBody], library: LoraLibrary) -> tuple[LoraUse, ...]:
+    """Those of them that are in the library; nothing else is looked at or fetched."""
+    names = _names(library)
+    found = ((names.get(each.name.removesuffix(".safetensors").casefold()), each) for each in asked)
+    return tuple(replace(use_of(each), source=name) for name, each in found if name is not None)
+
+
+def _names(library: LoraLibrary) -> Mapping[str, str]:
+    return {entry.name.casefold(): entry.name for entry in library.entries()}
 
 
 def share_loras(parts: Parts, request: GenerationRequest) -> None:
@@ -249,7 +262,12 @@ def _model(parts: Parts, asked: Submit, image: str | None) -> tuple[ModelEntry, 
 
 
 def _plan(
-    parts: Parts, entry: ModelEntry, resolved: ResolvedRequest, tier: Tier, variant: str | None
+    parts: Parts,
+    entry: ModelEntry,
+    resolved: ResolvedRequest,
+    loras: tuple[LoraUse, ...],
+    tier: Tier,
+    variant: str | None,
 ) -> Forecast | None:
     if not isinstance(entry, ModelSpec):  # of another family
         return None
@@ -262,6 +280,7 @@ def _plan(
         image=resolved.image is not None,
         tier=tier,
         step_cache=resolved.step_cache,
+        loras=loras,
     )
     try:
         return forecast(parts, entry, wish)

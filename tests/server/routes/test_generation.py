@@ -8,7 +8,10 @@ from PIL import Image
 
 import wanvideo
 from tests.server.serving import Serving
-from wanvideo.server.forecast import plan_view
+from wanvideo.pipelines.loras import SHIPPED
+from wanvideo.server.forecast import Wish, forecast, plan_view
+from wanvideo.server.schemas.queue import LoraBody
+from wanvideo.server.submission import at_hand
 
 SUBMIT = "/api/v1/generation/submit"
 
@@ -154,6 +157,23 @@ def test_a_plan_says_what_a_video_takes(idle: Serving) -> None:
     plan = idle.post("/api/v1/generation/plan", {"model_type": "t2v-A14B-demo", "frames": 9, "steps": 4})
     assert (plan["frames"], plan["steps"], plan["fits"]) == (9, 4, True)
     assert plan["seconds"] > 0
+
+
+def test_a_plan_counts_the_loras_that_are_here(idle: Serving) -> None:
+    wish = {"model_type": "t2v-A14B-demo"}
+    seconds = [
+        idle.post("/api/v1/generation/plan", wish | {"loras": [{"name": str(name)} for name in names]})["seconds"]
+        for names in ([], ["Slanted.safetensors"], ["nobody", SHIPPED / "slanted.safetensors"])
+    ]
+    plain, beside, elsewhere = seconds
+    assert beside >= plain == elsewhere
+    entry = idle.parts.catalog.entry("t2v-A14B-demo")
+    assert entry is not None
+    asked = [LoraBody(name="Slanted.safetensors"), LoraBody(name=str(SHIPPED / "slanted.safetensors"))]
+    uses = at_hand(asked, idle.parts.sources.library)
+    assert [use.source for use in uses] == ["slanted"]
+    assert forecast(idle.parts, entry, Wish(loras=uses)).work.lora_bytes > 0
+    assert forecast(idle.parts, entry, Wish()).work.lora_bytes == 0
 
 
 def test_a_plan_offers_a_step_cache_and_counts_the_steps_that_are_left(idle: Serving) -> None:

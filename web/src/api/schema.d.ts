@@ -4562,6 +4562,11 @@ export type components = {
        * @default false
        */
       image: boolean;
+      /**
+       * Loras
+       * @description Those that are here count.
+       */
+      loras?: components["schemas"]["LoraBody"][];
       /** Memory Limit Gb */
       memory_limit_gb?: number | null;
       /**

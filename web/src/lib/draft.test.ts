@@ -55,6 +55,8 @@ test("a video from a picture has its shape, unless another one is chosen", () =>
   expect(toSubmit(draft({ image: picture }), ends)).not.toHaveProperty("resolution");
   expect(toPlan(draft({ image: picture }), ends).resolution).toBe("624x624");
   expect(toPlan(draft({ stepCache: 0.05 }), ends).step_cache).toBe(0.05);
+  const loras = [{ name: "ink", strength: 1 }];
+  expect(toPlan(draft({ loras }), ends).loras).toEqual(loras);
   const wide = draft({ image: picture, size: { width: 832, height: 480 } });
   expect(toSubmit(wide, ends)).toMatchObject({ resolution: "832x480", image_name: "a.png" });
 });

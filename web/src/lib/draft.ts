@@ -150,6 +150,7 @@ export function toPlan(draft: Draft, model: ModelView): PlanBody {
   return {
     model_type: model.id,
     image: draft.image !== null,
+    loras: model.takes_loras ? draft.loras : [],
     ...said({
       variant: draft.variant,
       resolution: resolution(size),

@@ -48,6 +48,7 @@ from wanvideo.server.schemas.models import (
     Verified,
 )
 from wanvideo.server.schemas.plans import PlanBody, PlanView
+from wanvideo.server.submission import at_hand
 from wanvideo.weights.download.health import Report, discard
 from wanvideo.weights.download.removal import remove as remove_files
 from wanvideo.weights.entry import ModelEntry
@@ -335,6 +336,7 @@ def make_plan(parts: Parts, body: PlanBody) -> PlanView:
         image=body.image,
         tier=None if body.tier is None else Tier(body.tier),
         step_cache=body.step_cache,
+        loras=at_hand(body.loras, parts.sources.library) if body.loras else (),
         memory_limit=None if body.memory_limit_gb is None else int(body.memory_limit_gb * 2**30),
     )
     return plan_view(parts, entry, forecast(parts, entry, wish))

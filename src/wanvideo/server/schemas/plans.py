@@ -5,6 +5,7 @@ from typing import Literal
 from pydantic import Field
 
 from wanvideo.server.schemas.common import AdjustmentView, Body, JsonObject, Wire
+from wanvideo.server.schemas.queue import LoraBody
 
 
 class PlanBody(Body):
@@ -19,6 +20,7 @@ class PlanBody(Body):
     image: bool = Field(default=False, description="The video begins with a picture.")
     tier: Literal["exact", "fast"] | None = None
     step_cache: float | None = Field(default=None, ge=0, le=1)
+    loras: list[LoraBody] = Field(default_factory=list, max_length=16, description="Those that are here count.")
     memory_limit_gb: float | None = Field(default=None, ge=1, le=1024)
 
 
