@@ -16,6 +16,7 @@ from wanvideo.pipelines.events import Adjusted, Event, Frames, Planned
 from wanvideo.pipelines.pipeline import Pipeline
 from wanvideo.request import Phase, Progress
 from wanvideo.runtime.placement import Placement, Source
+from wanvideo.runtime.quantize import EightBitBlock
 
 Pipelines = dict[str, Pipeline]
 
@@ -83,20 +84,38 @@ def test_what_does_not_fit_is_refused_with_the_reason(tiny: Any, monkeypatch: py
     assert caught.value.facts["short_bytes"] == 5
 
 
+@pytest.mark.parametrize("source", list(Source))
 @pytest.mark.parametrize("keep_all", [True, False])
 def test_when_memory_runs_out_between_steps_fewer_blocks_stay_and_nothing_is_lost(
-    keep_all: bool, pipelines: Pipelines, tiny: Any, monkeypatch: pytest.MonkeyPatch
+    keep_all: bool, source: Source, pipelines: Pipelines, tiny: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with load(tiny / "t2v", device="cpu") as pipeline:
-        planned(monkeypatch, pipeline, keep_all=keep_all, resident=1)
+        planned(monkeypatch, pipeline, keep_all=keep_all, resident=1, source=source)
         monkeypatch.setattr(Block, "forward", runs_out(Block.forward, {7}))
         events = list(pipeline.generate(ask("t2v")))
         assert not pipeline._parts.keep_all
+        # Host memory that was too small for them in the plan is too small now.
+        assert {stream.host_bytes > 0 for _, stream in pipeline._parts._waiting.values()} == {source is Source.PINNED}
     steps = [e.step for e in events if isinstance(e, Progress) and e.phase is Phase.DENOISE]
     assert steps == [0, 1, 2, 3, 4]
     before, after = (event.plan for event in events if isinstance(event, Planned))
     assert after.transformer.resident < max(before.transformer.resident, 2)
+    assert after.transformer.source is source
+    assert after.notes[-1].startswith("memory ran out, so 0 of ") or keep_all
+    peaks = [plan.phase(Phase.DENOISE).peak_bytes for plan in (before, after)]
+    assert (peaks[1] < peaks[0]) == (not keep_all)
     assert np.array_equal(frames(events), pipelines["t2v"](ask("t2v")).frames)
+
+
+def test_what_is_rounded_while_it_is_loaded_does_not_wait_in_its_file(
+    tiny: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with load(tiny / "t2v", device="cpu", tier="fast") as pipeline:
+        planned(monkeypatch, pipeline, keep_all=True, source=Source.MAPPED)
+        monkeypatch.setattr(Block, "forward", runs_out(Block.forward, {7}))
+        monkeypatch.setattr(EightBitBlock, "forward", runs_out(EightBitBlock.forward, {7}))
+        with pytest.raises(NotEnoughMemory, match="phase denoise"):
+            list(pipeline.generate(ask("t2v")))
 
 
 def test_when_nothing_is_left_to_move_it_says_so(tiny: Any, monkeypatch: pytest.MonkeyPatch) -> None:

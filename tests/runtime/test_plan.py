@@ -217,6 +217,7 @@ def test_80_gb_hold_everything(case: str) -> None:
     assert decided.keep_all
     assert decided.text_encoder.keep
     assert decided.transformer.streamed == decided.transformer.buffers == decided.pinned_bytes == 0
+    assert decided.transformer.source is Source.PINNED  # if memory runs out nevertheless
 
 
 def test_720p_in_8_gib_is_too_much_and_the_plan_says_by_how_much() -> None:

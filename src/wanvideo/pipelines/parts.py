@@ -12,8 +12,8 @@ from wanvideo.models.text_encoder import UMT5Encoder
 from wanvideo.models.transformer import WanTransformer
 from wanvideo.models.vae import WanVAE
 from wanvideo.pipelines.device import DTYPES
-from wanvideo.request import Tier
-from wanvideo.runtime.placement import MemoryPlan, Placement, Source
+from wanvideo.request import Phase, Tier
+from wanvideo.runtime.placement import MemoryPlan, PhasePlan, Placement, Source
 from wanvideo.runtime.quantize import converted_blocks, is_rounded, kind_for, quantize, quantized_blocks
 from wanvideo.runtime.streaming import Arena, BlockStream, HostMemory
 from wanvideo.sampling.guidance import Expert
@@ -125,26 +125,41 @@ class Parts:
     # --- room --------------------------------------------------------------------------------------------------------
 
     def shrink(self) -> bool:
-        """Use less memory while denoising, with the same results: fewer blocks stay on the device. False: none does."""
+        """Use less memory while denoising, with the same results: fewer blocks stay on the device. False: none does, or
+        the others would have no place to wait in.
+        """
         if self.plan is None or (not self.keep_all and self.plan.transformer.resident == 0):
             return False
         blocks = self.plan.transformer
+        if self.keep_all and self.tier is Tier.FAST and blocks.source is Source.MAPPED:
+            return False  # what is rounded while it is loaded cannot wait in a file
         total = blocks.resident + blocks.streamed
         # Half as many as before; of all, three quarters are left.
         resident = total * 3 // 4 if blocks.streamed == 0 else blocks.resident // 2
         lanes = min(2, total)
-        fewer = replace(blocks, resident=resident, streamed=total - resident, buffers=lanes, source=Source.PINNED)
+        fewer = replace(blocks, resident=resident, streamed=total - resident, buffers=lanes)
+        said = f"memory ran out, so {resident} of {total} blocks stay on the GPU from now on"
+        phases = self._lighter(self.plan.phases, blocks.resident - resident)
         self._arena.close()
-        self.arrange(replace(self.plan, transformer=fewer, keep_all=False))
+        self.arrange(
+            replace(self.plan, transformer=fewer, keep_all=False, phases=phases, notes=(*self.plan.notes, said))
+        )
         self.empty_cache()
         return True
+
+    def _lighter(self, phases: tuple[PhasePlan, ...], blocks: int) -> tuple[PhasePlan, ...]:
+        """With so many blocks fewer on the device while denoising, where the size of one is known."""
+        one = max((stream.slab_bytes for _, stream in self._waiting.values()), default=0)
+        return tuple(
+            replace(phase, peak_bytes=phase.peak_bytes - blocks * one) if phase.phase is Phase.DENOISE else phase
+            for phase in phases
+        )
 
     def make_room(self) -> bool:
         """Let one network at a time be on the device from now on. False: that is so already, or there is no plan."""
         if self.plan is None or not self.plan.keep_all:
             return False
-        blocks = self.plan.transformer
-        self.arrange(replace(self.plan, keep_all=False, transformer=replace(blocks, source=Source.PINNED)))
+        self.arrange(replace(self.plan, keep_all=False))
         return True
 
     def leave(self) -> None:

@@ -145,8 +145,7 @@ def _on_gpu(needs: Needs) -> MemoryPlan:
 
 def _all_at_once(needs: Needs) -> MemoryPlan:
     weights = needs.all_weights
-    # Each is read once, from its file.
-    blocks = BlockPlacement(resident=needs.architecture.blocks, streamed=0, buffers=0, source=Source.MAPPED)
+    blocks = BlockPlacement(resident=needs.architecture.blocks, streamed=0, buffers=0, source=_source(needs))
     vae = VAEPlan(dtype=needs.vae_dtype, device="cuda")
     text = Placement.RESIDENT
     encoding = max(needs.text_work, needs.vae_work(needs.encoding, None) if needs.work.encoded_frames else 0)
@@ -189,7 +188,7 @@ def _all_at_once(needs: Needs) -> MemoryPlan:
 def _blocks(needs: Needs) -> BlockPlacement:
     """As many blocks resident as there is room for."""
     total = needs.architecture.blocks
-    source = Source.PINNED if needs.pool + needs.model.host_base <= needs.host_room else Source.MAPPED
+    source = _source(needs)
     slabs = max(0, needs.budget - needs.fixed) // needs.slab
     if slabs >= total:
         return BlockPlacement(resident=total, streamed=0, buffers=0, source=source)
@@ -198,6 +197,11 @@ def _blocks(needs: Needs) -> BlockPlacement:
     buffers = max(min(wanted, slabs), min(2, total))
     resident = max(0, slabs - buffers)
     return BlockPlacement(resident=resident, streamed=total - resident, buffers=buffers, source=source)
+
+
+def _source(needs: Needs) -> Source:
+    """Where blocks wait, or would if memory ran out."""
+    return Source.PINNED if needs.pool + needs.model.host_base <= needs.host_room else Source.MAPPED
 
 
 def _text_placement(needs: Needs) -> Placement:

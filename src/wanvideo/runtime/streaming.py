@@ -60,8 +60,9 @@ class Place:
         return self.tensor.detach()
 
 
-def large_tensors(block: nn.Module, least: int = LEAST) -> list[Place]:
-    """What of a block is worth moving, laid out as a slab."""
+def large_tensors(block: nn.Module, least: int | None = None) -> list[Place]:
+    """What of a block is worth moving, laid out as a slab: tensors of `least` bytes, or LEAST."""
+    least = LEAST if least is None else least
     return _lay_out([block], lambda tensor: tensor.nbytes >= least)
 
 
@@ -181,7 +182,7 @@ class BlockStream:
         arena: Arena,
         *,
         memory: HostMemory | None,
-        least: int = LEAST,
+        least: int | None = None,
         staying: Collection[nn.Module] = (),
     ) -> None:
         self.arena, self.device = arena, arena.device
