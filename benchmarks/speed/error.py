@@ -7,7 +7,6 @@ even, which flatters 8-bit attention.
 from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import partial
 from typing import Final
 
 import torch
@@ -15,9 +14,9 @@ from torch import Tensor
 
 from benchmarks.speed.adapters import backend_in_use, rounded
 from benchmarks.speed.bench import Bench
-from benchmarks.speed.forward import draw, relative_error
+from benchmarks.speed.forward import drawn, relative_error
 from benchmarks.speed.record import OURS, SkipPart
-from benchmarks.speed.shapes import A14B_720P, Inputs, Shape, inputs
+from benchmarks.speed.shapes import A14B_720P, Inputs, Shape
 from wanvideo.kernels.attention import EXACT, FAST, Backend
 from wanvideo.kernels.eight_bit import FP8, INT8
 from wanvideo.models.transformer import WanTransformer
@@ -63,11 +62,7 @@ def settings() -> dict[str, Lossy]:
 
 
 def run(bench: Bench) -> None:
-    for shape in bench.shapes:
-        model = bench.prepare(PART, shape.name, partial(draw, bench, shape))
-        if model is None:
-            continue
-        given = inputs(shape, bench.device, bench.dtype)
+    for shape, model, given in drawn(bench, PART):
         _forwards(bench, shape, model, given)
         if shape.name != A14B_720P.name:  # whose steps take 10 s each
             _latents(bench, shape, model, given)

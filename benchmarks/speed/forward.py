@@ -1,7 +1,8 @@
 """One forward of each transformer, ours and diffusers', with the same random weights."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
+from functools import partial
 from typing import Any, Final
 
 import torch
@@ -41,6 +42,14 @@ def run(bench: Bench) -> None:
 def draw(bench: Bench, shape: Shape) -> WanTransformer:
     torch.manual_seed(0)
     return random_weights(lambda: WanTransformer(shape.config), bench.device, bench.dtype, True)
+
+
+def drawn(bench: Bench, part: str) -> Iterator[tuple[Shape, WanTransformer, Inputs]]:
+    """A model of each size with random weights, and its inputs; where there is no memory for it, a row says so."""
+    for shape in bench.shapes:
+        model = bench.prepare(part, shape.name, partial(draw, bench, shape))
+        if model is not None:
+            yield shape, model, inputs(shape, bench.device, bench.dtype)
 
 
 def _speeds(bench: Bench, shape: Shape) -> None:
@@ -115,10 +124,10 @@ def _agreement(bench: Bench) -> None:
     shape = replace(shape, config=replace(shape.config, num_layers=2))
     case = f"2 blocks of A14B, L = {shape.tokens}, random weights, against float32"
     given = inputs(shape, bench.device, bench.dtype)
-    drawn = bench.prepare(AGREEMENT, case, lambda: _with_reference(draw(bench, shape), given))
-    if drawn is None:
+    prepared = bench.prepare(AGREEMENT, case, lambda: _with_reference(draw(bench, shape), given))
+    if prepared is None:
         return
-    model, reference = drawn
+    model, reference = prepared
     exact: Tensor | None = None
     with torch.no_grad():
         if Tier.EXACT in bench.tiers:

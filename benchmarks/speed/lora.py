@@ -12,9 +12,8 @@ from torch import Tensor
 from benchmarks.speed.adapters import in_tier
 from benchmarks.speed.bench import Bench
 from benchmarks.speed.clock import measure
-from benchmarks.speed.forward import draw
+from benchmarks.speed.forward import drawn
 from benchmarks.speed.record import OURS
-from benchmarks.speed.shapes import inputs
 from wanvideo.models.config import TransformerConfig
 from wanvideo.runtime.lora import applied
 from wanvideo.runtime.quantize import LINEARS
@@ -25,11 +24,7 @@ RANK: Final = 64  # of the distilled LoRAs of A14B, which also change all ten ma
 
 
 def run(bench: Bench) -> None:
-    for shape in bench.shapes:
-        model = bench.prepare(PART, shape.name, partial(draw, bench, shape))
-        if model is None:
-            continue
-        given = inputs(shape, bench.device, bench.dtype)
+    for shape, model, given in drawn(bench, PART):
         forward = partial(model, given.latents, given.timestep, given.text)
         deltas = {name: Delta(down=down, up=up) for name, down, up in random_lora(shape.config)}
         for tier in sorted(bench.tiers):  # exact first, since fast changes the weights
@@ -51,6 +46,7 @@ def random_lora(config: TransformerConfig) -> Iterator[tuple[str, Tensor, Tensor
 
 
 def write_lora(path: Path, config: TransformerConfig) -> Path:
+    """The same as a file in float32, its tensors named as ComfyUI names them."""
     tensors = {}
     for name, down, up in random_lora(config):
         tensors[f"diffusion_model.{name}.lora_A.weight"] = down

@@ -25,7 +25,7 @@ def planned(
     pipeline: Pipeline,
     *,
     resident: int = 0,
-    source: Source = Source.PINNED,
+    source: Source | None = Source.PINNED,
     text: Placement = Placement.RESIDENT,
     keep_all: bool = False,
     short: int = 0,

@@ -23,7 +23,7 @@ from wanvideo.runtime.architecture import (
     text_block_weights,
     text_rest_weights,
 )
-from wanvideo.runtime.quantize import quantize
+from wanvideo.runtime.quantize import is_rounded, quantize
 from wanvideo.weights.catalog import MODELS, resolve
 from wanvideo.weights.folder import open_folder
 from wanvideo.weights.places import DEMO_FOLDER
@@ -54,6 +54,10 @@ def test_weights_from_shapes_are_those_of_the_network(config: TransformerConfig)
     in_block = block.matrices + block.text_matrices + block.others
     assert config.num_layers * in_block + rest.others + rest.fp32 == everything
     assert all(module._keeps_fp32(name) == keeps_fp32(name) for name in parameters)
+    # Of the matrices of a block, those that the tier fast leaves in 16 bits.
+    matrices = {n for n, each in parameters.items() if n.startswith("blocks.") and each.dim() == 2 and "norm" not in n}
+    left = {name for name in matrices if not is_rounded(name)}
+    assert {name for name in parameters if module._OF_TEXT.fullmatch(name)} == left
 
 
 def test_blocks_of_the_tier_fast_weigh_what_is_planned() -> None:

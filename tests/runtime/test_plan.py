@@ -220,6 +220,23 @@ def test_80_gb_hold_everything(case: str) -> None:
     assert decided.transformer.source is Source.PINNED  # if memory runs out nevertheless
 
 
+@pytest.mark.parametrize(
+    ("case", "tier", "source"),
+    [
+        ("A14B 480p", Tier.EXACT, Source.MAPPED),
+        ("A14B 480p", Tier.FAST, None),  # what is rounded while it is loaded cannot wait in its file
+        ("A14B fp8 480p", Tier.FAST, Source.MAPPED),
+    ],
+)
+def test_where_blocks_could_wait_with_little_host_memory(case: str, tier: Tier, source: Source | None) -> None:
+    model, work = CASES[case]
+    little = replace(PROFILES["h100"], host_total=24 * GIB, host_available=22 * GIB)
+    decided = plan(model, work, little, H100, tier=tier)
+    assert decided.keep_all
+    assert decided.fits
+    assert decided.transformer.source is source
+
+
 def test_720p_in_8_gib_is_too_much_and_the_plan_says_by_how_much() -> None:
     decided = capped(8, "A14B 720p")
     assert not decided.fits

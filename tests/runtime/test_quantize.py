@@ -141,7 +141,7 @@ def test_what_a_lora_adds_to_a_quantised_layer_is_rounded_as_that_layer_is(kind:
     assert torch.equal(branch(round_rows(x, kind)), branch(x))
 
 
-def test_a_block_whose_lora_is_thin_is_as_quick_as_one_without() -> None:
+def test_a_thin_lora_takes_what_norms_have_rounded() -> None:
     model = network()
     quantize(model)
     linear = model.get_submodule("blocks.0.self_attn.q")

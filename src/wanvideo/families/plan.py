@@ -12,6 +12,7 @@ from wanvideo.families.registry import Registry, installed_families
 from wanvideo.families.wan import WanModel
 from wanvideo.pipelines.alternatives import alternatives_to, smaller_and_smaller, with_step_cache
 from wanvideo.pipelines.architecture import architecture_in_catalog, architecture_of, work_of
+from wanvideo.pipelines.loras import usual_library
 from wanvideo.pipelines.lossy import Quality, lossy
 from wanvideo.request import Adjustment, GenerationRequest, LoraUse, ResolvedRequest, Tier
 from wanvideo.runtime.architecture import Architecture, Work
@@ -99,7 +100,7 @@ def plan(
     machine: another computer than this one, such as "rtx-4080-128gb": its numbers are predicted.
     rates: how fast the computer is; by default what was measured here, once, in a few seconds.
     roots: folders that hold models, besides the cache of the Hugging Face hub.
-    library: where names of LoRAs are looked up; by default among those that ship with the package.
+    library: where names of LoRAs are looked up; by default the user's own and those that ship with the package.
 
     Raises InvalidRequest and its kinds for what cannot be, and the errors of models on disk.
     """
@@ -107,6 +108,7 @@ def plan(
     where = together(_machine(device, memory_limit, machine), gpus)
     families = installed_families()
     spec, architecture, on_disk = _subject(name_or_folder, usual_places(roots), variant, where, families)
+    library = library or usual_library()
     wish = _Wish(width=width, height=height, frames=frames, image=image, loras=tuple(loras), library=library)
     resolved = _resolved(families, spec, wish, steps, step_cache)
     work = _with_preset(work_of(spec, resolved), spec)
@@ -198,7 +200,7 @@ class _Wish:
     frames: int | None
     image: bool
     loras: tuple[LoraUse, ...]
-    library: LoraLibrary | None
+    library: LoraLibrary
 
 
 def _resolved(

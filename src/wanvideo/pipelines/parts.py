@@ -126,13 +126,13 @@ class Parts:
 
     def shrink(self) -> bool:
         """Use less memory while denoising, with the same results: fewer blocks stay on the device. False: none does, or
-        the others would have no place to wait in.
+        they could not wait elsewhere.
         """
         if self.plan is None or (not self.keep_all and self.plan.transformer.resident == 0):
             return False
         blocks = self.plan.transformer
-        if self.keep_all and self.tier is Tier.FAST and blocks.source is Source.MAPPED:
-            return False  # what is rounded while it is loaded cannot wait in a file
+        if blocks.source is None:
+            return False
         total = blocks.resident + blocks.streamed
         # Half as many as before; of all, three quarters are left.
         resident = total * 3 // 4 if blocks.streamed == 0 else blocks.resident // 2
@@ -156,8 +156,10 @@ class Parts:
         )
 
     def make_room(self) -> bool:
-        """Let one network at a time be on the device from now on. False: that is so already, or there is no plan."""
-        if self.plan is None or not self.plan.keep_all:
+        """Let one network at a time be on the device from now on. False: that is so already, transformers could not
+        wait elsewhere, or there is no plan.
+        """
+        if self.plan is None or not self.plan.keep_all or self.plan.transformer.source is None:
             return False
         self.arrange(replace(self.plan, keep_all=False))
         return True

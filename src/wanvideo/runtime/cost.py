@@ -19,8 +19,9 @@ from wanvideo.runtime.memory_model import TEXT_TOKENS
 _MOVED: Final = {Tier.EXACT: (52, 0), Tier.FAST: (68, 3)}
 # The same by PyTorch's operations one after the other, each of which reads and writes: counted, too.
 _MOVED_PLAIN: Final = {Tier.EXACT: (330, 4), Tier.FAST: (722, 81)}
-# And what a LoRA adds that changes all matrices of a block: its thin product reads their inputs, in the tier fast in 8
-# bits, and what it gives is written, or there added in a pass; without it the GELU is part of a product or of rounding.
+# What a LoRA adds that changes all matrices of a block, counted alike. Exact: its thin products read their inputs, what
+# they give is written, and the GELU, else within a product, is a pass of its own. Fast: inputs are read in 8 bits, and
+# what is given is added to the results in a pass.
 _MOVED_BY_LORA: Final = {Tier.EXACT: (28, 8), Tier.FAST: (35, 5)}
 # How fast they do that, by what a copy reaches. On an H100 a forward of A14B at 832x480 spends 0.15 s there, and 0.19 s
 # in the tier fast, profiled: 2.3 and 2.7 TB/s, where a copy reaches 2.95.

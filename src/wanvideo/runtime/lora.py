@@ -22,8 +22,8 @@ from wanvideo.models.transformer import keeps_fp32
 from wanvideo.runtime.quantize import EightBitLinear
 from wanvideo.weights.lora.tensors import Delta
 
+_RANKS: Final = 16  # ranks that are multiplied in 8 bits are a multiple of it
 # The modules that the network calls; from others, such as the head, it takes the parameters and computes by itself.
-_RANKS: Final = 16  # 8-bit matrices have a multiple of it of rows
 _CALLED: Final = re.compile(
     r"blocks\.\d+\.((self|cross)_attn\.[qkvo]|ffn\.[02])|(text|time)_embedding\.\d|time_projection\.1"
 )
@@ -79,7 +79,10 @@ class Branch(nn.Module):
 
 
 class EightBitBranch(Branch):
-    """The same beside a Linear of the tier fast: what reads the same as its weight does is rounded as that is."""
+    """The same beside a Linear of the tier fast: `down` is rounded as the weight is, and reads what that reads.
+
+    down [r, in] in 8 bits, scale_of_down [r, 1] float32, r a multiple of 16; up [out, r] in the dtype of the network.
+    """
 
     takes_rounded: Final = True  # see `runtime.quantize`
     scale_of_down: Tensor

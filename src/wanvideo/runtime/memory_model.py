@@ -24,7 +24,8 @@ class MemoryModel:
     Per video token, D being the width of the model and M that of its feed-forward: during attention the residual in
     float32 (4 D), its normed copy, q, k, v and the result in 16 bits (2 D each); in the feed-forward the residual,
     the normed copy and the result (8 D together) and the middle (2 M). In the tier fast the normed copy has 8 bits,
-    and q, k, v and what goes into a product are there in 8 bits as well. LoRAs take nothing that counts.
+    and q, k, v and what goes into a product are there in 8 bits as well. LoRAs take nothing that
+    counts, but for those of the tier fast that hold whole differences of Linears: 0.9 D, which the margin covers.
 
     Where there are no fused kernels, PyTorch's operations one after the other hold more while norms are computed. All
     of it is counted on tensors without content; and without kernels an H100 took 3 D more than that, with attention

@@ -185,7 +185,7 @@ class Needs:
         copied = 0 if keep_all else self.architecture.experts * blocks.resident
         return self.work.forwards / self.mesh.branches * forward + copied * block.copy
 
-    def block_seconds(self, source: Source) -> BlockSeconds:
+    def block_seconds(self, source: Source | None) -> BlockSeconds:
         copy = self.slab / (self.rates.h2d_gbs * 1e9)
         if source is Source.MAPPED:
             copy = max(copy, self.architecture.stored_block / (self.rates.disk_gbs * 1e9))

@@ -29,7 +29,7 @@ class BlockPlacement:
     resident: int  # on the GPU for as long as the transformer works
     streamed: int  # copied for every forward
     buffers: int  # on the GPU, of one block each, that the streamed ones go through; 0 where none are streamed
-    source: Source  # of the streamed ones; where none are, of those that would be if memory ran out
+    source: Source | None  # of the streamed ones, or of those that would be if memory ran out; None: none could be
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

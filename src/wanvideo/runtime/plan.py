@@ -145,7 +145,9 @@ def _on_gpu(needs: Needs) -> MemoryPlan:
 
 def _all_at_once(needs: Needs) -> MemoryPlan:
     weights = needs.all_weights
-    blocks = BlockPlacement(resident=needs.architecture.blocks, streamed=0, buffers=0, source=_source(needs))
+    # What is rounded while it is loaded cannot wait in its file.
+    source = None if needs.rounded and _source(needs) is Source.MAPPED else _source(needs)
+    blocks = BlockPlacement(resident=needs.architecture.blocks, streamed=0, buffers=0, source=source)
     vae = VAEPlan(dtype=needs.vae_dtype, device="cuda")
     text = Placement.RESIDENT
     encoding = max(needs.text_work, needs.vae_work(needs.encoding, None) if needs.work.encoded_frames else 0)

@@ -320,7 +320,10 @@ class Attempt:
         """What stopped it, with advice that fits this computer. To be asked when memory was given back."""
         worked_out: tuple[Suggestion, ...] = ()
         if gpu_works and isinstance(error, NotEnoughMemory) and self._model is not None and self._resolved is not None:
-            worked_out = remedies(self._model, self._resolved, self.spec.tier, self.device, self.memory_limit)
+            asked, library = self.spec.request.loras, self.settings.library
+            worked_out = remedies(
+                self._model, self._resolved, asked, library, self.spec.tier, self.device, self.memory_limit
+            )
         return failure_of(
             error, phase=self.phase, model=self._model_name, kept=self.kept, suggestions=worked_out,
             asked=self._asked(planned=bool(worked_out)), folders=self._folders(),

@@ -1,6 +1,7 @@
 """What would fit where a video did not: worked out for this computer, with what it would take."""
 
 from collections.abc import Iterator
+from functools import partial
 from typing import Any, Final
 
 from wanvideo.errors import WanVideoError
@@ -9,11 +10,12 @@ from wanvideo.failure.advice import model_change
 from wanvideo.families.plan import Alternative, Forecast, plan
 from wanvideo.families.protocol import InstalledModel
 from wanvideo.pipelines.lossy import FAST_ON
-from wanvideo.request import ResolvedRequest, Tier
+from wanvideo.request import LoraUse, ResolvedRequest, Tier
 from wanvideo.runtime.calibration import load_calibration, usual_calibration_file
 from wanvideo.runtime.hardware import this_machine
 from wanvideo.runtime.machine import predict
 from wanvideo.runtime.monitor import GpuUser, gpu_memory
+from wanvideo.weights.lora.library import LoraLibrary
 from wanvideo.worker.device import Device
 
 _SMALL_MODEL: Final = "ti2v-5B"
@@ -22,16 +24,26 @@ _GIB: Final = 2**30
 
 
 def remedies(
-    model: InstalledModel, request: ResolvedRequest, tier: Tier, device: Device, limit: int | None
+    model: InstalledModel,
+    request: ResolvedRequest,
+    loras: tuple[LoraUse, ...],
+    library: LoraLibrary,
+    tier: Tier,
+    device: Device,
+    limit: int | None,
 ) -> tuple[Suggestion, ...]:
-    """After memory ran out on a GPU, when ours is given back: what fits, and who else holds some. Else nothing."""
+    """After memory ran out on a GPU, when ours is given back: what fits, and who else holds some. Else nothing.
+
+    loras: of the request as it was asked; those that belong to the model come by themselves.
+    """
     if not device.on_gpu:
         return ()
     found = [*others_hold(gpu_memory(device.device.index or 0).others)]
+    forecast = partial(_forecast, request=request, loras=loras, library=library, tier=tier, device=device, limit=limit)
     try:
-        found += that_fit(_forecast(str(model.path), request, tier, device, limit))
+        found += that_fit(forecast(str(model.path)))
         if "A14B" in model.entry.id:
-            found += smaller_model(_forecast(_SMALL_MODEL, request, tier, device, limit))
+            found += smaller_model(forecast(_SMALL_MODEL))
     except WanVideoError:  # of another family, or a size that the smaller model does not know
         pass
     return tuple(found)
@@ -79,13 +91,23 @@ def others_hold(users: tuple[GpuUser, ...]) -> Iterator[Suggestion]:
             )
 
 
-def _forecast(name: str, request: ResolvedRequest, tier: Tier, device: Device, limit: int | None) -> Forecast:
+def _forecast(
+    name: str,
+    *,
+    request: ResolvedRequest,
+    loras: tuple[LoraUse, ...],
+    library: LoraLibrary,
+    tier: Tier,
+    device: Device,
+    limit: int | None,
+) -> Forecast:
     machine = this_machine(str(device.device), limit)
     # Nothing is measured now, on a GPU that has just run out of memory.
     rates = load_calibration(usual_calibration_file(), machine) or predict(machine)
     return plan(
         name, width=request.width, height=request.height, frames=request.frames, steps=request.steps, tier=tier,
-        image=request.image is not None, device=str(device.device), memory_limit=limit, rates=rates,
+        image=request.image is not None, loras=loras, library=library, device=str(device.device), memory_limit=limit,
+        rates=rates,
     )  # fmt: skip
 
 
